@@ -1,0 +1,241 @@
+//! A command together with who asks, why and on whose behalf.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use world::{Chance, Moment};
+
+/// A command as it arrives at the desk.
+#[derive(Clone, Debug)]
+pub struct Asked<C> {
+    /// What is to be done.
+    pub command: C,
+    /// Who asks, and what it belongs to.
+    pub by: Context,
+    /// After this moment nobody waits for the answer any more; a command past it is dropped before
+    /// it runs, never after. None for what must happen however late.
+    pub until: Option<Moment>,
+}
+
+impl<C> Asked<C> {
+    /// A command that must happen, however late.
+    pub fn new(command: C, by: Context) -> Self {
+        Self { command, by, until: None }
+    }
+}
+
+/// Who asks, and what the request belongs to; carried by every command and every event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Who acts.
+    pub actor: Actor,
+    /// Whose names the caller's names are: the API key, or `local` without one.
+    pub owner: Arc<str>,
+    /// Where the write came from.
+    pub origin: Origin,
+    /// The market that it belongs to, where the shop has several.
+    pub market: Option<Arc<str>>,
+    /// The trace that it is part of.
+    pub trace: Trace,
+    /// The request or story that it belongs to: the same for all that follows from one request.
+    pub correlation: Arc<str>,
+    /// The request or event that caused it directly.
+    pub causation: Arc<str>,
+}
+
+impl Context {
+    /// The context of work that the system starts by itself, such as a deadline that passed.
+    pub fn system(cause: &str, trace: Trace) -> Self {
+        let cause: Arc<str> = cause.into();
+        Self {
+            actor: Actor::System,
+            owner: LOCAL_OWNER.into(),
+            origin: Origin::Native,
+            market: None,
+            trace,
+            correlation: cause.clone(),
+            causation: cause,
+        }
+    }
+}
+
+/// The owner of names where callers have no keys.
+pub const LOCAL_OWNER: &str = "local";
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Somebody on this machine, without a key.
+    Local,
+    /// A program with an API key.
+    Client(Arc<str>),
+    /// A customer of the shop.
+    Customer(Arc<str>),
+    /// A member of the shop's staff.
+    Staff(Arc<str>),
+    /// A service of this platform.
+    Service(Arc<str>),
+    /// The platform itself, when something became due.
+    System,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Client(id) => write!(f, "client:{id}"),
+            Self::Customer(id) => write!(f, "customer:{id}"),
+            Self::Staff(id) => write!(f, "staff:{id}"),
+            Self::Service(id) => write!(f, "service:{id}"),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
+/// A text that names no actor, origin or trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable(pub &'static str);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unreadable {}", self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl FromStr for Actor {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        match text.split_once(':') {
+            None if text == "local" => Ok(Self::Local),
+            None if text == "system" => Ok(Self::System),
+            Some(("client", id)) => Ok(Self::Client(id.into())),
+            Some(("customer", id)) => Ok(Self::Customer(id.into())),
+            Some(("staff", id)) => Ok(Self::Staff(id.into())),
+            Some(("service", id)) => Ok(Self::Service(id.into())),
+            _ => Err(Unreadable("actor")),
+        }
+    }
+}
+
+/// Where a write came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From Banyan itself.
+    Native,
+    /// From a bulk import.
+    Import,
+    /// From the old shop, while both run.
+    Legacy,
+}
+
+impl Origin {
+    /// The word that stands for it in columns and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Import => "import",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
+impl FromStr for Origin {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        match text {
+            "native" => Ok(Self::Native),
+            "import" => Ok(Self::Import),
+            "legacy" => Ok(Self::Legacy),
+            _ => Err(Unreadable("origin")),
+        }
+    }
+}
+
+/// A place in a distributed trace, written as the W3C's `traceparent` (version 00).
+/// Source: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The whole trace; never 0.
+    pub trace_id: u128,
+    /// The step in it; never 0.
+    pub span_id: u64,
+}
+
+impl Trace {
+    /// The beginning of a new trace.
+    pub fn begin(chance: &mut Chance) -> Self {
+        let trace_id = (u128::from(chance.bits()) << 64) | u128::from(chance.bits()) | 1;
+        Self { trace_id, span_id: chance.bits() | 1 }
+    }
+
+    /// A next step in the same trace.
+    pub fn step(self, chance: &mut Chance) -> Self {
+        Self { span_id: chance.bits() | 1, ..self }
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-01", self.trace_id, self.span_id)
+    }
+}
+
+impl FromStr for Trace {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        let unreadable = Unreadable("traceparent");
+        let mut parts = text.split('-');
+        let (Some(version), Some(trace), Some(span), Some(flags)) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(unreadable);
+        };
+        let hex = |part: &str, length: usize| {
+            part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        // A later version may append fields; 00 has exactly four.
+        let whole = version != "ff" && (version != "00" || parts.next().is_none());
+        if !whole || !hex(version, 2) || !hex(trace, 32) || !hex(span, 16) || !hex(flags, 2) {
+            return Err(unreadable);
+        }
+        let trace_id = u128::from_str_radix(trace, 16).map_err(|_| unreadable.clone())?;
+        let span_id = u64::from_str_radix(span, 16).map_err(|_| unreadable.clone())?;
+        if trace_id == 0 || span_id == 0 { Err(unreadable) } else { Ok(Self { trace_id, span_id }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Actor, Trace};
+
+    #[test]
+    fn a_traceparent_is_read_as_the_standard_has_it() {
+        let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(text.parse::<Trace>().unwrap().to_string(), text);
+        for bad in [
+            "",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert!(bad.parse::<Trace>().is_err(), "{bad}");
+        }
+        assert!("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later".parse::<Trace>().is_ok());
+    }
+
+    #[test]
+    fn an_actor_is_read_as_it_is_written() {
+        for actor in [Actor::Local, Actor::System, Actor::Customer("a:b".into()), Actor::Service("orders".into())] {
+            assert_eq!(actor.to_string().parse(), Ok(actor));
+        }
+        assert!("root".parse::<Actor>().is_err());
+    }
+}
