@@ -16,6 +16,11 @@ pub(crate) fn runs(process: u32) -> bool {
     stat(process).is_some_and(|stat| stat.state != 'Z')
 }
 
+/// Says whether a process is held still by a signal.
+pub(crate) fn is_stopped(process: u32) -> bool {
+    stat(process).is_some_and(|stat| stat.state == 'T')
+}
+
 /// Lists the processes that a process has started and that have not ended.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     let all = fs::read_dir("/proc").expect("/proc is there").flatten();
