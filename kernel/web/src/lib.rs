@@ -1,1 +1,54 @@
-//! (being written)
+//! What every service's `api.rs` stands on: requests read strictly, answers given in one manner.
+//!
+//! ```text
+//! serve ─▶ guard ─▶ Caller Wait · Segment Query Page · Body ─▶ check: Faults ─▶ the handler
+//!            ▲                                                      │ Problem      │ Listed, ETag, Replayed
+//!            └──────────── every error leaves as a problem document ┴──────────────┘
+//! ```
+//!
+//! Read [`Problem`] and its [`ProblemKind`]s first, then [`Body`] and [`Faults`], [`Caller`], [`Page`],
+//! and last [`guard`], [`serve`] and [`Client`].
+//!
+//! **Invariant:** behind [`guard`], every error is a problem document with a permanent code and a
+//! trace, whoever found it: a handler, an extractor, axum, a panic or a passed time.
+//!
+//! **Invariant:** a refusal says what is expected and never what was sent; a card number in a
+//! request stands in no answer.
+//!
+//! **Invariant:** logs and counters name the route's template, the method and the code of the
+//! problem; never a path, a query or a body.
+
+mod body;
+mod caller;
+mod card;
+mod client;
+mod faults;
+mod guard;
+mod json;
+mod kinds;
+mod limits;
+mod page;
+mod path;
+mod problem;
+mod query;
+mod repeats;
+mod server;
+mod socket;
+
+pub use body::{Body, BodyLimit, RawBody};
+pub use caller::{Caller, IdempotencyKey, Wait};
+pub use card::contains_card_number;
+pub use client::{Client, NoAnswer, Refusal};
+pub use faults::{Faults, Field};
+pub use guard::{Answered, Observe, guard};
+pub use kinds::{
+    BODY_TOO_LARGE, DIFFERENT_CONTENT, IN_PROGRESS, INTERNAL, INVALID_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND,
+    OUTCOME_UNKNOWN, OVERLOADED, PRECONDITION_FAILED, REQUEST_TIMEOUT, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, all_kinds,
+};
+pub use limits::Limits;
+pub use page::{Cursor, Listed, NotACursor, Page};
+pub use path::{Segment, path};
+pub use problem::{FieldError, Problem, ProblemKind};
+pub use query::Query;
+pub use repeats::{Conditions, ETag, Replayed, fingerprint};
+pub use server::{loopback_only, serve};

@@ -1,0 +1,284 @@
+//! Who asks: read from the head of a request by the way in, and handed to handlers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use db::{Actor, Asked, Context, LOCAL_OWNER, Origin, Trace};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use world::{Chance, Moment, World};
+
+use crate::problem::Problem;
+
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Who asks, and until when somebody waits for the answer; handlers take it as an argument.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who asks, and what the request belongs to.
+    pub context: Context,
+    /// After this moment nobody waits for the answer.
+    pub until: Moment,
+}
+
+impl Caller {
+    /// A command of this caller, as the desk takes it.
+    pub fn asks<C>(&self, command: C) -> Asked<C> {
+        Asked { command, by: self.context.clone(), until: Some(self.until) }
+    }
+
+    /// The name of the request in logs and events.
+    pub fn request_id(&self) -> &str {
+        &self.context.causation
+    }
+
+    /// The trace as problems say it: 32 hexadecimal digits.
+    pub fn trace_id(&self) -> String {
+        format!("{:032x}", self.context.trace.trace_id)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::internal("a handler asks for its caller, but its router is not guarded"))
+    }
+}
+
+/// Reads who asks from the head of each request.
+#[derive(Debug)]
+pub(crate) struct Reception {
+    world: World,
+    chance: Mutex<Chance>,
+    request_time: Duration,
+}
+
+impl Reception {
+    pub(crate) fn new(world: &World, request_time: Duration) -> Self {
+        Self { world: world.clone(), chance: Mutex::new(world.chance("web")), request_time }
+    }
+
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Caller {
+        let (trace, drawn_id) = {
+            let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+            let trace = match handed_over(headers) {
+                Some(trace) => trace.step(&mut chance),
+                None => Trace::begin(&mut chance),
+            };
+            (trace, (chance.bits(), chance.bits()))
+        };
+        let request_id: Arc<str> = match given_request_id(headers) {
+            Some(id) => id.into(),
+            None => format!("{:016x}{:016x}", drawn_id.0, drawn_id.1).into(),
+        };
+        let (actor, owner) = who(headers);
+        let context = Context {
+            actor,
+            owner,
+            origin: Origin::Native,
+            market: None,
+            trace,
+            correlation: request_id.clone(),
+            causation: request_id,
+        };
+        Caller { context, until: self.world.now() + self.request_time }
+    }
+}
+
+/// Decides who asks, and whose names the caller's names are.
+///
+/// There are no keys yet: everybody who reaches the server is on this machine (`loopback_only`
+/// sees to that) and acts as `local`. Keys, customers and staff will be recognised here.
+fn who(_: &HeaderMap) -> (Actor, Arc<str>) {
+    (Actor::Local, LOCAL_OWNER.into())
+}
+
+/// The trace that the caller is part of; one that is unreadable or given twice is as none.
+fn handed_over(headers: &HeaderMap) -> Option<Trace> {
+    only(headers, &TRACEPARENT)?.parse().ok()
+}
+
+/// The caller's own name for the request: 1–64 of `A–Z a–z 0–9 . _ : -`, for it is echoed and logged.
+fn given_request_id(headers: &HeaderMap) -> Option<&str> {
+    let id = only(headers, &X_REQUEST_ID)?;
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    ((1..=64).contains(&id.len()) && id.bytes().all(safe)).then_some(id)
+}
+
+/// The text of a header that is given once.
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
+
+/// How long the answer may be held for the end of the story: `Prefer: wait=10` (RFC 7240).
+///
+/// None without it; a preference that cannot be read is as none (RFC 7240, 2), and more than a
+/// minute counts as a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait(pub Option<Duration>);
+
+/// The longest that an answer is held.
+const LONGEST_WAIT_SECS: u64 = 60;
+
+impl Wait {
+    pub(crate) fn asked_in(headers: &HeaderMap) -> Self {
+        let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        let secs = preferences.flat_map(|value| value.split(',')).find_map(|preference| {
+            // Parameters after a semicolon say nothing about waiting.
+            let (name, value) = preference.split(';').next()?.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"'))
+        });
+        let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let bounded = |text: &str| text.parse().unwrap_or(u64::MAX).min(LONGEST_WAIT_SECS);
+        Self(secs.filter(digits).map(|text| Duration::from_secs(bounded(text))))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Wait {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::asked_in(&parts.headers))
+    }
+}
+
+/// The name under which a `POST` may be repeated: `Idempotency-Key`, 1–255 visible ASCII characters.
+///
+/// The quotes that the IETF's draft puts around it are no part of it. A handler that can do
+/// without takes `Option<IdempotencyKey>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// The key as it was given, without quotes.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn given_in(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+        const NAME: HeaderName = HeaderName::from_static("idempotency-key");
+        if !headers.contains_key(NAME) {
+            return Ok(None);
+        }
+        let key =
+            only(headers, &NAME).map(|key| key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key));
+        match key {
+            Some(key) if (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Ok(Some(Self(key.to_owned())))
+            }
+            _ => Err(Problem::fault("Idempotency-Key:", "one key of 1 to 255 visible ASCII characters is expected")),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::given_in(&parts.headers)?.ok_or_else(|| {
+            let expected = "this request changes something: give it a key of your own under which it is safe to repeat";
+            Problem::fault("Idempotency-Key:", expected)
+        })
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        Self::given_in(&parts.headers)
+    }
+}
+
+/// The value of a header that echoes something of ours.
+pub(crate) fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("ids and traces are visible ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
+    use world::World;
+
+    use super::{IdempotencyKey, Reception, Wait};
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn appended(name: &'static str, values: [&'static str; 2]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_trace_is_taken_up_and_a_missing_one_begun() {
+        let reception = Reception::new(&World::simulated(1), Duration::from_secs(30));
+        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let taken = reception.caller(&headers(&[("traceparent", given)]));
+        assert_eq!(taken.trace_id(), "0af7651916cd43dd8448eb211c80319c");
+        assert_ne!(taken.context.trace.to_string(), given, "our step is a new one");
+        let begun = [reception.caller(&HeaderMap::new()), reception.caller(&HeaderMap::new())];
+        assert_ne!(begun[0].trace_id(), begun[1].trace_id());
+        assert_ne!(begun[0].request_id(), begun[1].request_id());
+    }
+
+    #[test]
+    fn a_request_id_is_kept_if_it_is_safe_to_echo() {
+        let reception = Reception::new(&World::simulated(1), Duration::from_secs(30));
+        let id = |given: &str| reception.caller(&headers(&[("x-request-id", given)])).request_id().to_owned();
+        for good in ["a", "Order_1.2:3-4", &"x".repeat(64)] {
+            assert_eq!(id(good), good);
+        }
+        for bad in ["", "a b", "<script>", &"x".repeat(65)] {
+            assert_eq!(id(bad).len(), 32, "{bad}");
+        }
+    }
+
+    #[test]
+    fn waiting_is_read_as_the_standard_has_it() {
+        let wait = |value: &str| Wait::asked_in(&headers(&[("prefer", value)])).0.map(|wait| wait.as_secs());
+        for (value, secs) in [
+            ("wait=10", Some(10)),
+            ("respond-async, WAIT = 5", Some(5)),
+            ("wait=\"7\"; x=y", Some(7)),
+            ("return=minimal, wait=3, wait=9", Some(3)),
+            ("wait=0", Some(0)),
+            ("wait=61", Some(60)),
+            ("wait=99999999999999999999999", Some(60)),
+            ("wait", None),
+            ("wait=-1", None),
+            ("wait=soon", None),
+            ("await=3", None),
+        ] {
+            assert_eq!(wait(value), secs, "{value}");
+        }
+        assert_eq!(Wait::asked_in(&HeaderMap::new()).0, None);
+        assert_eq!(Wait::asked_in(&appended("prefer", ["a=b", "wait=2"])).0, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_key_is_visible_ascii_and_its_quotes_are_no_part_of_it() {
+        let key = |value: &str| IdempotencyKey::given_in(&headers(&[("idempotency-key", value)]));
+        assert_eq!(key("\"8e03978e-40d5\"").unwrap().unwrap().as_str(), "8e03978e-40d5");
+        assert_eq!(key("a/b=c").unwrap().unwrap().as_str(), "a/b=c");
+        for bad in ["", "\"\"", "a b", "é", &"x".repeat(256)] {
+            assert_eq!(key(bad).unwrap_err().status(), 422, "{bad}");
+        }
+        assert!(IdempotencyKey::given_in(&appended("idempotency-key", ["a", "b"])).is_err());
+        assert_eq!(IdempotencyKey::given_in(&HeaderMap::new()).unwrap(), None);
+    }
+}

@@ -1,0 +1,237 @@
+//! The client by which one service asks another.
+//!
+//! ```text
+//! refused with a problem        nothing more will come of it        happened: no
+//! could not connect             it never left                       happened: no
+//! no answer in time, broke off,
+//! unreadable answer             who knows                           happened: unknown, repeat under the same name
+//! ```
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::Body;
+use db::Context;
+use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::time::timeout;
+
+use crate::caller::{TRACEPARENT, X_REQUEST_ID};
+
+/// Asks one other service over HTTP/1.1; cheap to clone, all clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: legacy::Client<HttpConnector, Body>,
+    base: String,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoAnswer {
+    /// The other side said no.
+    Refused(Box<Refusal>),
+    /// The other side could not be reached; nothing has happened.
+    NotConnected(String),
+    /// The answer did not come within the time given.
+    TooLate,
+    /// The connection broke after the request had left.
+    BrokeOff(String),
+    /// An answer came that is not what was expected.
+    Unreadable(String),
+}
+
+impl NoAnswer {
+    /// Whether the request may have taken effect; then it is repeated under the same name, and only
+    /// so it is found out.
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                refusal.status >= 500 && !matches!(refusal.code.as_str(), "overloaded" | "unavailable")
+            }
+            Self::NotConnected(_) => false,
+            Self::TooLate | Self::BrokeOff(_) | Self::Unreadable(_) => true,
+        }
+    }
+
+    /// The code of the problem with which the other side refused.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.code),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "refused: {} {}: {}", refusal.status, refusal.code, refusal.detail),
+            Self::NotConnected(cause) => write!(f, "could not connect: {cause}"),
+            Self::TooLate => f.write_str("did not answer in time"),
+            Self::BrokeOff(cause) => write!(f, "broke off: {cause}"),
+            Self::Unreadable(cause) => write!(f, "answered something unreadable: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for NoAnswer {}
+
+/// A problem of the other side.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Refusal {
+    /// The HTTP status.
+    #[serde(skip)]
+    pub status: u16,
+    /// The permanent code to decide by; empty where the answer was no problem document.
+    #[serde(default)]
+    pub code: String,
+    /// What it says of this occurrence.
+    #[serde(default)]
+    pub detail: String,
+    /// The trace under which the other side's log tells more.
+    #[serde(default)]
+    pub trace_id: String,
+    /// After how many seconds it is worth asking again.
+    #[serde(skip)]
+    pub retry_after_secs: Option<u32>,
+    /// All its other members, such as `short`.
+    #[serde(flatten)]
+    pub members: Map<String, Value>,
+}
+
+/// Bytes of an answer that are read at most.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// How long a connection may take to come about.
+const CONNECT_TIME: Duration = Duration::from_secs(3);
+
+/// How long an idle connection is kept: less than a server keeps its own, so that none is used at
+/// the moment in which the server closes it.
+const IDLE_TIME: Duration = Duration::from_secs(5);
+
+impl Client {
+    /// A client of the service at this address, such as `http://127.0.0.1:8080`.
+    pub fn new(base_url: &str) -> Result<Self, String> {
+        let base = base_url.trim_end_matches('/');
+        let uri: Uri = base.parse().map_err(|fault| format!("{base_url} is no address of a service: {fault}"))?;
+        if uri.scheme_str() != Some("http") || uri.authority().is_none() || uri.query().is_some() {
+            return Err(format!(
+                "{base_url} is no address of a service; expected something like http://127.0.0.1:8080"
+            ));
+        }
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIME));
+        let http = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIME)
+            .build(connector);
+        Ok(Self { http, base: base.to_owned() })
+    }
+
+    /// Reads what stands under a path and query (see [`path`](crate::path)).
+    pub async fn get_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        by: &Context,
+        within: Duration,
+    ) -> Result<T, NoAnswer> {
+        self.ask(Method::GET, path, None, by, within).await
+    }
+
+    /// Puts a document under a name; safe to repeat.
+    pub async fn put_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        document: &impl Serialize,
+        by: &Context,
+        within: Duration,
+    ) -> Result<T, NoAnswer> {
+        self.ask(Method::PUT, path, Some(to_bytes(document)), by, within).await
+    }
+
+    /// Posts a document to a path that names a state to reach, such as `…/commit`; safe to repeat.
+    pub async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        document: &impl Serialize,
+        by: &Context,
+        within: Duration,
+    ) -> Result<T, NoAnswer> {
+        self.ask(Method::POST, path, Some(to_bytes(document)), by, within).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        document: Option<Vec<u8>>,
+        by: &Context,
+        within: Duration,
+    ) -> Result<T, NoAnswer> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(TRACEPARENT, by.trace.to_string())
+            .header(X_REQUEST_ID, &*by.correlation);
+        if document.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(document.map_or_else(Body::empty, Body::from));
+        let request =
+            request.map_err(|fault| NoAnswer::NotConnected(format!("no request can be made of it: {fault}")))?;
+        let (status, retry_after_secs, answer) =
+            timeout(within, self.send(request)).await.unwrap_or(Err(NoAnswer::TooLate))?;
+        if status.is_success() {
+            return serde_json::from_slice(&answer).map_err(|fault| NoAnswer::Unreadable(fault.to_string()));
+        }
+        if !status.is_client_error() && !status.is_server_error() {
+            return Err(NoAnswer::Unreadable(format!("status {status}")));
+        }
+        let mut refusal: Refusal = serde_json::from_slice(&answer).unwrap_or_else(|_| Refusal {
+            status: 0,
+            code: String::new(),
+            detail: String::new(),
+            trace_id: String::new(),
+            retry_after_secs: None,
+            members: Map::new(),
+        });
+        refusal.status = status.as_u16();
+        refusal.retry_after_secs = retry_after_secs;
+        Err(NoAnswer::Refused(Box::new(refusal)))
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<(StatusCode, Option<u32>, bytes::Bytes), NoAnswer> {
+        let answer = self.http.request(request).await.map_err(|fault| {
+            let said = innermost(&fault);
+            if fault.is_connect() { NoAnswer::NotConnected(said) } else { NoAnswer::BrokeOff(said) }
+        })?;
+        let status = answer.status();
+        let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
+        let body = body.map_err(|fault| match fault.downcast_ref::<LengthLimitError>() {
+            Some(_) => NoAnswer::Unreadable(format!("more than {LARGEST_ANSWER} bytes")),
+            None => NoAnswer::BrokeOff(innermost(&*fault)),
+        })?;
+        Ok((status, retry_after, body.to_bytes()))
+    }
+}
+
+fn to_bytes(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(document).expect("a document of ours has a JSON form")
+}
+
+/// What the last error in a chain says; those before it only say that there was one.
+fn innermost(fault: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = fault;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

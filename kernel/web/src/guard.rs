@@ -1,0 +1,178 @@
+//! The way in and the way out of every request.
+//!
+//! ```text
+//!          ┌ too many? ─ who asks ─ until when ┐
+//! request ─┤                                   ├─▶ handler
+//! answer  ◀┤ ids on it ─ problem? ─ log, count ┘
+//!          └──────────────────────────────────── a panic and a passed time end here
+//! ```
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use futures_util::FutureExt;
+use http::{Method, header};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tracing::{Instrument, Span, debug, error, field};
+use world::World;
+
+use crate::body::{BodyLimit, BodyTime};
+use crate::caller::{Caller, Reception, TRACEPARENT, Wait, X_REQUEST_ID, header_value};
+use crate::kinds::{OUTCOME_UNKNOWN, OVERLOADED, UNAVAILABLE};
+use crate::limits::Limits;
+use crate::problem::Problem;
+
+/// What is said of every answer to whoever counts them.
+#[derive(Clone, Debug)]
+pub struct Answered<'a> {
+    /// The method; `OTHER` for one that HTTP does not define, so that callers cannot invent labels.
+    pub method: &'a str,
+    /// The template of the route (`/v1/orders/{id}`), never the path; `none` where there is none.
+    pub route: &'a str,
+    /// The HTTP status.
+    pub status: u16,
+    /// The code of the problem, where the answer is one.
+    pub problem: Option<&'static str>,
+    /// From the head of the request to the head of the answer.
+    pub took: Duration,
+}
+
+/// Counts answers; called once for each.
+pub type Observe = Arc<dyn Fn(&Answered<'_>) + Send + Sync>;
+
+/// After a request's time has passed, the desk gets this long to say exactly what became of it.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Routes that answer however much is asked, so that an overloaded process is not taken for dead.
+const ALWAYS: [&str; 3] = ["/health/live", "/health/ready", "/metrics"];
+
+struct Guard {
+    reception: Reception,
+    limits: Limits,
+    open: Semaphore,
+    observe: Observe,
+}
+
+/// Puts a whole program's routes, with all that axum answers by itself, behind the way in.
+pub fn guard(router: Router, world: &World, limits: &Limits, observe: Observe) -> Router {
+    let guard = Arc::new(Guard {
+        reception: Reception::new(world, Duration::from_secs(limits.request_secs)),
+        limits: limits.clone(),
+        open: Semaphore::new(limits.open_requests.min(Semaphore::MAX_PERMITS)),
+        observe,
+    });
+    router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(from_fn_with_state(guard, pass))
+}
+
+async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let caller = guard.reception.caller(request.headers());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let method = request.method().clone();
+    let trace_id = caller.trace_id();
+    let span = tracing::info_span!(
+        "request",
+        method = method_name(&method),
+        route,
+        request_id = caller.request_id(),
+        trace_id,
+        status = field::Empty,
+        problem = field::Empty,
+    );
+    let request_id = header_value(caller.request_id());
+    let traceparent = header_value(&caller.context.trace.to_string());
+    prepare(&guard.limits, &mut request, caller);
+
+    let answer = match guard.open.try_acquire() {
+        Err(_) if !ALWAYS.contains(&route) => Err(Problem::new(&OVERLOADED).retry_after_secs(1)),
+        _permit => handle(&guard.limits, request, next).instrument(span.clone()).await,
+    };
+    let (mut response, problem) = as_problem(answer, &trace_id);
+    response.headers_mut().insert(X_REQUEST_ID, request_id);
+    response.headers_mut().insert(TRACEPARENT, traceparent);
+
+    let code = problem.as_ref().map(|problem| problem.kind().code);
+    let status = response.status().as_u16();
+    span.record("status", status);
+    log(&span, status, problem.as_ref());
+    (guard.observe)(&Answered { method: method_name(&method), route, status, problem: code, took: began.elapsed() });
+    response
+}
+
+/// Puts on the request what its extractors look for.
+fn prepare(limits: &Limits, request: &mut Request, caller: Caller) {
+    let extensions = request.extensions_mut();
+    extensions.insert(caller);
+    extensions.insert(BodyLimit { bytes: limits.body_bytes });
+    extensions.insert(BodyTime(Duration::from_secs(limits.body_secs)));
+}
+
+/// Runs the handler to its end, its panic, or the end of its time.
+async fn handle(limits: &Limits, request: Request, next: Next) -> Result<Response, Problem> {
+    let wait = Wait::asked_in(request.headers()).0.unwrap_or_default();
+    let time = Duration::from_secs(limits.request_secs) + wait + GRACE;
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    match timeout(time, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(panic)) => Err(Problem::internal(format_args!("a handler panicked: {}", message(&*panic)))),
+        Err(_) if changes => Err(Problem::new(&OUTCOME_UNKNOWN).retry_after_secs(1).because("the time has passed")),
+        Err(_) => Err(Problem::new(&UNAVAILABLE).retry_after_secs(1).because("the time has passed")),
+    }
+}
+
+/// Makes every error a problem document with its trace, whoever gave it.
+fn as_problem(answer: Result<Response, Problem>, trace_id: &str) -> (Response, Option<Problem>) {
+    let (mut response, problem) = match answer {
+        Ok(mut response) => match response.extensions_mut().remove::<Problem>() {
+            Some(problem) => (response, problem),
+            None if response.status().is_client_error() || response.status().is_server_error() => {
+                let problem = Problem::of_status(response.status());
+                (response, problem)
+            }
+            None => return (response, None),
+        },
+        Err(problem) => (Response::default(), problem),
+    };
+    let written = problem.clone().response(Some(trace_id));
+    // Headers that say more stay, such as `Allow` of a 405; those of the old body do not.
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    for (name, value) in written.headers() {
+        headers.insert(name, value.clone());
+    }
+    *response.status_mut() = written.status();
+    *response.body_mut() = written.into_body();
+    (response, Some(problem))
+}
+
+/// Says a failure in the log, once; a refusal is no failure.
+fn log(span: &Span, status: u16, problem: Option<&Problem>) {
+    let Some(problem) = problem else { return };
+    let code = problem.kind().code;
+    span.record("problem", code);
+    let cause = problem.cause().unwrap_or("");
+    let failed = status == 500 || problem.cause().is_some();
+    span.in_scope(|| {
+        if failed { error!(code, cause, "a request failed") } else { debug!(code, cause, "a request was refused") }
+    });
+}
+
+fn method_name(method: &Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "HEAD" | "PUT" | "POST" | "DELETE" | "PATCH" | "OPTIONS" | "TRACE" | "CONNECT") => known,
+        _ => "OTHER",
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it said nothing")
+}

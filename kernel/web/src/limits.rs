@@ -1,0 +1,45 @@
+//! How much of everything the server grants.
+
+use serde::{Deserialize, Serialize};
+
+/// How long and how much the server waits, reads and holds; an operator may change each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Seconds that a request may take before nobody waits for it any more; what it asked for
+    /// with `Prefer: wait` comes on top.
+    pub request_secs: u64,
+    /// Seconds within which the head of a request must have come, and for which an idle connection
+    /// is kept.
+    pub head_secs: u64,
+    /// Seconds within which the body of a request must have come.
+    pub body_secs: u64,
+    /// Seconds for which a client may leave an answer unread before its connection is closed.
+    pub write_secs: u64,
+    /// Bytes of a request's head; at least 8192.
+    pub head_bytes: usize,
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// Requests that are worked on at once; one more is answered with `overloaded`.
+    pub open_requests: usize,
+    /// Connections that are held at once; one more is answered with `overloaded` and closed.
+    pub connections: usize,
+    /// Seconds that open requests get to finish when the server stops.
+    pub drain_secs: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_secs: 30,
+            head_secs: 15,
+            body_secs: 15,
+            write_secs: 30,
+            head_bytes: 32 * 1024,
+            body_bytes: 1024 * 1024,
+            open_requests: 4_096,
+            connections: 20_000,
+            drain_secs: 20,
+        }
+    }
+}
