@@ -1,3 +1,47 @@
-//! (being written)
+//! The one door to a service's database: commands go in as batches, rows and events come out.
+//!
+//! ```text
+//! Desk ──▶ Worker ──▶ perform(tx, commands) ──▶ Session ──▶ SQLite file · PostgreSQL · memory
+//!             ▲                                    │
+//!          Inlet (feeds, due work)              COMMIT ──▶ answers, Ring
+//! ```
+//!
+//! Reading order: `asked` (who asks), `tx` (what a service sees), `table` and `value` (rows),
+//! `desk` and `inlet` (batches), `outbox` and `ring` (events), `database` (opening and reading),
+//! `session`, `sqlite`, `postgres` (the two databases), `migrate`.
+//!
+//! **Invariant:** database drivers are used here and nowhere else.
+//!
+//! **Invariant:** both databases give the same answers; what differs between them ends in this crate,
+//! and one suite runs on both (`tests/suite`).
+
 mod asked;
+mod checkpoint;
+mod database;
+mod desk;
+mod failure;
+mod inlet;
+mod meters;
+mod migrate;
+mod outbox;
+mod postgres;
+mod ring;
+mod session;
+mod sqlite;
+mod table;
+mod tx;
+mod value;
+
 pub use asked::{Actor, Asked, Context, LOCAL_OWNER, Origin, Trace, Unreadable};
+pub use database::{CannotOpen, Database, Location, Options};
+pub use desk::{Answered, Crash, Desk, Kind, Perform, Plan, Turn, Worker, open_desk};
+pub use failure::{Failure, Refused};
+pub use inlet::{Due, FindDue, Inlet};
+pub use meters::Meters;
+pub use migrate::Migration;
+pub use outbox::{BODY_LIMIT_BYTES, Envelope, NewEvent, PARTITIONS, Position, partition_of};
+pub use ring::{Bell, InMemory, Ring};
+pub use sqlite::{Durability, MemoryDisk};
+pub use table::{Column, Query, Table, int, text};
+pub use tx::{Read, Tx};
+pub use value::{Columns, Row, Value};

@@ -1,0 +1,92 @@
+//! Copies SQLite's log into its file beside the writer, so that no request waits for it.
+//!
+//! A passive checkpoint alone never lets the log begin anew while writes go on; so this thread copies
+//! the bulk, and the writer the small rest between two batches ([`Checkpoints::little_is_left`]).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::ring::Bell;
+
+/// Rows written before a checkpoint is worth its fsync.
+const ROWS_BETWEEN: usize = 10_000;
+/// Pages that the writer copies itself: a millisecond or two.
+const FEW_PAGES: i64 = 250;
+
+/// What the writer and the thread beside it know of each other.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    rows_since: AtomicUsize,
+    little_is_left: AtomicBool,
+    stop: AtomicBool,
+    bell: Bell,
+}
+
+impl Checkpoints {
+    /// Counts what a commit wrote.
+    pub(crate) fn wrote(&self, rows: usize) {
+        if self.rows_since.fetch_add(rows, Ordering::Relaxed) + rows >= ROWS_BETWEEN {
+            self.bell.ring();
+        }
+    }
+
+    /// Whether the writer should copy the rest now; true once after each bulk.
+    pub(crate) fn little_is_left(&self) -> bool {
+        self.little_is_left.swap(false, Ordering::Relaxed)
+    }
+
+    /// Starts the thread; it ends with the last owner of the handle that is returned.
+    #[expect(clippy::disallowed_methods, reason = "the database's own threads are started here")]
+    pub(crate) fn start(path: &Path) -> (Arc<Self>, StopOnDrop) {
+        let checkpoints = Arc::new(Self::default());
+        let (shared, path) = (checkpoints.clone(), path.to_owned());
+        let thread = std::thread::spawn(move || shared.run(&path));
+        let stop = StopOnDrop { checkpoints: checkpoints.clone(), thread: Some(thread) };
+        (checkpoints, stop)
+    }
+
+    fn run(&self, path: &Path) {
+        let connection = match Connection::open(path) {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::error!(%error, "No checkpoints: the log will grow until the next start");
+                return;
+            }
+        };
+        while !self.stop.load(Ordering::Relaxed) {
+            self.bell.wait(Duration::from_secs(1));
+            if self.rows_since.load(Ordering::Relaxed) < ROWS_BETWEEN {
+                continue;
+            }
+            self.rows_since.store(0, Ordering::Relaxed);
+            let pages = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+            });
+            match pages {
+                Ok((in_log, copied)) => self.little_is_left.store(in_log - copied < FEW_PAGES, Ordering::Relaxed),
+                Err(error) => tracing::warn!(%error, "A checkpoint failed; the next one tries again"),
+            }
+        }
+    }
+}
+
+/// Ends the thread when the database is closed.
+#[derive(Debug)]
+pub(crate) struct StopOnDrop {
+    checkpoints: Arc<Checkpoints>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.checkpoints.stop.store(true, Ordering::Relaxed);
+        self.checkpoints.bell.ring();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! One service's database: where it lies, how it is opened, and how it is read.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ids::Number;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use world::World;
+
+use crate::checkpoint::{Checkpoints, StopOnDrop};
+use crate::migrate::{self, Dialect, Migration};
+use crate::outbox::Source;
+use crate::postgres::{self, Postgres};
+use crate::ring::{Ring, lock};
+use crate::session::{Commit, Link, Session};
+use crate::sqlite::{Durability, MemoryDisk, Sqlite};
+use crate::table::{Query, Write, int};
+use crate::tx::{Ended, Read, Tx};
+use crate::{Failure, Refused, Table};
+
+/// Where a service's database lies.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A file of SQLite.
+    File(PathBuf),
+    /// A PostgreSQL database; the service gets a schema and a role of its own in it.
+    Postgres(String),
+    /// Memory, for simulations and tests.
+    Memory(MemoryDisk),
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::Postgres(_) => f.write_str("Postgres(…)"), // the URL may hold a password
+            Self::Memory(_) => f.write_str("Memory"),
+        }
+    }
+}
+
+impl PartialEq for MemoryDisk {
+    fn eq(&self, other: &Self) -> bool {
+        self.same_as(other)
+    }
+}
+
+impl Eq for MemoryDisk {}
+
+/// What an operator may choose about a database.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads that write; only PostgreSQL takes more than one.
+    pub writers: usize,
+    /// Threads that read.
+    pub readers: usize,
+    /// Commands that may wait; more are refused at once.
+    pub queue_limit: usize,
+    /// Whether commits wait for the disk.
+    pub durability: Durability,
+    /// Whether to work on a PostgreSQL that runs with `fsync=off`.
+    pub allow_fsync_off: bool,
+    /// Whether the files were just restored from a backup: then a new incarnation begins, so that
+    /// consumers learn that they may have heard of events that this database no longer knows.
+    pub restored: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            writers: 1,
+            readers: 2,
+            queue_limit: 8_192,
+            durability: Durability::Full,
+            allow_fsync_off: false,
+            restored: false,
+        }
+    }
+}
+
+/// Why a database cannot be used.
+#[derive(Clone, Debug, Error)]
+#[error("the database of {service} cannot be opened: {cause}")]
+pub struct CannotOpen {
+    service: &'static str,
+    cause: Failure,
+}
+
+/// One service's database; cheap to clone.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    service: &'static str,
+    world: World,
+    location: Location,
+    options: Options,
+    source: Source,
+    ring: Arc<Ring>,
+    readers: Readers,
+    /// The connection for transactions beside the desk's.
+    aside: Mutex<Option<Session>>,
+    checkpoints: Option<(Arc<Checkpoints>, StopOnDrop)>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("service", &self.0.service).field("location", &self.0.location).finish()
+    }
+}
+
+impl Database {
+    /// Opens the database of a service, making and migrating it as needed.
+    pub fn open(
+        service: &'static str,
+        location: Location,
+        options: Options,
+        world: World,
+        migrations: &[Migration],
+    ) -> Result<Self, CannotOpen> {
+        let opened = on_own_thread(|| {
+            let source = prepare(service, &location, &options, &world, migrations)?;
+            Ok((newest_event(service, &location, &options, &source)?, source))
+        });
+        let (newest, source) = opened.map_err(|cause| CannotOpen { service, cause })?;
+        let ring = Arc::new(Ring::default());
+        ring.learn(newest);
+        let readers = match &location {
+            Location::Memory(disk) => {
+                Readers::inline(Session::new(Link::Sqlite(Sqlite::in_memory(disk)), source.clone()))
+            }
+            location => {
+                let open = || reader(service, location, &source);
+                Readers::start(options.readers, open).map_err(|cause| CannotOpen { service, cause })?
+            }
+        };
+        let checkpoints = match &location {
+            Location::File(path) => Some(Checkpoints::start(path)),
+            _ => None,
+        };
+        let aside = Mutex::new(None);
+        Ok(Self(Arc::new(Inner { service, world, location, options, source, ring, readers, aside, checkpoints })))
+    }
+
+    /// The service that it belongs to.
+    pub fn service(&self) -> &'static str {
+        self.0.service
+    }
+
+    /// The life of this database: another number after it was restored from a backup.
+    pub fn incarnation(&self) -> Number {
+        self.0.source.incarnation
+    }
+
+    /// The latest events, in memory.
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.0.ring
+    }
+
+    /// Where time, numbers and chance come from.
+    pub fn world(&self) -> &World {
+        &self.0.world
+    }
+
+    /// What the operator chose.
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// Whether another process may write to the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.location, Location::Postgres(_))
+    }
+
+    /// Reads in one consistent view, on a thread of the database's own.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Read<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.read_then(work, |result| drop(answer.send(result)))?;
+        answered.await.unwrap_or(Err(Failure::Panicked("while reading".into()))).map_err(Refused::Failed)
+    }
+
+    /// Reads like [`Database::read`] and hands the result over on the reading thread.
+    pub fn read_then<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Read<'_>) -> Result<T, Failure> + Send + 'static,
+        then: impl FnOnce(Result<T, Failure>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        let world = self.0.world.clone();
+        self.0.readers.submit(Box::new(move |session| {
+            let result = Read::begin(session, &world).and_then(|mut read| {
+                let result = work(&mut read);
+                read.end();
+                result
+            });
+            then(result);
+        }))
+    }
+
+    /// Runs one transaction beside the desk's, for the rare change that is no command.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let (answer, answered) = oneshot::channel();
+        let database = self.clone();
+        self.0.readers.submit(Box::new(move |_| drop(answer.send(database.write_now(work)))))?;
+        answered.await.unwrap_or(Err(Refused::Failed(Failure::Panicked("while writing".into()))))
+    }
+
+    fn write_now<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, Failure>) -> Result<T, Refused> {
+        let mut aside = lock(&self.0.aside);
+        let session = match &mut *aside {
+            Some(session) => session,
+            none => none.insert(self.writer().map_err(Refused::Failed)?),
+        };
+        let mut tx = Tx::begin(session, &self.0.world).map_err(Refused::Failed)?;
+        match work(&mut tx) {
+            Ok(value) => match tx.commit() {
+                Ended::Committed(committed) => {
+                    self.0.tell(committed.news);
+                    committed.after.into_iter().for_each(|work| work());
+                    Ok(value)
+                }
+                Ended::Failed(failure) => Err(Refused::Failed(failure)),
+                Ended::Unknown => Err(Refused::OutcomeUnknown),
+            },
+            Err(failure) => {
+                tx.rollback();
+                Err(Refused::Failed(failure))
+            }
+        }
+    }
+
+    /// Learns of events that another process has committed.
+    pub async fn learn_of_news(&self) -> Result<(), Refused> {
+        let newest = self.read(|read| read.newest_event()).await?;
+        self.0.ring.learn(newest);
+        Ok(())
+    }
+
+    /// A connection that writes.
+    pub(crate) fn writer(&self) -> Result<Session, Failure> {
+        let link = match &self.0.location {
+            Location::File(path) => {
+                let link = Sqlite::open(path, self.0.options.durability)?;
+                Link::Sqlite(match &self.0.checkpoints {
+                    Some((checkpoints, _)) => link.with_checkpoints(checkpoints.clone()),
+                    None => link,
+                })
+            }
+            Location::Postgres(url) => Link::Postgres(Box::new(Postgres::new(url, self.0.service)?)),
+            Location::Memory(disk) => Link::Sqlite(Sqlite::in_memory(disk)),
+        };
+        Ok(Session::new(link, self.0.source.clone()))
+    }
+
+    /// Tells readers what was committed.
+    pub(crate) fn tell(&self, news: Option<Vec<crate::Envelope>>) {
+        self.0.tell(news);
+    }
+}
+
+impl Inner {
+    fn tell(&self, news: Option<Vec<crate::Envelope>>) {
+        // Without positions the table is asked again when the next event is told of.
+        if let Some(news) = news {
+            self.ring.push(news);
+        }
+    }
+}
+
+/// Runs on a thread where no other runtime is at work, which PostgreSQL's client would not stand.
+fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    let done = std::thread::scope(|scope| scope.spawn(work).join());
+    done.unwrap_or_else(|_| Err(Failure::Panicked("while opening the database".into())))
+}
+
+static INCARNATION: Table = Table { name: "incarnation", key: &[int("number")], rest: &[] };
+
+/// Makes the schema, runs the migrations, and reads whose events these are.
+fn prepare(
+    service: &'static str,
+    location: &Location,
+    options: &Options,
+    world: &World,
+    migrations: &[Migration],
+) -> Result<Source, Failure> {
+    let nobody = Source { service: service.into(), incarnation: Number::from_column(0) };
+    let (link, dialect) = match location {
+        Location::File(path) => (Link::Sqlite(Sqlite::open(path, options.durability)?), Dialect::Sqlite),
+        Location::Memory(disk) => (Link::Sqlite(Sqlite::in_memory(disk)), Dialect::Sqlite),
+        Location::Postgres(url) => {
+            postgres::make_schema(url, service, options.allow_fsync_off)?;
+            (Link::Postgres(Box::new(Postgres::new(url, service)?)), Dialect::Postgres)
+        }
+    };
+    let mut session = Session::new(link, nobody);
+    session.begin()?;
+    if dialect == Dialect::Postgres {
+        session.script("SELECT pg_advisory_xact_lock(hashtextextended('migrations of ' || current_schema(), 0))")?;
+    }
+    let migrated = migrate::run(&mut session, dialect, "kernel", migrate::KERNEL, world.now())
+        .and_then(|()| migrate::run(&mut session, dialect, service, migrations, world.now()))
+        .and_then(|()| incarnation(&mut session, world, options.restored));
+    let incarnation = match migrated {
+        Ok(incarnation) => incarnation,
+        Err(failure) => {
+            session.rollback();
+            return Err(failure);
+        }
+    };
+    match session.commit(&[], Vec::new()) {
+        Commit::Done { .. } => Ok(Source { service: service.into(), incarnation }),
+        Commit::Failed(failure) => Err(failure),
+        Commit::Unknown => Err(Failure::Unavailable("the connection broke while migrating; start again".into())),
+    }
+}
+
+fn incarnation(session: &mut Session, world: &World, restored: bool) -> Result<Number, Failure> {
+    let answers = session.ask(&[Query::sql("SELECT max(number) FROM incarnation", [])])?;
+    if !restored
+        && let Some(row) = answers.into_iter().flatten().next()
+        && let Some(number) = row.columns().maybe_int()?
+    {
+        return Ok(Number::from_column(number));
+    }
+    let number = world.number();
+    session.write_now(&Write::Insert(&INCARNATION, vec![vec![number.into()]]))?;
+    Ok(number)
+}
+
+fn newest_event(service: &str, location: &Location, options: &Options, source: &Source) -> Result<i64, Failure> {
+    let mut session = match location {
+        Location::File(path) => Session::new(Link::Sqlite(Sqlite::open(path, options.durability)?), source.clone()),
+        location => reader(service, location, source)?,
+    };
+    session.begin_reading()?;
+    let answers = session.ask(&[Query::sql("SELECT coalesce(max(position), 0) FROM event", [])]);
+    session.end_reading();
+    answers?.into_iter().flatten().next().map_or(Ok(0), |row| row.columns().int())
+}
+
+fn reader(service: &str, location: &Location, source: &Source) -> Result<Session, Failure> {
+    let link = match location {
+        Location::File(path) => Link::Sqlite(Sqlite::open_to_read(path)?),
+        Location::Postgres(url) => Link::Postgres(Box::new(Postgres::new(url, service)?)),
+        Location::Memory(disk) => Link::Sqlite(Sqlite::in_memory(disk)),
+    };
+    Ok(Session::new(link, source.clone()))
+}
+
+type Reading = Box<dyn FnOnce(&mut Session) + Send>;
+
+/// The threads that read; or, in memory, the caller's own.
+enum Readers {
+    Threads(SyncSender<Reading>),
+    Inline(Mutex<Session>),
+}
+
+/// Reads that may wait; more are refused at once.
+const WAITING_READS: usize = 4_096;
+
+impl Readers {
+    fn inline(session: Session) -> Self {
+        Self::Inline(Mutex::new(session))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the database's own threads are started here")]
+    fn start(count: usize, open: impl Fn() -> Result<Session, Failure>) -> Result<Self, Failure> {
+        let (submit, waiting) = sync_channel::<Reading>(WAITING_READS);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..count.max(1) {
+            let (mut session, waiting) = (open()?, waiting.clone());
+            std::thread::spawn(move || {
+                while let Some(reading) = next(&waiting) {
+                    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reading(&mut session)));
+                    if read.is_err() {
+                        session.rollback();
+                    }
+                }
+            });
+        }
+        Ok(Self::Threads(submit))
+    }
+
+    fn submit(&self, reading: Reading) -> Result<(), Refused> {
+        match self {
+            Self::Inline(session) => {
+                reading(&mut lock(session));
+                Ok(())
+            }
+            Self::Threads(submit) => submit.try_send(reading).map_err(|error| match error {
+                TrySendError::Full(_) => Refused::Full { retry_after: Duration::from_secs(1) },
+                TrySendError::Disconnected(_) => Refused::Stopping,
+            }),
+        }
+    }
+}
+
+fn next(waiting: &Mutex<Receiver<Reading>>) -> Option<Reading> {
+    lock(waiting).recv().ok()
+}

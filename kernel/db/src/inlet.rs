@@ -1,0 +1,101 @@
+//! A second way into the desk: commands that nobody asks for over the wire.
+//!
+//! Events of other services come in through one (`events::Listener`), and what becomes due through
+//! another ([`Due`]). What an inlet brings is performed together with the requests that wait, and the
+//! mark that it was done is written by the same transaction.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use world::Moment;
+
+use crate::ring::Bell;
+use crate::tx::Tx;
+use crate::{Asked, Failure};
+
+/// Commands that come from elsewhere than a request.
+///
+/// In each batch: `take`, then `settle` with the answers to what was taken, then `ended`.
+pub trait Inlet<C, A>: Send {
+    /// Rings this bell when something new may wait.
+    fn listen(&self, bell: &Arc<Bell>);
+
+    /// Whether something may wait; asked before a transaction is begun, so it must be cheap.
+    fn is_ready(&mut self, now: Moment) -> bool;
+
+    /// Reads what it needs to know within the transaction, and brings at most this many commands.
+    fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure>;
+
+    /// Marks as done what it brought; the answers are in the same order.
+    fn settle(&mut self, tx: &mut Tx<'_>, answers: &[A]) -> Result<(), Failure>;
+
+    /// Puts aside the first command that it would bring, because that fails also when it is alone.
+    fn condemn(&mut self, tx: &mut Tx<'_>, failure: &Failure) -> Result<(), Failure>;
+
+    /// Learns whether the transaction was kept; if not, it brings the same again.
+    fn ended(&mut self, kept: bool);
+}
+
+/// Finds what has become due, at most this many.
+pub type FindDue<C> = Box<dyn FnMut(&mut Tx<'_>, usize) -> Result<Vec<Asked<C>>, Failure> + Send>;
+
+/// Work that becomes due with time, found by a query every little while.
+///
+/// It takes a piece at a time and waits behind requests and events without starving: a full piece
+/// is followed by another with the next batch.
+pub struct Due<C> {
+    every: Duration,
+    find: FindDue<C>,
+    next_at: Option<Moment>,
+    found_full: bool,
+}
+
+impl<C> fmt::Debug for Due<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Due").field("every", &self.every).field("next_at", &self.next_at).finish_non_exhaustive()
+    }
+}
+
+/// Due commands in one batch, at most.
+const PIECE: usize = 64;
+
+impl<C> Due<C> {
+    /// Looks for due work this often.
+    pub fn new(every: Duration, find: FindDue<C>) -> Self {
+        Self { every, find, next_at: None, found_full: false }
+    }
+}
+
+impl<C: Send, A> Inlet<C, A> for Due<C> {
+    fn listen(&self, _bell: &Arc<Bell>) {}
+
+    fn is_ready(&mut self, now: Moment) -> bool {
+        self.next_at.is_none_or(|next| next <= now)
+    }
+
+    fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure> {
+        let most = most.min(PIECE);
+        let found = (self.find)(tx, most)?;
+        self.found_full = found.len() == most;
+        self.next_at = if self.found_full { None } else { Some(tx.now() + self.every) };
+        Ok(found)
+    }
+
+    fn settle(&mut self, _tx: &mut Tx<'_>, _answers: &[A]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn condemn(&mut self, tx: &mut Tx<'_>, failure: &Failure) -> Result<(), Failure> {
+        // It stays due, and is tried again with the next look; the row says what it is.
+        tracing::error!(%failure, "Due work fails also when it is alone; it is tried again later");
+        self.next_at = Some(tx.now() + self.every.max(Duration::from_secs(1)));
+        Ok(())
+    }
+
+    fn ended(&mut self, kept: bool) {
+        if !kept {
+            self.next_at = None;
+        }
+    }
+}

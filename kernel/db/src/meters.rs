@@ -1,0 +1,61 @@
+//! What a desk measures of itself.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Batches, waits and failures of one service's desk.
+#[derive(Debug)]
+pub struct Meters {
+    batch_size: Histogram,
+    batch_seconds: Histogram,
+    wait_seconds: Histogram,
+    failed_batches: Counter,
+    unknown_commits: Counter,
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self {
+            batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            batch_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            wait_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            failed_batches: Counter::default(),
+            unknown_commits: Counter::default(),
+        }
+    }
+}
+
+impl Meters {
+    /// Shows them under their names in a registry, which may carry a label for the service.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("desk_batch_commands", "Commands in a batch", self.batch_size.clone());
+        let help = "Time of a batch from its begin to its commit";
+        registry.register_with_unit("desk_batch", help, Unit::Seconds, self.batch_seconds.clone());
+        let help = "Time that a command waited for its batch";
+        registry.register_with_unit("desk_queue_wait", help, Unit::Seconds, self.wait_seconds.clone());
+        registry.register("desk_failed_batches", "Batches that failed as a whole", self.failed_batches.clone());
+        let help = "Commits of which the database could not say how they ended";
+        registry.register("desk_unknown_commits", help, self.unknown_commits.clone());
+    }
+
+    pub(crate) fn batch(&self, commands: usize, took: Duration) {
+        #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few hundred commands")]
+        self.batch_size.observe(commands as f64);
+        self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn waited(&self, waited: Duration) {
+        self.wait_seconds.observe(waited.as_secs_f64());
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failed_batches.inc();
+    }
+
+    pub(crate) fn unknown(&self) {
+        self.unknown_commits.inc();
+    }
+}

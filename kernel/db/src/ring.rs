@@ -1,0 +1,200 @@
+//! The latest committed events of a service in this process, in memory before the table.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::outbox::{Envelope, Position};
+
+/// Wakes one thread that waits for work.
+#[derive(Debug, Default)]
+pub struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    /// Wakes the thread that waits, or the next one to wait.
+    pub fn ring(&self) {
+        let mut rung = lock(&self.rung);
+        if !*rung {
+            *rung = true;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until the bell has rung since the last wait, or the time is over.
+    pub fn wait(&self, at_most: Duration) {
+        let rung = lock(&self.rung);
+        let waited = self.changed.wait_timeout_while(rung, at_most, |rung| !*rung);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+/// What a reader finds in memory.
+#[derive(Debug, PartialEq, Eq)]
+pub enum InMemory {
+    /// The events after the position, as many as were asked for; none when there is nothing newer.
+    All(Vec<Arc<Envelope>>),
+    /// Some events after the position are only in the table.
+    OnlyInTable,
+}
+
+/// Committed events, the newest few thousand of them.
+///
+/// **Invariant:** what is kept has no gaps; where one would arise (another process has written in
+/// between), all that was kept is let go.
+#[derive(Debug)]
+pub struct Ring {
+    kept: Mutex<Kept>,
+    bells: Mutex<Vec<Arc<Bell>>>,
+    newest: watch::Sender<Position>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    events: VecDeque<Arc<Envelope>>,
+    bytes: usize,
+}
+
+const MOST_EVENTS: usize = 8_192;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), bells: Mutex::default(), newest: watch::Sender::new(0) }
+    }
+}
+
+impl Ring {
+    /// Rings this bell whenever something was committed.
+    pub fn add_bell(&self, bell: Arc<Bell>) {
+        lock(&self.bells).push(bell);
+    }
+
+    /// Tells when something newer was committed, and the position of the newest known event.
+    pub fn newest(&self) -> watch::Receiver<Position> {
+        self.newest.subscribe()
+    }
+
+    /// The events after a position, if all of them are in memory.
+    pub fn after(&self, position: Position, limit: usize) -> InMemory {
+        let kept = lock(&self.kept);
+        let newest = *self.newest.borrow();
+        if position >= newest {
+            return InMemory::All(Vec::new());
+        }
+        let first = kept.events.front().map_or(newest + 1, |event| event.position);
+        let Ok(skip) = usize::try_from(position + 1 - first) else { return InMemory::OnlyInTable };
+        let events: Vec<_> = kept.events.iter().skip(skip).take(limit).cloned().collect();
+        if events.is_empty() { InMemory::OnlyInTable } else { InMemory::All(events) }
+    }
+
+    /// Takes over what a transaction of this process has just committed.
+    pub(crate) fn push(&self, events: Vec<Envelope>) {
+        let Some(last) = events.last().map(|event| event.position) else { return };
+        let mut kept = lock(&self.kept);
+        if last <= *self.newest.borrow() {
+            return; // another writer of this process has told of later ones; the table has these
+        }
+        if kept.events.back().is_some_and(|newest| newest.position + 1 != events[0].position) {
+            *kept = Kept::default();
+        }
+        for event in events {
+            kept.bytes += event.body.len() + 512;
+            kept.events.push_back(Arc::new(event));
+        }
+        while kept.events.len() > MOST_EVENTS || kept.bytes > MOST_BYTES {
+            let Some(oldest) = kept.events.pop_front() else { break };
+            kept.bytes -= oldest.body.len() + 512;
+        }
+        self.newest.send_replace(last);
+        drop(kept);
+        self.wake();
+    }
+
+    /// Learns that the table holds events up to here, which this process has not kept.
+    pub(crate) fn learn(&self, newest: Position) {
+        let kept = lock(&self.kept);
+        let raised = self.newest.send_if_modified(|known| {
+            let newer = newest > *known;
+            *known = newest.max(*known);
+            newer
+        });
+        drop(kept);
+        if raised {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        for bell in lock(&self.bells).iter() {
+            bell.ring();
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{InMemory, Ring};
+    use crate::outbox::Envelope;
+
+    fn event(position: i64) -> Envelope {
+        Envelope {
+            source: "s".into(),
+            incarnation: ids::Number::from_column(1),
+            position,
+            partition: 0,
+            stream: ids::Number::from_column(1),
+            version: position,
+            subject: "x".into(),
+            kind: "Happened".into(),
+            schema: 1,
+            occurred_at: world::Moment::from_micros(0),
+            recorded_at: world::Moment::from_micros(0),
+            by: crate::Context::system("test", crate::Trace { trace_id: 1, span_id: 1 }),
+            body: "{}".into(),
+        }
+    }
+
+    fn positions(ring: &Ring, after: i64) -> Option<Vec<i64>> {
+        match ring.after(after, 100) {
+            InMemory::All(events) => Some(events.iter().map(|event: &Arc<Envelope>| event.position).collect()),
+            InMemory::OnlyInTable => None,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_given_from_any_position_in_it() {
+        let ring = Ring::default();
+        ring.learn(4);
+        ring.push(vec![event(5), event(6)]);
+        ring.push(vec![event(7)]);
+        assert_eq!(positions(&ring, 4), Some(vec![5, 6, 7]));
+        assert_eq!(positions(&ring, 6), Some(vec![7]));
+        assert_eq!(positions(&ring, 7), Some(vec![]));
+        assert_eq!(positions(&ring, 3), None, "what was before it is only in the table");
+    }
+
+    #[test]
+    fn a_gap_left_by_another_process_sends_readers_to_the_table() {
+        let ring = Ring::default();
+        ring.push(vec![event(1)]);
+        ring.push(vec![event(3)]);
+        assert_eq!(positions(&ring, 1), None);
+        assert_eq!(positions(&ring, 2), Some(vec![3]));
+        ring.learn(4);
+        assert_eq!(positions(&ring, 3), None, "an event that this process did not write");
+        ring.push(vec![event(5)]);
+        assert_eq!(positions(&ring, 3), None);
+        assert_eq!(positions(&ring, 4), Some(vec![5]));
+    }
+}

@@ -1,0 +1,298 @@
+//! SQLite: a file for each service, written by one thread.
+//!
+//! WAL with `synchronous=FULL`: a commit has reached the disk before anybody is told of it. Most of
+//! the log is copied into the file by a thread of its own (`checkpoint.rs`), so that no request
+//! waits for that.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::limits::Limit;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
+
+use crate::checkpoint::Checkpoints;
+use crate::outbox::EVENT;
+use crate::ring::lock;
+use crate::session::Commit;
+use crate::table::{Query, Write, one};
+use crate::{Failure, Row, Value};
+
+/// The database of one service in memory, for simulations: it outlives the service that writes it,
+/// as a disk outlives a process.
+#[derive(Clone, Debug)]
+pub struct MemoryDisk(Arc<Mutex<Connection>>);
+
+impl MemoryDisk {
+    /// An empty disk.
+    ///
+    /// # Panics
+    /// When SQLite cannot open a database in memory.
+    pub fn empty() -> Self {
+        let connection = Connection::open_in_memory().expect("SQLite opens a database in memory");
+        prepare(&connection, Durability::Full).expect("SQLite takes its settings");
+        Self(Arc::new(Mutex::new(connection)))
+    }
+
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A copy as it is now: a backup.
+    ///
+    /// # Panics
+    /// When SQLite cannot copy it.
+    pub fn copy(&self) -> Self {
+        let copy = Self::empty();
+        {
+            let from = lock(&self.0);
+            let mut to = lock(&copy.0);
+            let backup = rusqlite::backup::Backup::new(&from, &mut to).expect("a backup begins");
+            backup.run_to_completion(1_000, Duration::ZERO, None).expect("a backup in memory ends");
+        }
+        copy
+    }
+}
+
+/// Whether a commit waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It does: what was answered survives a power cut.
+    Full,
+    /// It does not; only to show that the test of durability can fail, and what durability costs.
+    Off,
+}
+
+/// A connection to a SQLite database.
+pub(crate) struct Sqlite {
+    connection: Arc<Mutex<Connection>>,
+    checkpoints: Option<Arc<Checkpoints>>,
+}
+
+impl Sqlite {
+    /// Opens a file, making it where it is missing.
+    pub(crate) fn open(path: &Path, durability: Durability) -> Result<Self, Failure> {
+        let connection = Connection::open(path).map_err(failure)?;
+        prepare(&connection, durability).map_err(failure)?;
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), checkpoints: None })
+    }
+
+    /// Opens a file for reading.
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self, Failure> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
+        connection.busy_timeout(BUSY).map_err(failure)?;
+        connection.set_prepared_statement_cache_capacity(128);
+        connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0).map_err(failure)?;
+        connection.execute_batch("PRAGMA cache_size=-8000; PRAGMA query_only=ON;").map_err(failure)?;
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), checkpoints: None })
+    }
+
+    pub(crate) fn in_memory(disk: &MemoryDisk) -> Self {
+        Self { connection: disk.0.clone(), checkpoints: None }
+    }
+
+    /// Leaves the bulk of the checkpoints to their own thread.
+    pub(crate) fn with_checkpoints(self, checkpoints: Arc<Checkpoints>) -> Self {
+        Self { checkpoints: Some(checkpoints), ..self }
+    }
+
+    pub(crate) fn begin(&mut self) -> Result<(), Failure> {
+        self.run("BEGIN IMMEDIATE")
+    }
+
+    pub(crate) fn begin_reading(&mut self) -> Result<(), Failure> {
+        self.run("BEGIN")
+    }
+
+    fn run(&mut self, sql: &str) -> Result<(), Failure> {
+        let connection = lock(&self.connection);
+        connection.prepare_cached(sql).and_then(|mut statement| statement.raw_execute()).map_err(failure)?;
+        Ok(())
+    }
+
+    pub(crate) fn ask(&mut self, queries: &[Query]) -> Result<Vec<Vec<Row>>, Failure> {
+        let connection = lock(&self.connection);
+        queries.iter().map(|query| rows(&connection, query).map_err(failure)).collect()
+    }
+
+    pub(crate) fn commit(&mut self, writes: &[Write], events: Vec<Vec<Value>>) -> Commit {
+        let written = writes.iter().map(Write::size).sum::<usize>() + events.len();
+        let committed = {
+            let connection = lock(&self.connection);
+            write_all(&connection, writes, events).and_then(|first| {
+                connection.prepare_cached("COMMIT")?.raw_execute()?;
+                Ok(first)
+            })
+        };
+        match committed {
+            Ok(first) => {
+                if let Some(checkpoints) = &self.checkpoints {
+                    checkpoints.wrote(written);
+                }
+                Commit::Done { first: Some(first) }
+            }
+            Err(error) => {
+                end_if_the_disk_fails(&error);
+                self.rollback();
+                Commit::Failed(failure(error))
+            }
+        }
+    }
+
+    pub(crate) fn rollback(&mut self) {
+        let connection = lock(&self.connection);
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "A transaction could not be rolled back");
+        }
+    }
+
+    /// Copies the last few pages of the log, after which the log begins anew.
+    pub(crate) fn tidy(&mut self) {
+        if let Some(checkpoints) = &self.checkpoints
+            && checkpoints.little_is_left()
+        {
+            let connection = lock(&self.connection);
+            if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+                tracing::warn!(%error, "A checkpoint failed; the next one tries again");
+            }
+        }
+    }
+
+    pub(crate) fn write_now(&mut self, write: &Write) -> Result<(), Failure> {
+        write_all(&lock(&self.connection), std::slice::from_ref(write), Vec::new()).map(drop).map_err(failure)
+    }
+
+    /// Runs statements that are not changes of rows: migrations.
+    pub(crate) fn script(&mut self, sql: &str) -> Result<(), Failure> {
+        lock(&self.connection).execute_batch(sql).map_err(failure)
+    }
+}
+
+const BUSY: Duration = Duration::from_secs(5);
+
+fn prepare(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    // No service reaches into another's file.
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Off => "OFF",
+    };
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=0;
+         PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000;"
+    ))
+}
+
+/// A failed write to the disk leaves a file of which nobody knows what it holds: better to stop and
+/// to read it anew than to go on.
+fn end_if_the_disk_fails(error: &rusqlite::Error) {
+    if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+        tracing::error!(%error, "The disk failed during a commit; the program ends, start it again once the disk works");
+        std::process::abort();
+    }
+}
+
+fn rows(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Row>> {
+    let mut found = Vec::new();
+    match query {
+        Query::Sql { sql, values } => {
+            let mut statement = connection.prepare_cached(&sql.replace('$', "?"))?;
+            collect(&mut statement, values, &mut found)?;
+        }
+        Query::ByKeys { table, column, keys, .. } => {
+            let mut statement = connection.prepare_cached(&one::select(table, column))?;
+            for key in keys {
+                collect(&mut statement, std::slice::from_ref(key), &mut found)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn collect(
+    statement: &mut rusqlite::CachedStatement<'_>,
+    values: &[Value],
+    into: &mut Vec<Row>,
+) -> rusqlite::Result<()> {
+    let width = statement.column_count();
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    while let Some(row) = rows.next()? {
+        into.push(Row((0..width).map(|place| row.get_ref(place).map(value)).collect::<Result<_, _>>()?));
+    }
+    Ok(())
+}
+
+fn write_all(connection: &Connection, writes: &[Write], events: Vec<Vec<Value>>) -> rusqlite::Result<i64> {
+    for write in writes {
+        let mut statement = connection.prepare_cached(&one::change(write))?;
+        match write {
+            Write::Insert(_, rows) | Write::Update(_, rows) | Write::Upsert(_, rows) | Write::Delete(_, rows) => {
+                for row in rows {
+                    statement.execute(rusqlite::params_from_iter(row))?;
+                }
+            }
+            Write::Sql(_, values) => {
+                statement.execute(rusqlite::params_from_iter(values))?;
+            }
+        }
+    }
+    if events.is_empty() {
+        return Ok(0);
+    }
+    let newest = "SELECT coalesce(max(position), 0) FROM event";
+    let first = 1 + connection.prepare_cached(newest)?.query_row([], |row| row.get::<_, i64>(0))?;
+    let mut insert = connection.prepare_cached(&one::change(&Write::Insert(&EVENT, Vec::new())))?;
+    for (position, event) in (first..).zip(events) {
+        insert.execute(rusqlite::params_from_iter(std::iter::once(Value::Int(position)).chain(event)))?;
+    }
+    Ok(first)
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(value) => ValueRef::Integer(*value),
+            Self::Text(value) => ValueRef::Text(value.as_bytes()),
+        }))
+    }
+}
+
+fn value(column: ValueRef<'_>) -> Value {
+    match column {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(value) => Value::Int(value),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        // STRICT tables hold neither; an expression of ours that makes one is read as text and refused there.
+        ValueRef::Real(value) => Value::Text(value.to_string()),
+        ValueRef::Blob(_) => Value::Text(String::from("(bytes)")),
+    }
+}
+
+fn failure(error: rusqlite::Error) -> Failure {
+    let text = error.to_string();
+    let Some(code) = error.sqlite_error() else { return Failure::Database(text) };
+    match code.code {
+        ErrorCode::ConstraintViolation if is_unique(code.extended_code) => Failure::Conflict(text),
+        ErrorCode::ConstraintViolation => Failure::Corrupt(text),
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Failure::TimedOut(text),
+        ErrorCode::DiskFull => Failure::DiskFull(text),
+        ErrorCode::CannotOpen => Failure::Unavailable(text),
+        _ => Failure::Database(text),
+    }
+}
+
+fn is_unique(extended: i32) -> bool {
+    matches!(
+        extended,
+        rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
+            | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            | rusqlite::ffi::SQLITE_CONSTRAINT_ROWID
+    )
+}

@@ -1,0 +1,209 @@
+//! A transaction as a service sees it: reads first, then changes that wait for the commit.
+
+use std::fmt;
+
+use ids::Number;
+use world::{Moment, World};
+
+use crate::outbox::{BODY_LIMIT_BYTES, Envelope, NewEvent, Position, events_after, events_of};
+use crate::session::{Commit, Session};
+use crate::table::{Query, Table, Write};
+use crate::{Failure, Row, Value};
+
+/// Work that waits for a commit.
+type AfterCommit = Box<dyn FnOnce() + Send>;
+
+/// One transaction. Changes are collected and sent together at the end, so that a batch costs two
+/// trips to the database: one to read, one to write.
+///
+/// **Invariant:** nothing is read after the first change, so no lock is taken after it either.
+pub struct Tx<'s> {
+    session: &'s mut Session,
+    world: &'s World,
+    now: Moment,
+    writes: Vec<Write>,
+    news: Vec<NewEvent>,
+    after: Vec<AfterCommit>,
+}
+
+impl fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("now", &self.now).field("writes", &self.writes.len()).finish_non_exhaustive()
+    }
+}
+
+/// How a transaction ended, with what is to be told after a commit.
+pub(crate) enum Ended {
+    Committed(Committed),
+    Failed(Failure),
+    Unknown,
+}
+
+/// What a commit leaves to do.
+pub(crate) struct Committed {
+    /// The position of the first event that was published, and all of them. None where the database
+    /// could only say later that the commit had happened.
+    pub(crate) news: Option<Vec<Envelope>>,
+    pub(crate) after: Vec<AfterCommit>,
+}
+
+impl<'s> Tx<'s> {
+    pub(crate) fn begin(session: &'s mut Session, world: &'s World) -> Result<Self, Failure> {
+        session.begin()?;
+        let now = world.now();
+        Ok(Self { session, world, now, writes: Vec::new(), news: Vec::new(), after: Vec::new() })
+    }
+
+    /// The time at which this transaction happens; it stands while the transaction lasts.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// A new number for a thing that this transaction makes.
+    pub fn number(&self) -> Number {
+        self.world.number()
+    }
+
+    /// The rows that answer a question.
+    pub fn rows(&mut self, query: Query) -> Result<Vec<Row>, Failure> {
+        self.ask([query]).map(|[rows]| rows)
+    }
+
+    /// The answers to several questions, which travel together. They are asked one after another.
+    ///
+    /// # Panics
+    /// When something was changed before: what a transaction needs is read first.
+    pub fn ask<const N: usize>(&mut self, queries: [Query; N]) -> Result<[Vec<Row>; N], Failure> {
+        assert!(self.writes.is_empty(), "a transaction reads before it writes");
+        let answers = self.session.ask(&queries)?;
+        Ok(answers.try_into().expect("as many answers as questions"))
+    }
+
+    /// Adds rows; a key that exists already fails the transaction as a conflict.
+    pub fn insert(&mut self, table: &'static Table, rows: Vec<Vec<Value>>) {
+        self.change(rows, table, |rows| Write::Insert(table, rows));
+    }
+
+    /// Replaces all other columns of the rows with these keys.
+    pub fn update(&mut self, table: &'static Table, rows: Vec<Vec<Value>>) {
+        self.change(rows, table, |rows| Write::Update(table, rows));
+    }
+
+    /// Adds rows, or replaces the other columns where the key exists.
+    pub fn upsert(&mut self, table: &'static Table, rows: Vec<Vec<Value>>) {
+        self.change(rows, table, |rows| Write::Upsert(table, rows));
+    }
+
+    /// Deletes the rows with these keys.
+    pub fn delete(&mut self, table: &'static Table, keys: Vec<Vec<Value>>) {
+        debug_assert!(keys.iter().all(|key| key.len() == table.key.len()), "{}: a key is not whole", table.name);
+        if !keys.is_empty() {
+            self.writes.push(Write::Delete(table, keys));
+        }
+    }
+
+    /// Any other change, in the SQL that both databases read.
+    pub fn execute(&mut self, sql: &'static str, values: impl Into<Vec<Value>>) {
+        self.writes.push(Write::Sql(sql.into(), values.into()));
+    }
+
+    fn change(&mut self, rows: Vec<Vec<Value>>, table: &Table, write: impl FnOnce(Vec<Vec<Value>>) -> Write) {
+        debug_assert!(rows.iter().all(|row| row.len() == table.all().count()), "{}: a row is not whole", table.name);
+        if !rows.is_empty() {
+            self.writes.push(write(rows));
+        }
+    }
+
+    /// Says what happened to everybody who reads this service's events, if the transaction commits.
+    pub fn publish(&mut self, event: NewEvent) {
+        self.news.push(event);
+    }
+
+    /// Runs something after the commit and never without it: a wake-up, a call to a provider.
+    pub fn after_commit(&mut self, work: impl FnOnce() + Send + 'static) {
+        self.after.push(Box::new(work));
+    }
+
+    pub(crate) fn changes_nothing(&self) -> bool {
+        self.writes.is_empty() && self.news.is_empty()
+    }
+
+    pub(crate) fn commit(self) -> Ended {
+        if let Some(event) = self.news.iter().find(|event| event.body.len() > BODY_LIMIT_BYTES) {
+            let failure = Failure::Corrupt(format!("a {} of {} bytes", event.kind, event.body.len()));
+            self.session.rollback();
+            return Ended::Failed(failure);
+        }
+        let rows: Vec<_> = self.news.iter().map(|event| event.columns(self.now)).collect();
+        match self.session.commit(&self.writes, rows) {
+            Commit::Done { first } => {
+                let news = first.map(|first| self.session.source().committed(self.news, first, self.now));
+                Ended::Committed(Committed { news, after: self.after })
+            }
+            Commit::Failed(failure) => Ended::Failed(failure),
+            Commit::Unknown => Ended::Unknown,
+        }
+    }
+
+    pub(crate) fn rollback(self) {
+        self.session.rollback();
+    }
+}
+
+/// A consistent view for reading; it changes nothing.
+pub struct Read<'s> {
+    session: &'s mut Session,
+    now: Moment,
+}
+
+impl fmt::Debug for Read<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Read").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl<'s> Read<'s> {
+    pub(crate) fn begin(session: &'s mut Session, world: &World) -> Result<Self, Failure> {
+        session.begin_reading()?;
+        Ok(Self { session, now: world.now() })
+    }
+
+    pub(crate) fn end(self) {
+        self.session.end_reading();
+    }
+
+    /// The time at which this view was opened.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// The rows that answer a question.
+    pub fn rows(&mut self, query: Query) -> Result<Vec<Row>, Failure> {
+        self.ask([query]).map(|[rows]| rows)
+    }
+
+    /// The answers to several questions, which travel together.
+    pub fn ask<const N: usize>(&mut self, queries: [Query; N]) -> Result<[Vec<Row>; N], Failure> {
+        Ok(self.session.ask(&queries)?.try_into().expect("as many answers as questions"))
+    }
+
+    /// The events of this service after a position, in their order.
+    pub fn events_after(&mut self, after: Position, limit: usize) -> Result<Vec<Envelope>, Failure> {
+        let rows = self.rows(events_after(after, limit))?;
+        let source = self.session.source();
+        rows.into_iter().map(|row| source.read(row)).collect()
+    }
+
+    /// The events of one thing, in their order.
+    pub fn events_of(&mut self, stream: Number) -> Result<Vec<Envelope>, Failure> {
+        let rows = self.rows(events_of(stream))?;
+        let source = self.session.source();
+        rows.into_iter().map(|row| source.read(row)).collect()
+    }
+
+    /// The position of the newest event; 0 when there is none.
+    pub fn newest_event(&mut self) -> Result<Position, Failure> {
+        let rows = self.rows(Query::sql("SELECT coalesce(max(position), 0) FROM event", []))?;
+        rows.into_iter().next().map_or(Ok(0), |row| row.columns().int())
+    }
+}
