@@ -207,8 +207,8 @@ mod tests {
     fn a_meter_that_is_asked_for_again_is_the_same() {
         let meters = Meters::new().labelled("service", "orders").labelled("kind", "a");
         meters.gauge("waiting", "Commands that wait").set(7);
-        let again = Meters { labels: Vec::new(), ..meters }.labelled("kind", "b").labelled("service", "orders");
-        let again = again.labelled("kind", "a");
+        let other_way_round = Meters { labels: Vec::new(), ..meters }.labelled("kind", "b");
+        let again = other_way_round.labelled("kind", "a").labelled("service", "orders");
         assert_eq!(again.gauge("waiting", "Commands that wait").get(), 7);
     }
 
