@@ -25,12 +25,10 @@ CREATE TABLE incarnation (
     number BIGINT PRIMARY KEY
 );
 
--- How far each feed that this service listens to has been dealt with, by partition.
+-- How far each partition of each feed that this service listens to has been dealt with.
 CREATE TABLE feed_cursor (
-    source TEXT NOT NULL,
-    partition BIGINT NOT NULL,
-    position BIGINT NOT NULL,
-    PRIMARY KEY (source, partition)
+    feed TEXT PRIMARY KEY, -- source/partition
+    position BIGINT NOT NULL
 );
 
 -- Where reading a feed begins after a start: all up to here has been dealt with.
@@ -51,7 +49,7 @@ CREATE TABLE parked_event (
     envelope TEXT NOT NULL,
     PRIMARY KEY (source, position)
 );
-CREATE INDEX parked_event_subject ON parked_event (source, subject, position);
+CREATE INDEX parked_event_subject ON parked_event (subject, position);
 
 -- Events that will never be dealt with unless somebody replays them.
 CREATE TABLE dead_letter (

@@ -245,6 +245,11 @@ impl Database {
         Ok(())
     }
 
+    /// Learns that the table holds events up to here.
+    pub fn learned(&self, newest: crate::Position) {
+        self.0.ring.learn(newest);
+    }
+
     /// A connection that writes.
     pub(crate) fn writer(&self) -> Result<Session, Failure> {
         let link = match &self.0.location {

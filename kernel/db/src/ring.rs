@@ -83,8 +83,11 @@ impl Ring {
     pub fn after(&self, position: Position, limit: usize) -> InMemory {
         let kept = lock(&self.kept);
         let newest = *self.newest.borrow();
-        if position >= newest {
+        if position == newest {
             return InMemory::All(Vec::new());
+        }
+        if position > newest {
+            return InMemory::OnlyInTable; // another process wrote what this one has not heard of yet
         }
         let first = kept.events.front().map_or(newest + 1, |event| event.position);
         let Ok(skip) = usize::try_from(position + 1 - first) else { return InMemory::OnlyInTable };

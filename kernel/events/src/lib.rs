@@ -1,1 +1,32 @@
-//! (being written)
+//! What services tell each other: said once, heard at least once, acted on once.
+//!
+//! ```text
+//! producer: tx.publish ─▶ table `event` + ring          consumer: Listener (an inlet of its desk)
+//!                              │                            ▲   cursor, parked events and dead
+//!                              └──── Feed: table · HTTP ────┘   letters stand in its own database
+//! ```
+//!
+//! A feed is read, not subscribed to: the consumer says after which position it wants to go on.
+//! What it has dealt with is a cursor for each partition, moved by the transaction that holds the
+//! effect; so an event that is delivered twice, late or again after a crash changes nothing.
+//!
+//! **Invariant:** order is promised for the events of one subject, and nothing more.
+//!
+//! **Invariant:** a consumer that meets an incarnation it does not know stops and says so: the
+//! producer was restored, and what it says now need not follow from what it said before.
+//!
+//! Reading order: `feed` (the port), `table` (the carrier within a process), `listener` (the
+//! consumer), `parked` (events that have to wait, and dead letters), `document` (events as JSON).
+
+mod document;
+mod feed;
+mod listener;
+mod parked;
+mod table;
+
+pub use db::{Envelope, PARTITIONS, Position, partition_of};
+pub use document::EventDocument;
+pub use feed::{Feed, FeedError, Partitions, Slice};
+pub use listener::{Listener, Listening, Status, Understood, Verdict};
+pub use parked::{DeadLetter, ParkedEvent, dead_letters, discard, parked_events, replay};
+pub use table::TableFeed;

@@ -1,0 +1,468 @@
+//! A consumer: what it understands of a feed becomes commands at its own desk.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use db::{Actor, Asked, Bell, Context, Envelope, Failure, Inlet, Position, Query, Table, Tx, int, text};
+use ids::Number;
+use world::Moment;
+
+use crate::feed::{Feed, FeedError, Partitions};
+use crate::parked::{self, MOST_ATTEMPTS, PARKED, PARKED_SUBJECT, ParkedEvent, back_off};
+
+/// What an event means to a consumer.
+#[derive(Clone, Debug)]
+pub enum Understood<C> {
+    /// It asks for this.
+    Command(C),
+    /// Nothing; also an event of a type that this release does not know yet.
+    Nothing,
+    /// It should mean something, but cannot be read.
+    Unreadable(String),
+}
+
+/// What the answer to an event's command means for the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is dealt with.
+    Done,
+    /// It has to be tried again; later events of its subject wait behind it.
+    Retry(String),
+    /// It can never be dealt with.
+    DeadLetter(String),
+}
+
+/// What a service does with a feed.
+pub struct Listening<C, A> {
+    /// What an event means.
+    pub understand: fn(&Envelope) -> Understood<C>,
+    /// Whether the answer settles the event.
+    pub judge: fn(&A) -> Verdict,
+}
+
+impl<C, A> Clone for Listening<C, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C, A> Copy for Listening<C, A> {}
+
+impl<C, A> fmt::Debug for Listening<C, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listening")
+    }
+}
+
+/// How a consumer gets on, for metrics and the health of its service.
+#[derive(Debug, Default)]
+pub struct Status {
+    read: AtomicI64,
+    newest: AtomicI64,
+    stopped: Mutex<Option<String>>,
+}
+
+impl Status {
+    /// Events that the producer has and this consumer has not dealt with.
+    pub fn lag(&self) -> i64 {
+        (self.newest.load(Ordering::Relaxed) - self.read.load(Ordering::Relaxed)).max(0)
+    }
+
+    /// Why the consumer has stopped for good, if it has.
+    pub fn stopped(&self) -> Option<String> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// An inlet that reads a feed.
+pub struct Listener<C, A> {
+    feed: Arc<dyn Feed>,
+    partitions: Partitions,
+    listening: Listening<C, A>,
+    status: Arc<Status>,
+    /// How far it has read; none until its database was asked.
+    read: Option<Start>,
+    /// Events that mean something, read but not dealt with.
+    waiting: VecDeque<Waiting<C>>,
+    /// What all of `waiting` reaches up to.
+    upto: Position,
+    /// When parked events are looked at next.
+    parked_at: Option<Moment>,
+    batch: Vec<Taken>,
+}
+
+impl<C, A> fmt::Debug for Listener<C, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("source", &self.feed.source())
+            .field("upto", &self.upto)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    incarnation: Option<Number>,
+    position: Position,
+    /// What the database holds of it.
+    saved: Position,
+}
+
+struct Waiting<C> {
+    event: Arc<Envelope>,
+    meaning: Understood<C>,
+}
+
+/// An event of the batch under way.
+struct Taken {
+    event: Arc<Envelope>,
+    from: From,
+    step: Step,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Feed,
+    Parked { attempts: i64 },
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Step {
+    /// Its command is in the batch.
+    Perform,
+    /// It waits behind a parked event of its subject.
+    QueueBehind,
+    /// It cannot be read.
+    Bury(String),
+    /// It was dealt with before.
+    Known,
+}
+
+static CURSOR: Table = Table { name: "feed_cursor", key: &[text("feed")], rest: &[int("position")] };
+static START: Table =
+    Table { name: "feed_start", key: &[text("source")], rest: &[int("incarnation"), int("position")] };
+
+/// Events that are read ahead.
+const READ_AHEAD: usize = 256;
+/// Positions after which the place where reading begins is saved anew.
+const SAVE_EVERY: Position = 1_000;
+/// Parked events in one batch.
+const PARKED_IN_BATCH: usize = 16;
+/// How often parked events are looked at.
+const PARKED_EVERY: Duration = Duration::from_millis(100);
+
+impl<C, A> Listener<C, A> {
+    /// Listens to a feed.
+    pub fn to(feed: Arc<dyn Feed>, listening: Listening<C, A>) -> Self {
+        Self {
+            feed,
+            partitions: Partitions::ALL,
+            listening,
+            status: Arc::default(),
+            read: None,
+            waiting: VecDeque::new(),
+            upto: 0,
+            parked_at: None,
+            batch: Vec::new(),
+        }
+    }
+
+    /// Listens to some of the partitions only.
+    #[must_use]
+    pub fn for_partitions(self, partitions: Partitions) -> Self {
+        Self { partitions, ..self }
+    }
+
+    /// How it gets on.
+    pub fn status(&self) -> Arc<Status> {
+        self.status.clone()
+    }
+
+    fn stop(&self, why: String) {
+        let mut stopped = self.status.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.is_none() {
+            tracing::error!(source = self.feed.source(), why, "A consumer has stopped; reconcile, then start it anew");
+            *stopped = Some(why);
+        }
+    }
+
+    /// Reads ahead until something means something or nothing is left; moves on in memory over
+    /// what means nothing, without a transaction.
+    fn read_ahead(&mut self) {
+        while self.waiting.is_empty() {
+            let Some(start) = &mut self.read else { return };
+            let slice = match self.feed.read(self.partitions, start.position, READ_AHEAD) {
+                Ok(slice) => slice,
+                Err(FeedError::Unavailable(cause)) => {
+                    tracing::debug!(source = self.feed.source(), cause, "A feed cannot be read now");
+                    return;
+                }
+                Err(error @ FeedError::WentBack { .. }) => return self.stop(error.to_string()),
+            };
+            self.status.newest.fetch_max(slice.newest, Ordering::Relaxed);
+            if let Some(known) = start.incarnation
+                && known != slice.incarnation
+            {
+                let (source, found) = (self.feed.source(), slice.incarnation);
+                return self
+                    .stop(format!("{source} is of incarnation {found}, not of {known} as before: it was restored"));
+            }
+            start.incarnation = Some(slice.incarnation);
+            let nothing_new = slice.events.is_empty() && slice.upto <= start.position;
+            for event in slice.events {
+                match (self.listening.understand)(&event) {
+                    Understood::Nothing => {}
+                    meaning => self.waiting.push_back(Waiting { event, meaning }),
+                }
+            }
+            self.upto = slice.upto.max(start.position);
+            if self.waiting.is_empty() {
+                start.position = self.upto;
+                self.status.read.store(self.upto, Ordering::Relaxed);
+            }
+            if nothing_new {
+                return;
+            }
+        }
+    }
+
+    fn load_start(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        let rows = tx.rows(Query::by(&START, "source", [self.feed.source().into()]))?;
+        let mut start = Start { incarnation: None, position: 0, saved: 0 };
+        if let Some(row) = rows.into_iter().next() {
+            let mut row = row.columns();
+            let (_source, incarnation, position) = (row.text()?, row.number()?, row.int()?);
+            start = Start { incarnation: Some(incarnation), position, saved: position };
+        }
+        self.status.read.store(start.position, Ordering::Relaxed);
+        self.read = Some(start);
+        Ok(())
+    }
+
+    fn cursor_key(&self, event: &Envelope) -> String {
+        format!("{}/{}", self.feed.source(), event.partition)
+    }
+
+    /// Looks up what is known of the events that wait, and of those that are parked.
+    fn look_up(&self, tx: &mut Tx<'_>, fresh: usize, parked: usize) -> Result<LookedUp, Failure> {
+        let events = || self.waiting.iter().take(fresh).map(|waiting| &waiting.event);
+        let cursors = Query::by(&CURSOR, "feed", events().map(|event| self.cursor_key(event).into()));
+        let subjects = Query::by(&PARKED_SUBJECT, "subject", events().map(|event| event.subject.as_ref().into()));
+        let due = parked::due(self.feed.source(), tx.now(), parked);
+        let [cursors, subjects, due] = tx.ask([cursors.locked(), subjects, due])?;
+        let mut looked_up = LookedUp { cursors: BTreeMap::new(), parked: BTreeSet::new(), due: Vec::new() };
+        for row in cursors {
+            let mut row = row.columns();
+            looked_up.cursors.insert(row.text()?, row.int()?);
+        }
+        for row in subjects {
+            let mut row = row.columns();
+            let (source, _position, subject) = (row.text()?, row.int()?, row.text()?);
+            if source == self.feed.source() {
+                looked_up.parked.insert(subject);
+            }
+        }
+        looked_up.due = due.into_iter().map(parked::parked).collect::<Result<_, _>>()?;
+        Ok(looked_up)
+    }
+
+    /// What becomes of the event in front of the queue of its subject when it could not be dealt with.
+    fn put_off(&self, tx: &mut Tx<'_>, taken: &Taken, cause: &str) -> Result<(), Failure> {
+        let attempts = match taken.from {
+            From::Feed => 1,
+            From::Parked { attempts } => attempts + 1,
+        };
+        if attempts >= MOST_ATTEMPTS {
+            tx.delete(&PARKED, vec![parked::key(&taken.event)]);
+            return parked::bury(tx, &taken.event, attempts, cause);
+        }
+        tracing::warn!(event = taken.event.id(), attempts, cause, "An event is parked and will be tried again");
+        let due_at = tx.now() + back_off(attempts);
+        let parked = ParkedEvent { event: taken.event.as_ref().clone(), attempts, due_at, cause: cause.into() };
+        tx.upsert(&PARKED, vec![parked.row()?]);
+        Ok(())
+    }
+
+    /// Moves the cursors over what this batch took from the feed.
+    fn move_cursors(&self, tx: &mut Tx<'_>) {
+        let mut reached: BTreeMap<String, Position> = BTreeMap::new();
+        for taken in self.batch.iter().filter(|taken| taken.from == From::Feed && taken.step != Step::Known) {
+            let position = reached.entry(self.cursor_key(&taken.event)).or_default();
+            *position = taken.event.position.max(*position);
+        }
+        let moved = reached.into_iter().map(|(feed, position)| vec![feed.into(), position.into()]);
+        tx.upsert(&CURSOR, moved.collect());
+        let Some(Start { incarnation: Some(incarnation), saved, .. }) = self.read else { return };
+        let reached = self.reached();
+        if saved == 0 || reached - saved >= SAVE_EVERY {
+            tx.upsert(&START, vec![vec![self.feed.source().into(), incarnation.into(), reached.into()]]);
+        }
+    }
+
+    /// Up to where all is dealt with once this batch is committed.
+    fn reached(&self) -> Position {
+        let fresh = self.batch.iter().filter(|taken| taken.from == From::Feed).count();
+        let read = self.read.map_or(0, |start| start.position);
+        if fresh == self.waiting.len() {
+            self.upto.max(read)
+        } else {
+            // What was not taken begins right after; carriers whose positions come out of order
+            // say so by an `upto` that lies before them.
+            let next = self.waiting.get(fresh).map_or(self.upto, |waiting| waiting.event.position - 1);
+            next.min(self.upto).max(read)
+        }
+    }
+}
+
+struct LookedUp {
+    cursors: BTreeMap<String, Position>,
+    parked: BTreeSet<String>,
+    due: Vec<ParkedEvent>,
+}
+
+impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
+    fn listen(&self, bell: &Arc<Bell>) {
+        self.feed.listen(bell);
+    }
+
+    fn is_ready(&mut self, now: Moment) -> bool {
+        if self.status.stopped().is_some() {
+            return false;
+        }
+        self.read_ahead();
+        self.read.is_none() || !self.waiting.is_empty() || self.parked_at.is_none_or(|at| at <= now)
+    }
+
+    fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure> {
+        self.batch.clear();
+        if self.read.is_none() {
+            self.load_start(tx)?;
+            self.read_ahead();
+        }
+        let look_at_parked = self.parked_at.is_none_or(|at| at <= tx.now());
+        let parked = if look_at_parked { PARKED_IN_BATCH.min(most) } else { 0 };
+        let fresh = self.waiting.len().min(most);
+        if fresh == 0 && parked == 0 {
+            return Ok(Vec::new());
+        }
+        let looked_up = self.look_up(tx, fresh, parked)?;
+        let mut commands = Vec::new();
+        for event in looked_up.due.into_iter().take(most) {
+            let from = From::Parked { attempts: event.attempts };
+            let event = Arc::new(event.event);
+            let (step, command) = step((self.listening.understand)(&event));
+            commands.extend(command.map(|command| asked(command, &event)));
+            self.batch.push(Taken { event, from, step });
+        }
+        let room = most - self.batch.len();
+        if look_at_parked {
+            // A full piece is followed by another at once.
+            let all = self.batch.len() < parked;
+            self.parked_at = all.then(|| tx.now() + PARKED_EVERY);
+        }
+        for waiting in self.waiting.iter().take(fresh.min(room)) {
+            let event = waiting.event.clone();
+            let cursor = looked_up.cursors.get(&self.cursor_key(&event)).copied().unwrap_or(0);
+            let (mut step, mut command) = step(waiting.meaning.clone());
+            if event.position <= cursor {
+                (step, command) = (Step::Known, None);
+            } else if looked_up.parked.contains(event.subject.as_ref()) {
+                (step, command) = (Step::QueueBehind, None);
+            }
+            commands.extend(command.map(|command| asked(command, &event)));
+            self.batch.push(Taken { event, from: From::Feed, step });
+        }
+        Ok(commands)
+    }
+
+    fn settle(&mut self, tx: &mut Tx<'_>, answers: &[A]) -> Result<(), Failure> {
+        let mut answers = answers.iter();
+        let mut put_off: BTreeSet<&str> = BTreeSet::new();
+        for taken in &self.batch {
+            let verdict = match &taken.step {
+                Step::Perform => answers.next().map_or(Verdict::Done, self.listening.judge),
+                Step::Bury(cause) => Verdict::DeadLetter(cause.clone()),
+                Step::QueueBehind => {
+                    let behind = ParkedEvent {
+                        event: taken.event.as_ref().clone(),
+                        attempts: 0,
+                        due_at: tx.now(),
+                        cause: "waits behind an earlier event of its subject".into(),
+                    };
+                    tx.upsert(&PARKED, vec![behind.row()?]);
+                    continue;
+                }
+                Step::Known => continue,
+            };
+            if put_off.contains(taken.event.subject.as_ref()) {
+                // It was performed although one before it has to wait: take it all back, and go
+                // one by one, where the later one finds the earlier one parked.
+                return Err(Failure::Conflict(format!("an event of {} overtook another", taken.event.subject)));
+            }
+            match verdict {
+                Verdict::Done if taken.from != From::Feed => tx.delete(&PARKED, vec![parked::key(&taken.event)]),
+                Verdict::Done => {}
+                Verdict::Retry(cause) => {
+                    put_off.insert(&taken.event.subject);
+                    self.put_off(tx, taken, &cause)?;
+                }
+                Verdict::DeadLetter(cause) => {
+                    if taken.from != From::Feed {
+                        tx.delete(&PARKED, vec![parked::key(&taken.event)]);
+                    }
+                    parked::bury(tx, &taken.event, 1, &cause)?;
+                }
+            }
+        }
+        if self.batch.iter().any(|taken| taken.from == From::Feed && taken.step != Step::Known) {
+            self.move_cursors(tx);
+        }
+        Ok(())
+    }
+
+    fn condemn(&mut self, tx: &mut Tx<'_>, failure: &Failure) -> Result<(), Failure> {
+        // The attempt before this one took exactly one, and `ended` has left it in `batch`.
+        let Some(first) = self.batch.first() else { return Ok(()) };
+        self.put_off(tx, first, &failure.to_string())?;
+        if first.from == From::Feed {
+            self.move_cursors(tx);
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, kept: bool) {
+        if !kept {
+            return;
+        }
+        let reached = self.reached();
+        let fresh = self.batch.iter().filter(|taken| taken.from == From::Feed).count();
+        let saves = self.batch.iter().any(|taken| taken.from == From::Feed && taken.step != Step::Known);
+        self.waiting.drain(..fresh);
+        self.batch.clear();
+        if let Some(start) = &mut self.read {
+            if saves && (start.saved == 0 || reached - start.saved >= SAVE_EVERY) {
+                start.saved = reached;
+            }
+            start.position = start.position.max(reached);
+            self.status.read.store(start.position, Ordering::Relaxed);
+        }
+    }
+}
+
+fn step<C>(meaning: Understood<C>) -> (Step, Option<C>) {
+    match meaning {
+        Understood::Command(command) => (Step::Perform, Some(command)),
+        Understood::Unreadable(cause) => (Step::Bury(cause), None),
+        // Another release understood it when it was parked; this one has no use for it.
+        Understood::Nothing => (Step::Bury("it means nothing to this release".into()), None),
+    }
+}
+
+/// A command in the name of the service that said the event, as a consequence of it.
+fn asked<C>(command: C, event: &Envelope) -> Asked<C> {
+    let by = Context { actor: Actor::Service(event.source.clone()), causation: event.id().into(), ..event.by.clone() };
+    Asked::new(command, by)
+}
