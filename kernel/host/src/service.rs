@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use db::{Database, Desk, Meters, Plan, Turn, Worker};
+use events::{Feed, Status};
+
+/// What a service is built on.
+#[derive(Clone)]
+pub struct Ground {
+    /// Its own database.
+    pub database: Database,
+    /// The events of the services that it listens to.
+    pub feeds: Feeds,
+    /// What its desk measures.
+    pub meters: Arc<Meters>,
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+/// Makes a feed for one consumer.
+type MakeFeed = Arc<dyn Fn() -> Arc<dyn Feed> + Send + Sync>;
+
+/// Where the events of other services come from; which carrier brings them is no business of the
+/// service that reads them.
+#[derive(Clone, Default)]
+pub struct Feeds(BTreeMap<&'static str, MakeFeed>);
+
+impl Feeds {
+    /// Says how the feed of a service is read.
+    #[must_use]
+    pub fn with(mut self, source: &'static str, make: impl Fn() -> Arc<dyn Feed> + Send + Sync + 'static) -> Self {
+        self.0.insert(source, Arc::new(make));
+        self
+    }
+
+    /// A feed of this service for one consumer.
+    ///
+    /// # Panics
+    /// When nobody has said how that service is read.
+    pub fn of(&self, source: &str) -> Arc<dyn Feed> {
+        self.0.get(source).unwrap_or_else(|| panic!("no feed of {source}: say where it is read"))()
+    }
+}
+
+/// A service, ready to run.
+pub struct Service {
+    /// Its name: of its settings, its schema and its metrics.
+    pub name: &'static str,
+    /// Its own database.
+    pub database: Database,
+    /// The requests that it answers.
+    pub routes: Router,
+    /// What performs its commands.
+    pub workers: Vec<Box<dyn Work>>,
+    /// What runs beside that, such as calls to a provider.
+    pub tasks: Vec<Task>,
+    /// The feeds that it listens to.
+    pub listens: Vec<(&'static str, Arc<Status>)>,
+    /// Closes its desk: what waits is finished, and nothing more is taken in.
+    pub close: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// A service with a desk; tasks and listeners are added by whoever has some.
+    pub fn new<C: Send + 'static, A: Send + 'static>(
+        database: &Database,
+        routes: Router,
+        desk: &Desk<C, A>,
+        workers: Vec<Worker<C, A>>,
+    ) -> Self {
+        let desk = desk.clone();
+        Self {
+            name: database.service(),
+            database: database.clone(),
+            routes,
+            workers: workers.into_iter().map(|worker| Box::new(worker) as Box<dyn Work>).collect(),
+            tasks: Vec::new(),
+            listens: Vec::new(),
+            close: Box::new(move || desk.close()),
+        }
+    }
+}
+
+/// Something that runs as long as its service does.
+pub struct Task {
+    /// What it is, for the log.
+    pub name: &'static str,
+    /// What it does.
+    pub run: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A desk's worker, whatever its commands are.
+pub trait Work: Send {
+    /// Performs what waits, as far as the plan goes.
+    fn turn(&mut self, plan: &Plan) -> Turn;
+
+    /// Performs on a thread of its own until the desk is closed.
+    fn start(self: Box<Self>) -> JoinHandle<()>;
+}
+
+impl<C: Send + 'static, A: Send + 'static> Work for Worker<C, A> {
+    fn turn(&mut self, plan: &Plan) -> Turn {
+        Worker::turn(self, plan)
+    }
+
+    fn start(self: Box<Self>) -> JoinHandle<()> {
+        Worker::start(*self)
+    }
+}
