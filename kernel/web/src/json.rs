@@ -229,7 +229,7 @@ fn in_json(words: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{NOT_AS_EXPECTED, read};
     use crate::Problem;
     use ids::Sku;
     use serde::Deserialize;
@@ -304,6 +304,27 @@ mod tests {
     fn the_message_of_a_checked_type_is_passed_on() {
         let said = fault(r#"{"lines":[{"sku":"","quantity":1}]}"#);
         assert_eq!(said, ("/lines/0/sku".into(), "a SKU has 1 to 64 characters and no control characters".into()));
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(try_from = "String")]
+    struct Quoting;
+
+    impl TryFrom<String> for Quoting {
+        type Error = String;
+
+        fn try_from(text: String) -> Result<Self, String> {
+            Err(format!("cannot read {text:?}"))
+        }
+    }
+
+    #[test]
+    fn a_message_that_quotes_what_was_sent_is_not_passed_on() {
+        let problem = read::<Vec<Quoting>>(br#"["a secret"]"#).unwrap_err();
+        assert_eq!(
+            (problem.errors()[0].pointer.as_str(), problem.errors()[0].detail.as_str()),
+            ("/0", NOT_AS_EXPECTED)
+        );
     }
 
     #[test]

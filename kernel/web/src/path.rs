@@ -89,5 +89,6 @@ mod tests {
         for sku in ["a", "a b", "a/b", "..", ".", "%2F", "é?#&+", "~-_."] {
             assert_eq!(answer(&path(["v1", "stock", sku])).await, (200, sku.to_owned()));
         }
+        assert_eq!(path(["v1", ".", ".."]), "/v1/%2E/%2E%2E", "a proxy would take them for steps");
     }
 }

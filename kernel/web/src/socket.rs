@@ -97,7 +97,8 @@ mod tests {
                 far.read_exact(&mut [0; 10]).await.unwrap();
             }
         };
-        let (written, ()) = tokio::join!(stream.write_all(&[0; 100]), read);
-        assert!(written.is_ok());
+        let both = async { tokio::join!(stream.write_all(&[0; 100]), read).0 };
+        let written = tokio::time::timeout(Duration::from_secs(600), both).await;
+        assert!(written.is_ok_and(|written| written.is_ok()));
     }
 }

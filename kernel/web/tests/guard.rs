@@ -36,7 +36,7 @@ fn routes() -> Router {
             get(|path: axum::extract::Path<u16>| async move { StatusCode::from_u16(path.0).unwrap() }),
         )
         .route("/v1/said", get(|| async { Problem::new(&web::IN_PROGRESS).member("step", "reserving") }))
-        .route("/v1/text", get(|| async { (StatusCode::CONFLICT, "4242424242424242") }))
+        .route("/v1/text", get(|| async { (StatusCode::CONFLICT, [("content-length", "16")], "4242424242424242") }))
         .route("/v1/endless", get(std::future::pending::<StatusCode>).put(std::future::pending::<StatusCode>))
         .route("/v1/caller", get(|caller: Caller| async move { caller.request_id().to_owned() }))
         .route("/health/live", get(|| async { "yes" }))
@@ -85,6 +85,7 @@ async fn every_error_is_a_problem_document_with_a_trace_whoever_found_it() {
         let (answered, headers, document) = ask(&app, request).await;
         assert_eq!((answered.as_u16(), document["code"].as_str()), (status, Some(code)), "{at} {document}");
         assert_eq!(headers["content-type"], "application/problem+json", "{at}");
+        assert!(headers.get("content-length").is_none_or(|length| length != "16"), "{at}: the length of the old body");
         assert_eq!(document["type"], format!("/problems/{code}"));
         assert_eq!(document["status"], status);
         let trace = document["trace_id"].as_str().unwrap();

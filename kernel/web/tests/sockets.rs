@@ -108,7 +108,7 @@ async fn a_panic_is_a_problem_and_the_connection_goes_on() {
 #[tokio::test]
 async fn a_sender_of_far_too_much_sees_why_it_is_refused() {
     let server = run(Limits::default()).await;
-    let body = " ".repeat(3_000_000);
+    let body = " ".repeat(8_000_000);
     let head = format!(
         "PUT /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
