@@ -10,7 +10,8 @@
 //! and last [`guard`], [`serve`] and [`Client`].
 //!
 //! **Invariant:** behind [`guard`], every error is a problem document with a permanent code and a
-//! trace, whoever found it: a handler, an extractor, axum, a panic or a passed time.
+//! trace, whoever found it: a handler, an extractor, axum, a panic or a passed time. What never
+//! becomes a request (no HTTP, no room for the connection) is refused with one too, but has no trace.
 //!
 //! **Invariant:** a refusal says what is expected and never what was sent; a card number in a
 //! request stands in no answer.

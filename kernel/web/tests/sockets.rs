@@ -245,3 +245,16 @@ async fn it_is_unknown_what_happened_when_the_connection_breaks_after_the_reques
 fn now() -> Instant {
     Instant::now()
 }
+
+#[tokio::test]
+async fn what_is_no_http_is_refused_with_a_problem_too() {
+    let server = run(Limits::default()).await;
+    let long = format!("GET /quick HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(60_000));
+    let far = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(70_000));
+    for (bytes, status) in [("nonsense 4242424242424242\r\n\r\n", 400), (long.as_str(), 431), (far.as_str(), 431)] {
+        let answer = server.raw(bytes).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("content-type: application/problem+json") && answer.ends_with('}'), "{answer}");
+        assert!(answer.contains(r#""code":"invalid-request""#) && !answer.contains("4242"), "{answer}");
+    }
+}
