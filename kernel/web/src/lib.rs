@@ -32,6 +32,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
+mod refused;
 mod repeats;
 mod server;
 mod socket;
