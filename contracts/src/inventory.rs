@@ -16,6 +16,8 @@ crate::events! {
         StockCounted = 1,
         /// Stock was corrected by a quantity.
         StockLevelAdjusted = 1,
+        /// A correction was refused; its name stays refused.
+        StockMovementRejected = 1,
         /// A stock-take found less than had been promised.
         StockShortfallFound = 1,
         /// All lines of a reservation are held.
@@ -140,6 +142,23 @@ pub struct StockLevelAdjusted {
     pub reason: String,
     /// The level after it.
     pub level: Level,
+}
+
+/// A correction was refused: it would have taken what is promised; its name stays refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockMovementRejected {
+    /// The movement's name.
+    pub movement: Name,
+    /// What the caller sent, by meaning.
+    pub fingerprint: String,
+    /// The SKU.
+    pub sku: Sku,
+    /// The warehouse.
+    pub warehouse: Warehouse,
+    /// Pieces that were to be taken away.
+    pub wanted: i64,
+    /// Pieces that could have been.
+    pub available: i64,
 }
 
 /// A stock-take found less than had been promised; somebody has to decide who goes without.

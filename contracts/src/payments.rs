@@ -19,6 +19,8 @@ crate::events! {
         PaymentActionRequired = 1,
         /// The provider did not say how an attempt ended; it is asked.
         PaymentOutcomeUnknown = 1,
+        /// An attempt is being given up; the provider is about to be asked to void it.
+        AttemptVoidStarted = 1,
         /// An attempt was given up: it holds no money and never will.
         PaymentAttemptAbandoned = 1,
         /// The money is authorized.
@@ -90,6 +92,15 @@ pub struct PaymentOutcomeUnknown {
     pub number: i64,
     /// What happened instead of an answer.
     pub cause: String,
+}
+
+/// A try is being given up: whatever the provider still says of it, it is of no use any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptVoidStarted {
+    /// The payment.
+    pub payment: Name,
+    /// The try at the provider.
+    pub number: i64,
 }
 
 /// A try was given up: it holds no money and never will.

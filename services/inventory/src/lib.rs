@@ -1,1 +1,62 @@
-//! (being written)
+//! Inventory: what lies where, what of it is promised, and never more than there is.
+//!
+//! ```text
+//! api ───────┐
+//! consumers ─┼─▶ perform ─▶ domain (decide, apply) ─▶ store ─▶ publish
+//! jobs ──────┘
+//! ```
+//!
+//! Reading order: `domain`, `perform`, `store`, `publish`, `api`, `consumers`, `jobs`, `config`.
+//!
+//! **Invariant:** of every SKU in every warehouse, received + counted differences + adjusted =
+//! on hand + shipped; what live holds keep is what is reserved (or owed to them); nothing is negative.
+//!
+//! **Invariant:** all rows but levels of SKUs never moved follow from the events; [`rebuild`] shows it.
+
+pub mod api;
+mod config;
+mod consumers;
+pub mod domain;
+mod jobs;
+mod perform;
+mod publish;
+mod rebuild;
+mod store;
+
+use db::{Database, Desk, Failure, Migration, open_desk};
+use events::Listener;
+use host::{Ground, Service};
+
+pub use config::{Config, SECTION};
+pub use perform::Answer;
+pub use rebuild::{Comparison, rebuild};
+
+use crate::domain::Command;
+
+/// The name of this service: of its settings, its schema and its feed.
+pub const NAME: &str = "inventory";
+
+/// How its tables came to be.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { number: 1, name: "stock", sql: include_str!("../migrations/0001_stock.sql") }];
+
+/// The desk of inventory, for those who drive it without HTTP: benches.
+pub type InventoryDesk = Desk<Command, Answer>;
+
+/// Puts inventory together on its ground.
+pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {
+    let orders = Listener::to(ground.feeds.of(contracts::orders::Event::SOURCE), consumers::ORDERS);
+    let status = orders.status();
+    let due = jobs::lapsed_holds(ground.database.world());
+    let perform = perform::under(config.policy());
+    let (desk, workers) =
+        open_desk(&ground.database, &perform::KIND, &perform, vec![Box::new(orders), Box::new(due)], &ground.meters)?;
+    let routes = api::routes(shelf(config, &ground.database, &desk));
+    let mut service = Service::new(&ground.database, routes, &desk, workers);
+    service.listens.push((contracts::orders::Event::SOURCE, status));
+    Ok(service)
+}
+
+fn shelf(config: &Config, database: &Database, desk: &InventoryDesk) -> api::Shelf {
+    api::Shelf { desk: desk.clone(), database: database.clone(), hold_secs: config.hold_secs }
+}

@@ -1,0 +1,50 @@
+-- Stock of a SKU in a warehouse. The checks are the last line against overselling.
+CREATE TABLE stock (
+    sku TEXT NOT NULL,
+    warehouse TEXT NOT NULL,
+    on_hand BIGINT NOT NULL CHECK (on_hand >= 0),
+    reserved BIGINT NOT NULL CHECK (reserved >= 0),
+    committed BIGINT NOT NULL CHECK (committed >= 0),
+    owed_to_holds BIGINT NOT NULL CHECK (owed_to_holds >= 0),
+    owed_firmly BIGINT NOT NULL CHECK (owed_firmly >= 0),
+    CHECK (reserved + committed <= on_hand),
+    PRIMARY KEY (sku, warehouse)
+);
+
+-- Every promise that was asked for, also refused and released ones: their names stay taken.
+CREATE TABLE reservation (
+    number BIGINT PRIMARY KEY,
+    name TEXT NOT NULL, -- owner/name
+    fingerprint TEXT NOT NULL,
+    status TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    lines TEXT NOT NULL, -- JSON
+    short TEXT, -- JSON, where it was refused
+    order_name TEXT,
+    attempt BIGINT NOT NULL,
+    has_left BIGINT NOT NULL,
+    version BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX reservation_name ON reservation (name);
+CREATE INDEX reservation_due ON reservation (expires_at) WHERE status = 'reserved';
+
+-- What live holds keep, so that lapsed ones of a SKU are found at once.
+CREATE TABLE hold (
+    sku TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    reservation BIGINT NOT NULL,
+    warehouse TEXT NOT NULL,
+    quantity BIGINT NOT NULL CHECK (quantity > 0),
+    PRIMARY KEY (sku, expires_at, reservation, warehouse)
+);
+
+-- Movements by the names that callers gave them.
+CREATE TABLE movement (
+    number BIGINT PRIMARY KEY,
+    name TEXT NOT NULL, -- owner/name
+    fingerprint TEXT NOT NULL,
+    sku TEXT NOT NULL,
+    warehouse TEXT NOT NULL,
+    outcome TEXT NOT NULL -- JSON
+);
+CREATE UNIQUE INDEX movement_name ON movement (name);

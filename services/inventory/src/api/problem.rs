@@ -1,0 +1,124 @@
+//! How inventory says no.
+
+use web::{DIFFERENT_CONTENT, Problem, ProblemKind};
+
+use crate::domain::Rejection;
+
+/// There is too little stock.
+pub static OUT_OF_STOCK: ProblemKind = ProblemKind {
+    code: "out-of-stock",
+    status: 409,
+    title: "Not enough stock",
+    help: "There is less of something than is wanted, and nothing is held. `short` says of what, how much was \
+           wanted and how much there is. The name stays refused: ask for less, or later, under a new one.",
+};
+
+/// A SKU that was never seen.
+pub static UNKNOWN_SKU: ProblemKind = ProblemKind {
+    code: "unknown-sku",
+    status: 404,
+    title: "Unknown SKU",
+    help: "Inventory has never seen this SKU. Upper and lower case differ; stock comes in with a movement.",
+};
+
+/// A reservation that does not exist.
+pub static UNKNOWN_RESERVATION: ProblemKind = ProblemKind {
+    code: "unknown-reservation",
+    status: 404,
+    title: "Unknown reservation",
+    help: "There is no reservation of this name. Reserve first; a name belongs to the key that chose it.",
+};
+
+/// A hold that has lapsed.
+pub static RESERVATION_EXPIRED: ProblemKind = ProblemKind {
+    code: "reservation-expired",
+    status: 409,
+    title: "The reservation has expired",
+    help: "The hold has lapsed, and its stock may belong to somebody else. Reserve again under a new name.",
+};
+
+/// A reservation that is firm.
+pub static ALREADY_COMMITTED: ProblemKind = ProblemKind {
+    code: "already-committed",
+    status: 409,
+    title: "The reservation is committed",
+    help: "The stock is firmly promised. It cannot be released or extended any more.",
+};
+
+/// A reservation that was given back.
+pub static ALREADY_RELEASED: ProblemKind = ProblemKind {
+    code: "already-released",
+    status: 409,
+    title: "The reservation was released",
+    help: "The stock was given back, and this name stays released. Reserve again under a new one.",
+};
+
+/// Only what is committed is shipped.
+pub static NOT_COMMITTED: ProblemKind = ProblemKind {
+    code: "not-committed",
+    status: 409,
+    title: "The reservation is not committed",
+    help: "Goods leave the shelf only once they are committed. Commit the reservation first.",
+};
+
+/// Promised goods that are not there.
+pub static GOODS_MISSING: ProblemKind = ProblemKind {
+    code: "goods-missing",
+    status: 409,
+    title: "The goods are not on the shelf",
+    help: "A stock-take found less than was promised. Ship again once goods have come in.",
+};
+
+/// A correction beyond what is available.
+pub static NOT_AVAILABLE: ProblemKind = ProblemKind {
+    code: "not-available",
+    status: 409,
+    title: "Not that much is available",
+    help: "A correction cannot take away what is promised, or more than there is; `available` says what it can. \
+           If the shelf really holds less, send a stock-take (`count`), which is always accepted. The name stays refused.",
+};
+
+/// More pieces than a level can hold.
+pub static TOO_MANY: ProblemKind = ProblemKind {
+    code: "too-many",
+    status: 422,
+    title: "More than a level can hold",
+    help: "A level goes up to a thousand billion pieces. Check the unit of the quantity.",
+};
+
+/// All problems of inventory's own.
+pub static KINDS: &[&ProblemKind] = &[
+    &OUT_OF_STOCK,
+    &UNKNOWN_SKU,
+    &UNKNOWN_RESERVATION,
+    &RESERVATION_EXPIRED,
+    &ALREADY_COMMITTED,
+    &ALREADY_RELEASED,
+    &NOT_COMMITTED,
+    &GOODS_MISSING,
+    &NOT_AVAILABLE,
+    &TOO_MANY,
+];
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::DifferentContent => Self::new(&DIFFERENT_CONTENT),
+            Rejection::OutOfStock { short } | Rejection::WasRefused { short } => {
+                Self::new(&OUT_OF_STOCK).member("short", short)
+            }
+            Rejection::UnknownReservation => Self::new(&UNKNOWN_RESERVATION),
+            Rejection::Expired => Self::new(&RESERVATION_EXPIRED),
+            Rejection::AlreadyCommitted => Self::new(&ALREADY_COMMITTED),
+            Rejection::AlreadyReleased => Self::new(&ALREADY_RELEASED),
+            Rejection::NotCommitted => Self::new(&NOT_COMMITTED),
+            Rejection::GoodsMissing => Self::new(&GOODS_MISSING),
+            Rejection::NotAvailable { sku, warehouse, wanted, available } => Self::new(&NOT_AVAILABLE)
+                .member("sku", sku)
+                .member("warehouse", warehouse)
+                .member("wanted", wanted)
+                .member("available", available),
+            Rejection::TooMany => Self::new(&TOO_MANY),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The rules of stock: what a command does to levels and promises. No SQL, no clock, no HTTP.
+//!
+//! ```text
+//! Command ──▶ Books::carry_out ──▶ events ──▶ Books::apply ──▶ levels, reservations, movements
+//!                                                 ▲
+//!                       the journal, when the rows are rebuilt from it
+//! ```
+//!
+//! Reading order: `pool` (stock of a SKU in a warehouse), `reservation`, `allocation` (which
+//! warehouse a line takes from), `command`, `books` (all of it together).
+//!
+//! **Invariant:** rows change through [`Books::apply`] and nothing else, so the journal suffices to
+//! rebuild them.
+
+mod allocation;
+mod books;
+mod command;
+mod pool;
+mod reservation;
+
+pub use books::{Books, MovementRecord, News, Policy, key};
+pub use command::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve, Settled};
+pub use pool::Pool;
+pub use reservation::{Reservation, Status};

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+
+use contracts::inventory::{Allocation, ReservedLine, Short};
+use ids::{Sku, Warehouse};
+
+use super::books::Policy;
+use super::command::Line;
+use super::pool::Pool;
+
+/// The pools of each SKU.
+pub(super) type Stock = BTreeMap<Sku, BTreeMap<Warehouse, Pool>>;
+
+/// Finds where every line can be taken from, or what falls short.
+///
+/// Lines of one SKU are one wish. Those bound to a warehouse are served first; the rest follows the
+/// order of the warehouses, and is split over several only if the policy allows it.
+pub(super) fn allocate(stock: &Stock, lines: &[Line], policy: &Policy) -> Result<Vec<ReservedLine>, Vec<Short>> {
+    let mut wishes: BTreeMap<&Sku, Wish<'_>> = BTreeMap::new();
+    for line in lines {
+        let wish = wishes.entry(&line.sku).or_default();
+        match &line.warehouse {
+            Some(warehouse) => *wish.bound.entry(warehouse).or_default() += line.quantity,
+            None => wish.anywhere += line.quantity,
+        }
+    }
+    let mut reserved = Vec::with_capacity(wishes.len());
+    let mut short = Vec::new();
+    let nowhere = BTreeMap::new();
+    for (sku, wish) in wishes {
+        let pools = stock.get(sku).unwrap_or(&nowhere);
+        let wanted = wish.anywhere + wish.bound.values().sum::<i64>();
+        match wish.take(pools, policy) {
+            Ok(allocations) => reserved.push(ReservedLine { sku: sku.clone(), quantity: wanted, allocations }),
+            Err(available) => short.push(Short { sku: sku.clone(), wanted, available }),
+        }
+    }
+    if short.is_empty() { Ok(reserved) } else { Err(short) }
+}
+
+/// Pieces of one SKU that a reservation wants.
+#[derive(Default)]
+struct Wish<'a> {
+    bound: BTreeMap<&'a Warehouse, i64>,
+    anywhere: i64,
+}
+
+impl Wish<'_> {
+    /// Takes them from the pools, or says how many could have been had.
+    fn take(&self, pools: &BTreeMap<Warehouse, Pool>, policy: &Policy) -> Result<Vec<Allocation>, i64> {
+        let available = |warehouse: &Warehouse| pools.get(warehouse).map_or(0, Pool::available);
+        let mut taken: BTreeMap<&Warehouse, i64> = BTreeMap::new();
+        for (warehouse, wanted) in &self.bound {
+            if available(warehouse) < *wanted {
+                return Err(self.could_have(pools, policy));
+            }
+            taken.insert(warehouse, *wanted);
+        }
+        let mut missing = self.anywhere;
+        for warehouse in policy.in_order(pools.keys()) {
+            if missing == 0 {
+                break;
+            }
+            let free = available(warehouse) - taken.get(warehouse).copied().unwrap_or(0);
+            let part = if policy.allow_split || free >= missing { free.min(missing) } else { 0 };
+            if part > 0 {
+                *taken.entry(warehouse).or_default() += part;
+                missing -= part;
+            }
+        }
+        if missing > 0 {
+            return Err(self.could_have(pools, policy));
+        }
+        let mut allocations = Vec::with_capacity(taken.len());
+        for warehouse in policy.in_order(taken.keys().copied()) {
+            allocations.push(Allocation { warehouse: warehouse.clone(), quantity: taken[warehouse] });
+        }
+        Ok(allocations)
+    }
+
+    /// The most that a wish of this kind could have had.
+    fn could_have(&self, pools: &BTreeMap<Warehouse, Pool>, policy: &Policy) -> i64 {
+        let free = |warehouse: &Warehouse| pools.get(warehouse).map_or(0, Pool::available);
+        let bound: i64 = self.bound.iter().map(|(warehouse, wanted)| free(warehouse).min(*wanted)).sum();
+        if self.anywhere == 0 {
+            return bound;
+        }
+        let rest = pools.iter().map(|(warehouse, pool)| {
+            pool.available() - self.bound.get(warehouse).copied().unwrap_or(0).min(pool.available())
+        });
+        bound + if policy.allow_split { rest.sum::<i64>() } else { rest.max().unwrap_or(0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stock(levels: &[(&str, &str, i64)]) -> Stock {
+        let mut stock = Stock::new();
+        for (sku, warehouse, on_hand) in levels {
+            let pool = Pool { on_hand: *on_hand, ..Pool::default() };
+            stock.entry(sku.parse().unwrap()).or_default().insert(warehouse.parse().unwrap(), pool);
+        }
+        stock
+    }
+
+    fn line(sku: &str, quantity: i64, warehouse: Option<&str>) -> Line {
+        Line { sku: sku.parse().unwrap(), quantity, warehouse: warehouse.map(|name| name.parse().unwrap()) }
+    }
+
+    fn policy(order: &[&str], allow_split: bool) -> Policy {
+        let warehouses = order.iter().map(|name| name.parse().unwrap()).collect();
+        Policy { warehouses, allow_split, ..Policy::default() }
+    }
+
+    fn taken(result: &Result<Vec<ReservedLine>, Vec<Short>>) -> Vec<(String, i64)> {
+        let lines = result.as_ref().expect("enough of all");
+        let all = lines.iter().flat_map(|line| &line.allocations);
+        all.map(|allocation| (allocation.warehouse.to_string(), allocation.quantity)).collect()
+    }
+
+    #[test]
+    fn warehouses_are_emptied_in_their_order() {
+        let stock = stock(&[("a", "east", 5), ("a", "north", 5), ("a", "west", 5)]);
+        let result = allocate(&stock, &[line("a", 7, None)], &policy(&["north", "west"], true));
+        assert_eq!(taken(&result), [("north".into(), 5), ("west".into(), 2)]);
+        let result = allocate(&stock, &[line("a", 12, None)], &policy(&["north"], true));
+        assert_eq!(taken(&result), [("north".into(), 5), ("east".into(), 5), ("west".into(), 2)], "unnamed ones last");
+    }
+
+    #[test]
+    fn a_line_that_may_not_be_split_takes_the_first_warehouse_that_has_it_all() {
+        let stock = stock(&[("a", "north", 5), ("a", "west", 9)]);
+        let result = allocate(&stock, &[line("a", 7, None)], &policy(&["north", "west"], false));
+        assert_eq!(taken(&result), [("west".into(), 7)]);
+        let result = allocate(&stock, &[line("a", 10, None)], &policy(&["north", "west"], false));
+        assert_eq!(result, Err(vec![Short { sku: "a".parse().unwrap(), wanted: 10, available: 9 }]));
+    }
+
+    #[test]
+    fn lines_of_one_sku_are_one_wish() {
+        let stock = stock(&[("a", "north", 5)]);
+        let twice = [line("a", 3, None), line("a", 3, None)];
+        let result = allocate(&stock, &twice, &policy(&[], true));
+        assert_eq!(result, Err(vec![Short { sku: "a".parse().unwrap(), wanted: 6, available: 5 }]));
+        let bound = [line("a", 2, Some("north")), line("a", 3, None)];
+        assert_eq!(taken(&allocate(&stock, &bound, &policy(&[], true))), [("north".into(), 5)]);
+    }
+
+    #[test]
+    fn every_sku_that_falls_short_is_named_and_one_never_seen_has_none() {
+        let stock = stock(&[("a", "north", 5), ("b", "north", 1)]);
+        let lines = [line("a", 1, None), line("b", 2, None), line("c", 1, None), line("a", 9, Some("west"))];
+        let short = allocate(&stock, &lines, &policy(&[], true)).unwrap_err();
+        let short: Vec<_> = short.iter().map(|short| (short.sku.as_str(), short.wanted, short.available)).collect();
+        assert_eq!(short, [("a", 10, 5), ("b", 2, 1), ("c", 1, 0)]);
+    }
+}

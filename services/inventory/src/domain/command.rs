@@ -1,0 +1,191 @@
+use contracts::inventory::{Level, Short};
+use ids::{Name, Number, Sku, Warehouse};
+
+use super::reservation::Reservation;
+
+/// What can be asked of inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Moves stock.
+    Move(Movement),
+    /// Holds every line, or none.
+    Reserve(Reserve),
+    /// Lets a hold last longer: from now, this many seconds.
+    Extend {
+        /// The reservation.
+        name: Name,
+        /// Seconds from now.
+        hold_secs: i64,
+    },
+    /// Makes a hold firm.
+    Commit {
+        /// The reservation.
+        name: Name,
+        /// The order that asks, and waits for an answer whatever it is. Its lapsed hold is taken
+        /// anew if the stock is still there.
+        order: Option<ForOrder>,
+    },
+    /// Takes committed goods off the shelf.
+    Ship {
+        /// The reservation.
+        name: Name,
+    },
+    /// Gives a hold back; a name not seen yet will never hold anything.
+    Release {
+        /// The reservation.
+        name: Name,
+        /// The order that asks, and waits for an answer whatever it is.
+        order: Option<ForOrder>,
+    },
+    /// Gives back whatever is held or firm.
+    Return {
+        /// The reservation.
+        name: Name,
+        /// The order that asks, and waits for an answer whatever it is.
+        order: ForOrder,
+    },
+    /// Lets a hold lapse whose time has passed.
+    Expire {
+        /// The reservation.
+        number: Number,
+    },
+}
+
+/// A movement of stock under a name of the caller's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Movement {
+    /// Its name.
+    pub name: Name,
+    /// What the caller sent, by meaning.
+    pub fingerprint: String,
+    /// The SKU.
+    pub sku: Sku,
+    /// The warehouse.
+    pub warehouse: Warehouse,
+    /// What happens.
+    pub act: Act,
+}
+
+/// What a movement does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Goods come in.
+    Receive {
+        /// Pieces; at least 1.
+        quantity: i64,
+        /// The caller's own reference.
+        reference: Option<String>,
+    },
+    /// A stock-take; always accepted.
+    Count {
+        /// Pieces that were counted.
+        counted: i64,
+        /// Why it was counted.
+        reason: Option<String>,
+    },
+    /// A correction; it cannot take what is promised.
+    Adjust {
+        /// Pieces added, or taken away where negative; never 0.
+        quantity: i64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A wish to hold stock under a name of the caller's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserve {
+    /// Its name.
+    pub name: Name,
+    /// What the caller sent, by meaning.
+    pub fingerprint: String,
+    /// What is wanted; a SKU may stand in several lines.
+    pub lines: Vec<Line>,
+    /// How long it is to be held.
+    pub hold_secs: i64,
+    /// The order that it is for.
+    pub order: Option<ForOrder>,
+}
+
+/// A line of a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The SKU.
+    pub sku: Sku,
+    /// Pieces; at least 1.
+    pub quantity: i64,
+    /// The only warehouse that it may come from.
+    pub warehouse: Option<Warehouse>,
+}
+
+/// The order that something is for, and the attempt that answers carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForOrder {
+    /// The order.
+    pub order: Name,
+    /// Its attempt.
+    pub attempt: i64,
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The movement stands in the books.
+    Moved {
+        /// Whether it does so since this command.
+        is_new: bool,
+        /// The level after it.
+        level: Level,
+    },
+    /// The reservation as it is now.
+    Reservation {
+        /// Whether it came into being with this command.
+        is_new: bool,
+        /// The reservation.
+        reservation: Box<Reservation>,
+    },
+    /// Nothing was left to do.
+    Nothing,
+}
+
+/// Why a rule says no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The name stands for something else already.
+    DifferentContent,
+    /// Not every line can be held.
+    OutOfStock {
+        /// What falls short.
+        short: Vec<Short>,
+    },
+    /// There is no reservation of that name.
+    UnknownReservation,
+    /// The hold has lapsed.
+    Expired,
+    /// It is firm already.
+    AlreadyCommitted,
+    /// It was given back.
+    AlreadyReleased,
+    /// It was refused when it was asked for.
+    WasRefused {
+        /// What fell short.
+        short: Vec<Short>,
+    },
+    /// Only what is committed can be shipped.
+    NotCommitted,
+    /// The goods that were promised are not on the shelf.
+    GoodsMissing,
+    /// A correction would take what is promised, or more than there is.
+    NotAvailable {
+        /// The SKU.
+        sku: Sku,
+        /// The warehouse.
+        warehouse: Warehouse,
+        /// Pieces that were to be taken away.
+        wanted: i64,
+        /// Pieces that can be.
+        available: i64,
+    },
+    /// More pieces than a level can hold.
+    TooMany,
+}

@@ -1,0 +1,87 @@
+//! The one place where stock changes.
+
+use std::sync::Arc;
+
+use db::{Asked, Failure, Kind, Perform, Tx};
+
+use crate::domain::{Books, Command, Policy, Rejection, Settled, key};
+use crate::publish;
+use crate::store::{self, Touched};
+
+/// What a command is answered with.
+pub type Answer = Result<Settled, Rejection>;
+
+/// How commands are told apart at the desk.
+pub(crate) const KIND: Kind<Command> = Kind { key_of, weigh };
+
+/// Performs commands on stock under a policy: load all, decide each, store all, publish.
+pub(crate) fn under(policy: Policy) -> Perform<Command, Answer> {
+    Arc::new(move |tx, commands| perform(tx, commands, &policy))
+}
+
+fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], policy: &Policy) -> Result<Vec<Answer>, Failure> {
+    let mut books = store::load(tx, touched(commands), policy)?;
+    publish::all(tx, &mut books, &db::Context::system("lapsed", commands[0].by.trace));
+    let answers = commands.iter().map(|asked| carry_out(tx, &mut books, asked, policy)).collect();
+    store::save(tx, &books)?;
+    Ok(answers)
+}
+
+fn carry_out(tx: &mut Tx<'_>, books: &mut Books, asked: &Asked<Command>, policy: &Policy) -> Answer {
+    let now = tx.now();
+    let answer = books.carry_out(&asked.by.owner, &asked.command, policy, now, &|| tx.number());
+    publish::all(tx, books, &asked.by);
+    answer
+}
+
+/// What the commands of a batch touch, as far as they say it.
+fn touched(commands: &[Asked<Command>]) -> Touched {
+    let mut touched = Touched::default();
+    for asked in commands {
+        let owner = &asked.by.owner;
+        match &asked.command {
+            Command::Move(movement) => {
+                touched.movements.insert(key(owner, &movement.name));
+                touched.skus.insert(movement.sku.clone());
+            }
+            Command::Reserve(reserve) => {
+                touched.reservations.insert(key(owner, &reserve.name));
+                touched.skus.extend(reserve.lines.iter().map(|line| line.sku.clone()));
+                touched.wanted.extend(reserve.lines.iter().map(|line| (line.sku.clone(), line.quantity)));
+            }
+            Command::Extend { name, .. }
+            | Command::Commit { name, .. }
+            | Command::Ship { name }
+            | Command::Release { name, .. }
+            | Command::Return { name, .. } => {
+                touched.reservations.insert(key(owner, name));
+                touched.without_skus.insert(key(owner, name));
+            }
+            Command::Expire { number } => {
+                touched.numbers.insert(*number);
+            }
+        }
+    }
+    touched
+}
+
+fn key_of(command: &Command) -> u64 {
+    let sku = match command {
+        Command::Move(movement) => movement.sku.as_str(),
+        Command::Reserve(reserve) => reserve.lines.first().map_or("", |line| line.sku.as_str()),
+        Command::Extend { name, .. }
+        | Command::Commit { name, .. }
+        | Command::Ship { name }
+        | Command::Release { name, .. }
+        | Command::Return { name, .. } => name.as_str(),
+        Command::Expire { .. } => "",
+    };
+    world::stable_hash(sku.as_bytes())
+}
+
+fn weigh(command: &Command) -> usize {
+    match command {
+        Command::Reserve(reserve) => reserve.lines.len(),
+        _ => 1,
+    }
+}

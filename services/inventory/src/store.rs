@@ -1,0 +1,315 @@
+//! Everything that inventory keeps, and every statement about it.
+
+use std::collections::BTreeSet;
+
+use db::{Columns, Failure, Query, Read, Row, Table, Tx, Value, int, text};
+use ids::{Name, Number, Sku, Warehouse};
+
+use crate::domain::{Books, MovementRecord, Policy, Pool, Reservation, Status, key};
+
+static STOCK: Table = Table {
+    name: "stock",
+    key: &[text("sku"), text("warehouse")],
+    rest: &[int("on_hand"), int("reserved"), int("committed"), int("owed_to_holds"), int("owed_firmly")],
+};
+
+static RESERVATION: Table = Table {
+    name: "reservation",
+    key: &[int("number")],
+    rest: &[
+        text("name"),
+        text("fingerprint"),
+        text("status"),
+        int("expires_at"),
+        text("lines"),
+        text("short"),
+        text("order_name"),
+        int("attempt"),
+        int("has_left"),
+        int("version"),
+    ],
+};
+
+static HOLD: Table = Table {
+    name: "hold",
+    key: &[text("sku"), int("expires_at"), int("reservation"), text("warehouse")],
+    rest: &[int("quantity")],
+};
+
+static MOVEMENT: Table = Table {
+    name: "movement",
+    key: &[int("number")],
+    rest: &[text("name"), text("fingerprint"), text("sku"), text("warehouse"), text("outcome")],
+};
+
+/// Lapsed holds that one batch clears away for one SKU.
+const LAPSED_AT_ONCE: i64 = 256;
+
+/// What a batch touches, as far as its commands say it.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// SKUs that are moved or wanted.
+    pub(crate) skus: BTreeSet<Sku>,
+    /// Names of reservations, with their owners.
+    pub(crate) reservations: BTreeSet<String>,
+    /// Names of those reservations whose SKUs the command does not say.
+    pub(crate) without_skus: BTreeSet<String>,
+    /// Numbers of reservations.
+    pub(crate) numbers: BTreeSet<Number>,
+    /// Names of movements, with their owners.
+    pub(crate) movements: BTreeSet<String>,
+    /// What is wanted of which SKU.
+    pub(crate) wanted: Vec<(Sku, i64)>,
+}
+
+/// Loads all that a batch touches.
+///
+/// The stock rows are the lock: whoever changes a reservation has locked all its stock before. A
+/// reservation's SKUs never change, so they may be read before that, and its state after it.
+pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, policy: &Policy) -> Result<Books, Failure> {
+    let mut books = Books::default();
+    if !touched.without_skus.is_empty() || !touched.numbers.is_empty() {
+        let by_name = Query::by(&RESERVATION, "name", touched.without_skus.iter().map(|name| name.as_str().into()));
+        let by_number = Query::by(&RESERVATION, "number", touched.numbers.iter().map(|number| (*number).into()));
+        for row in tx.ask([by_name, by_number])?.into_iter().flatten() {
+            let reservation = reservation(row)?;
+            touched.skus.extend(reservation.lines.iter().map(|line| line.sku.clone()));
+            if reservation.status == Status::Expired {
+                touched.wanted.extend(reservation.lines.iter().map(|line| (line.sku.clone(), line.quantity)));
+            }
+        }
+    }
+    lock_and_load(tx, &mut books, &touched)?;
+    let scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)), policy);
+    if !scarce.is_empty() {
+        clear_lapsed(tx, &mut books, &touched.skus, &scarce)?;
+    }
+    Ok(books)
+}
+
+fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Result<(), Failure> {
+    let stock = Query::by(&STOCK, "sku", touched.skus.iter().map(Value::from)).locked();
+    let by_name = Query::by(&RESERVATION, "name", touched.reservations.iter().map(|name| name.as_str().into()));
+    let by_number = Query::by(&RESERVATION, "number", touched.numbers.iter().map(|number| (*number).into()));
+    let movements = Query::by(&MOVEMENT, "name", touched.movements.iter().map(|name| name.as_str().into()));
+    let [stock, by_name, by_number, movements] = tx.ask([stock, by_name, by_number, movements])?;
+    for row in stock {
+        let (sku, warehouse, pool) = level(row)?;
+        books.load_pool(sku, warehouse, pool);
+    }
+    for row in by_name.into_iter().chain(by_number) {
+        books.load_reservation(reservation(row)?);
+    }
+    for row in movements {
+        books.load_movement(movement(row)?);
+    }
+    Ok(())
+}
+
+/// Lets the lapsed holds of scarce SKUs go, so that nobody is refused for their sake.
+///
+/// Their other SKUs are locked only now, out of the order of keys; where two writers meet in that, the
+/// database ends one of them as a conflict, and it runs again.
+fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, locked: &BTreeSet<Sku>, scarce: &[Sku]) -> Result<(), Failure> {
+    let now = tx.now();
+    let sql = "SELECT reservation FROM hold WHERE sku = $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3";
+    let lapsed = |sku: &Sku| Query::sql(sql, [sku.into(), now.into(), LAPSED_AT_ONCE.into()]);
+    let mut numbers = BTreeSet::new();
+    for row in tx.ask_all(&scarce.iter().map(lapsed).collect::<Vec<_>>())?.into_iter().flatten() {
+        numbers.insert(row.columns().number()?);
+    }
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let by_number = |numbers: &BTreeSet<Number>| Query::by(&RESERVATION, "number", numbers.iter().map(|n| (*n).into()));
+    let mut others = Touched::default();
+    for row in tx.rows(by_number(&numbers))? {
+        let skus = reservation(row)?.lines.into_iter().map(|line| line.sku);
+        others.skus.extend(skus.filter(|sku| !locked.contains(sku)));
+    }
+    others.numbers.clone_from(&numbers);
+    lock_and_load(tx, books, &others)?;
+    for number in numbers {
+        books.expire(number, now);
+    }
+    Ok(())
+}
+
+/// Writes what a batch has changed.
+pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
+    let (mut new, mut old) = (Vec::new(), Vec::new());
+    for (sku, warehouse, pool, is_known) in books.changed_pools() {
+        let row = vec![
+            sku.into(),
+            warehouse.into(),
+            pool.on_hand.into(),
+            pool.reserved.into(),
+            pool.committed.into(),
+            pool.owed_to_holds.into(),
+            pool.owed_firmly.into(),
+        ];
+        if is_known { old.push(row) } else { new.push(row) }
+    }
+    tx.update(&STOCK, old);
+    tx.insert(&STOCK, new);
+
+    let (mut new, mut old) = (Vec::new(), Vec::new());
+    let (mut held, mut let_go) = (Vec::new(), Vec::new());
+    for (before, after) in books.changed_reservations() {
+        let (was, is) = (before.map_or_else(Vec::new, holds), holds(after));
+        if was != is {
+            let_go.extend(was.into_iter().map(|mut hold| hold.drain(..4).collect()));
+            held.extend(is);
+        }
+        let row = reservation_row(after)?;
+        if before.is_some() { old.push(row) } else { new.push(row) }
+    }
+    tx.update(&RESERVATION, old);
+    tx.insert(&RESERVATION, new);
+    tx.delete(&HOLD, let_go);
+    tx.insert(&HOLD, held);
+    tx.insert(&MOVEMENT, books.new_movements().map(movement_row).collect::<Result<_, _>>()?);
+    Ok(())
+}
+
+/// The holds of a reservation, as rows: some while it is held, none otherwise.
+fn holds(reservation: &Reservation) -> Vec<Vec<Value>> {
+    if reservation.status != Status::Reserved {
+        return Vec::new();
+    }
+    let of_line = |line: &contracts::inventory::ReservedLine| {
+        let hold = |allocation: &contracts::inventory::Allocation| {
+            vec![
+                Value::from(&line.sku),
+                reservation.expires_at.into(),
+                reservation.number.into(),
+                (&allocation.warehouse).into(),
+                allocation.quantity.into(),
+            ]
+        };
+        line.allocations.iter().map(hold).collect::<Vec<_>>()
+    };
+    reservation.lines.iter().flat_map(of_line).collect()
+}
+
+fn reservation_row(of: &Reservation) -> Result<Vec<Value>, Failure> {
+    Ok(vec![
+        of.number.into(),
+        key(&of.owner, &of.name).into(),
+        of.fingerprint.as_str().into(),
+        of.status.as_str().into(),
+        of.expires_at.into(),
+        json(&of.lines)?.into(),
+        if of.short.is_empty() { Value::Null } else { json(&of.short)?.into() },
+        of.order.as_ref().into(),
+        of.attempt.into(),
+        i64::from(of.has_left).into(),
+        of.version.into(),
+    ])
+}
+
+fn movement_row(of: &MovementRecord) -> Result<Vec<Value>, Failure> {
+    Ok(vec![
+        of.number.into(),
+        key(&of.owner, &of.name).into(),
+        of.fingerprint.as_str().into(),
+        (&of.sku).into(),
+        (&of.warehouse).into(),
+        json(&of.outcome)?.into(),
+    ])
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::Corrupt(error.to_string()))
+}
+
+fn level(row: Row) -> Result<(Sku, Warehouse, Pool), Failure> {
+    let mut row = row.columns();
+    let (sku, warehouse) = (Sku::from_column(row.text()?), Warehouse::from_column(row.text()?));
+    let pool = Pool {
+        on_hand: row.int()?,
+        reserved: row.int()?,
+        committed: row.int()?,
+        owed_to_holds: row.int()?,
+        owed_firmly: row.int()?,
+    };
+    Ok((sku, warehouse, pool))
+}
+
+fn reservation(row: Row) -> Result<Reservation, Failure> {
+    let mut row = row.columns();
+    let number = row.number()?;
+    let (owner, name) = owner_and_name(&mut row)?;
+    Ok(Reservation {
+        number,
+        owner,
+        name,
+        fingerprint: row.text()?,
+        status: row.parsed()?,
+        expires_at: row.moment()?,
+        lines: row.json()?,
+        short: match row.maybe_text()? {
+            Some(short) => serde_json::from_str(&short).map_err(|error| Failure::Corrupt(error.to_string()))?,
+            None => Vec::new(),
+        },
+        order: row.maybe_text()?.map(Name::from_column),
+        attempt: row.int()?,
+        has_left: row.int()? != 0,
+        version: row.int()?,
+    })
+}
+
+fn movement(row: Row) -> Result<MovementRecord, Failure> {
+    let mut row = row.columns();
+    let number = row.number()?;
+    let (owner, name) = owner_and_name(&mut row)?;
+    Ok(MovementRecord {
+        number,
+        owner,
+        name,
+        fingerprint: row.text()?,
+        sku: Sku::from_column(row.text()?),
+        warehouse: Warehouse::from_column(row.text()?),
+        outcome: row.json()?,
+    })
+}
+
+fn owner_and_name(row: &mut Columns) -> Result<(String, Name), Failure> {
+    let key = row.text()?;
+    let (owner, name) = key.rsplit_once('/').ok_or_else(|| Failure::Corrupt(format!("{key:?} has no owner")))?;
+    Ok((owner.to_owned(), Name::from_column(name.to_owned())))
+}
+
+/// Holds whose time has passed, those first that lapsed first.
+pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<Number>, Failure> {
+    let sql =
+        "SELECT number FROM reservation WHERE status = 'reserved' AND expires_at <= $1 ORDER BY expires_at LIMIT $2";
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = tx.rows(Query::sql(sql, [tx.now().into(), most.into()]))?;
+    rows.into_iter().map(|row| row.columns().number()).collect()
+}
+
+/// The levels of some SKUs; nothing for those never seen.
+pub(crate) fn levels(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Warehouse, Pool)>, Failure> {
+    let rows = read.rows(Query::by(&STOCK, "sku", skus.iter().map(Value::from)))?;
+    rows.into_iter().map(level).collect()
+}
+
+/// The reservation of that name.
+pub(crate) fn find_reservation(read: &mut Read<'_>, owner: &str, name: &Name) -> Result<Option<Reservation>, Failure> {
+    let rows = read.rows(Query::by(&RESERVATION, "name", [key(owner, name).into()]))?;
+    rows.into_iter().next().map(reservation).transpose()
+}
+
+/// All rows as text, in the order of their keys: to compare two sets of books.
+pub(crate) fn all_rows(read: &mut Read<'_>) -> Result<Vec<String>, Failure> {
+    let all = |table: &'static Table| {
+        let key: Vec<_> = (1..=table.key.len()).map(|place| place.to_string()).collect();
+        let sql = format!("SELECT {} FROM {} ORDER BY {}", table.columns(), table.name, key.join(", "));
+        Query::sql(sql, [])
+    };
+    let tables = [&STOCK, &RESERVATION, &HOLD, &MOVEMENT];
+    let answers = read.ask(tables.map(all))?;
+    let named = tables.into_iter().zip(answers);
+    Ok(named.flat_map(|(table, rows)| rows.into_iter().map(move |row| format!("{} {row:?}", table.name))).collect())
+}

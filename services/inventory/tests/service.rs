@@ -1,0 +1,287 @@
+//! Inventory through its router, its desk and its feed, on every database.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use db::{Database, Location, MemoryDisk, Meters, Options};
+use events::TableFeed;
+use host::{Feeds, Ground, Service};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use world::World;
+
+/// Inventory at work, with an empty feed of orders.
+struct Running {
+    database: Database,
+    router: Router,
+    close: Box<dyn Fn() + Send + Sync>,
+    threads: Vec<JoinHandle<()>>,
+    _orders: Database,
+}
+
+impl Running {
+    fn on(location: Location, config: &inventory::Config) -> Self {
+        let world = World::real();
+        let open = |name, location, migrations| {
+            Database::open(name, location, Options::default(), world.clone(), migrations).expect("a database")
+        };
+        let orders = open("orders", Location::Memory(MemoryDisk::empty()), &[]);
+        let database = open(inventory::NAME, location, inventory::MIGRATIONS);
+        let producer = orders.clone();
+        let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&producer)));
+        let ground = Ground { database: database.clone(), feeds, meters: Arc::new(Meters::default()) };
+        let service = inventory::assemble(config, &ground).expect("inventory");
+        let Service { routes, workers, close, .. } = service;
+        let router = web::guard(routes, &world, &web::Limits::default(), Arc::new(|_| {}));
+        let threads = workers.into_iter().map(host::Work::start).collect();
+        Self { database, router, close, threads, _orders: orders }
+    }
+
+    fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = request.body(body).expect("a request");
+        let answer = async {
+            let response = self.router.clone().oneshot(request).await.expect("an answer");
+            let status = response.status().as_u16();
+            let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+            (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        };
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(answer)
+    }
+
+    fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.ask(Method::PUT, path, body)
+    }
+
+    fn post(&self, path: &str) -> (u16, Value) {
+        self.ask(Method::POST, path, &Value::Null)
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        self.ask(Method::GET, path, &Value::Null)
+    }
+
+    fn receive(&self, name: &str, sku: &str, warehouse: &str, quantity: i64) {
+        let body = json!({"type": "receive", "sku": sku, "warehouse": warehouse, "quantity": quantity});
+        assert_eq!(self.put(&format!("/v1/stock-movements/{name}"), &body).0, 201);
+    }
+
+    fn level(&self, sku: &str) -> Value {
+        let (_, mut level) = self.get(&format!("/v1/stock/{sku}"));
+        level.as_object_mut().expect("a level").retain(|name, _| name != "warehouses" && name != "sku");
+        level
+    }
+
+    fn books_follow_from_the_journal(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let comparison = runtime.block_on(inventory::rebuild(&self.database)).expect("a comparison");
+        assert!(comparison.is_same(), "{comparison:#?}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        (self.close)();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn everywhere(test: impl Fn(&Running)) {
+    everywhere_with(&inventory::Config::default(), test);
+}
+
+fn everywhere_with(config: &inventory::Config, test: impl Fn(&Running)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let places = [
+        ("memory", Location::Memory(MemoryDisk::empty())),
+        ("sqlite", Location::File(folder.path().join("inventory.db"))),
+        ("postgres", Location::Postgres(testkit::Postgres::shared().database())),
+    ];
+    for (place, location) in places {
+        println!("on {place}");
+        let running = Running::on(location, config);
+        test(&running);
+        running.books_follow_from_the_journal();
+    }
+}
+
+fn lines(lines: &[(&str, i64)]) -> Value {
+    json!({"lines": lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect::<Vec<_>>()})
+}
+
+#[test]
+fn a_movement_is_entered_once_under_its_name() {
+    everywhere(|shop| {
+        let body = json!({"type": "receive", "sku": "A b/é", "warehouse": "main", "quantity": 10, "reference": "r"});
+        let (status, first) = shop.put("/v1/stock-movements/m-1", &body);
+        assert_eq!((status, &first["level"]["on_hand"], &first["level"]["available"]), (201, &json!(10), &json!(10)));
+        assert_eq!(shop.put("/v1/stock-movements/m-1", &body), (200, first));
+        let other = json!({"type": "receive", "sku": "A b/é", "warehouse": "main", "quantity": 11, "reference": "r"});
+        let (status, no) = shop.put("/v1/stock-movements/m-1", &other);
+        assert_eq!((status, &no["code"]), (422, &json!("different-content")));
+        let level = shop.level("A%20b%2F%C3%A9");
+        assert_eq!(level, json!({"on_hand": 10, "reserved": 0, "committed": 0, "owed": 0, "available": 10}));
+        assert_eq!(shop.get("/v1/stock/never").1["code"], "unknown-sku");
+    });
+}
+
+#[test]
+fn a_correction_cannot_take_what_is_promised_and_its_name_stays_refused() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 10);
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 8)])).0, 201);
+        let take = json!({"type": "adjust", "sku": "a", "warehouse": "main", "quantity": -3, "reason": "broken"});
+        let (status, no) = shop.put("/v1/stock-movements/m-2", &take);
+        assert_eq!((status, &no["code"], &no["available"]), (409, &json!("not-available"), &json!(2)));
+        assert_eq!(shop.post("/v1/reservations/r-1/release").0, 200);
+        assert_eq!(shop.put("/v1/stock-movements/m-2", &take).0, 409, "the name stays refused");
+        assert_eq!(shop.put("/v1/stock-movements/m-3", &take).0, 201);
+        assert_eq!(shop.level("a")["on_hand"], 7);
+    });
+}
+
+#[test]
+fn a_stock_take_is_always_accepted_and_says_what_is_owed() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 10);
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 8)])).0, 201);
+        let count = json!({"type": "count", "sku": "a", "warehouse": "main", "counted": 5, "reason": "yearly"});
+        let (status, counted) = shop.put("/v1/stock-movements/m-2", &count);
+        let level = json!({"on_hand": 5, "reserved": 5, "committed": 0, "owed": 3, "available": 0});
+        assert_eq!((status, &counted["level"]), (201, &level));
+        shop.receive("m-3", "a", "main", 4);
+        assert_eq!(shop.level("a"), json!({"on_hand": 9, "reserved": 8, "committed": 0, "owed": 0, "available": 1}));
+    });
+}
+
+#[test]
+fn all_lines_are_held_or_none_and_lines_of_one_sku_are_summed() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 10);
+        shop.receive("m-2", "b", "main", 1);
+        let (status, held) = shop.put("/v1/reservations/r-1", &lines(&[("a", 2), ("a", 2), ("b", 1)]));
+        assert_eq!((status, &held["status"]), (201, &json!("reserved")));
+        let a = json!({"sku": "a", "quantity": 4, "allocations": [{"warehouse": "main", "quantity": 4}]});
+        assert_eq!(held["lines"][0], a);
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 2), ("a", 2), ("b", 1)])), (200, held));
+        let (status, no) = shop.put("/v1/reservations/r-2", &lines(&[("a", 7), ("c", 1)]));
+        assert_eq!((status, &no["code"]), (409, &json!("out-of-stock")));
+        let short = json!([{"sku": "a", "wanted": 7, "available": 6}, {"sku": "c", "wanted": 1, "available": 0}]);
+        assert_eq!(no["short"], short);
+        shop.receive("m-3", "c", "main", 1);
+        assert_eq!(shop.put("/v1/reservations/r-2", &lines(&[("a", 7), ("c", 1)])).0, 409, "the name stays refused");
+        assert_eq!(shop.get("/v1/reservations/r-2").1["status"], "refused");
+        assert_eq!(shop.level("a")["available"], 6);
+    });
+}
+
+#[test]
+fn a_reservation_goes_its_way_and_saying_it_twice_is_saying_it_once() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 10);
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 4)])).0, 201);
+        for _ in 0..2 {
+            let (status, committed) = shop.post("/v1/reservations/r-1/commit");
+            assert_eq!((status, &committed["status"]), (200, &json!("committed")));
+            assert_eq!(shop.level("a")["on_hand"], 6, "the goods leave with the commit");
+        }
+        assert_eq!(shop.post("/v1/reservations/r-1/release").1["code"], "already-committed");
+        for _ in 0..2 {
+            assert_eq!(shop.post("/v1/reservations/r-1/ship").1["status"], "shipped");
+        }
+        assert_eq!(shop.put("/v1/reservations/r-2", &lines(&[("a", 6)])).0, 201);
+        for _ in 0..2 {
+            assert_eq!(shop.post("/v1/reservations/r-2/release").1["status"], "released");
+        }
+        assert_eq!(shop.post("/v1/reservations/r-2/commit").1["code"], "already-released");
+        assert_eq!(shop.put("/v1/reservations/r-2", &lines(&[("a", 6)])).1["status"], "released");
+        assert_eq!(shop.post("/v1/reservations/none/commit").1["code"], "unknown-reservation");
+    });
+}
+
+#[test]
+fn without_ship_on_commit_the_goods_stay_until_they_are_shipped() {
+    let config = inventory::Config { ship_on_commit: false, ..inventory::Config::default() };
+    everywhere_with(&config, |shop| {
+        shop.receive("m-1", "a", "main", 10);
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 4)])).0, 201);
+        assert_eq!(shop.post("/v1/reservations/r-1/ship").1["code"], "not-committed");
+        assert_eq!(shop.post("/v1/reservations/r-1/commit").0, 200);
+        let level = json!({"on_hand": 10, "reserved": 0, "committed": 4, "owed": 0, "available": 6});
+        assert_eq!(shop.level("a"), level);
+        let count = json!({"type": "count", "sku": "a", "warehouse": "main", "counted": 3});
+        assert_eq!(shop.put("/v1/stock-movements/m-2", &count).0, 201);
+        assert_eq!(shop.post("/v1/reservations/r-1/ship").1["code"], "goods-missing");
+        shop.receive("m-3", "a", "main", 1);
+        assert_eq!(shop.post("/v1/reservations/r-1/ship").1["status"], "shipped");
+        assert_eq!(shop.level("a")["on_hand"], 0);
+    });
+}
+
+#[test]
+fn a_release_that_comes_before_the_reserve_keeps_the_name_released() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 10);
+        assert_eq!(shop.post("/v1/reservations/r-1/release").1["status"], "released");
+        let (status, no) = shop.put("/v1/reservations/r-1", &lines(&[("a", 1)]));
+        assert_eq!((status, &no["code"]), (409, &json!("already-released")));
+        assert_eq!(shop.level("a")["available"], 10);
+    });
+}
+
+#[test]
+fn a_lapsed_hold_stands_in_nobodys_way() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 5);
+        let hold = json!({"lines": [{"sku": "a", "quantity": 5}], "hold_secs": 1});
+        assert_eq!(shop.put("/v1/reservations/r-1", &hold).0, 201);
+        assert_eq!(shop.put("/v1/reservations/r-2", &lines(&[("a", 1)])).0, 409);
+        std::thread::sleep(std::time::Duration::from_millis(1_001));
+        assert_eq!(shop.post("/v1/reservations/r-1/commit").1["code"], "reservation-expired");
+        assert_eq!(shop.put("/v1/reservations/r-3", &lines(&[("a", 5)])).0, 201);
+        assert_eq!(shop.get("/v1/reservations/r-1").1["status"], "expired");
+        let extension = json!({"hold_secs": 60});
+        assert_eq!(shop.ask(Method::POST, "/v1/reservations/r-1/extend", &extension).1["code"], "reservation-expired");
+        assert_eq!(shop.ask(Method::POST, "/v1/reservations/r-3/extend", &extension).0, 200);
+    });
+}
+
+#[test]
+fn every_fault_of_a_request_is_named_in_one_answer() {
+    everywhere(|shop| {
+        let body = json!({"lines": [{"sku": "", "quantity": 0}, {"sku": "a", "quantity": 1.5}], "hold_secs": -1});
+        let (status, no) = shop.put("/v1/reservations/r-1", &body);
+        let pointers: Vec<_> = no["errors"].as_array().expect("faults").iter().map(|e| &e["pointer"]).collect();
+        assert_eq!(status, 422);
+        assert_eq!(pointers, ["/lines/0/sku", "/lines/0/quantity", "/lines/1/quantity", "/hold_secs"]);
+        assert_eq!(shop.put("/v1/reservations/r-1", &json!({"lines": []})).0, 422);
+        assert_eq!(shop.put("/v1/reservations/r-1", &json!({"linse": []})).0, 422);
+        let both = json!({"type": "receive", "sku": "a", "warehouse": "w", "quantity": 1, "counted": 1});
+        assert_eq!(shop.put("/v1/stock-movements/m-1", &both).1["errors"][0]["pointer"], "/counted");
+    });
+}
+
+#[test]
+fn many_levels_are_read_at_once_in_the_order_asked() {
+    everywhere(|shop| {
+        shop.receive("m-1", "b", "main", 1);
+        shop.receive("m-2", "a", "east", 2);
+        shop.receive("m-3", "a", "main", 3);
+        let (status, levels) = shop.get("/v1/stock?sku=b&sku=none&sku=a");
+        assert_eq!(status, 200);
+        let items = levels["items"].as_array().expect("items");
+        assert_eq!((&items[0]["sku"], &items[0]["available"]), (&json!("b"), &json!(1)));
+        assert_eq!(items[1], json!({"sku": "none", "unknown": true}));
+        assert_eq!((&items[2]["available"], &items[2]["warehouses"][0]["warehouse"]), (&json!(5), &json!("east")));
+        let (_, same) = shop.ask(Method::POST, "/v1/stock/query", &json!({"skus": ["b", "none", "a"]}));
+        assert_eq!(same, levels);
+        assert_eq!(shop.get("/v1/stock").0, 400);
+    });
+}
