@@ -174,6 +174,7 @@ impl Trace {
     }
 
     /// A next step in the same trace.
+    #[must_use]
     pub fn step(self, chance: &mut Chance) -> Self {
         Self { span_id: chance.bits() | 1, ..self }
     }

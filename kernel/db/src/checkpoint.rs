@@ -1,4 +1,4 @@
-//! Copies SQLite's log into its file beside the writer, so that no request waits for it.
+//! Copies `SQLite`'s log into its file beside the writer, so that no request waits for it.
 //!
 //! A passive checkpoint alone never lets the log begin anew while writes go on; so this thread copies
 //! the bulk, and the writer the small rest between two batches ([`Checkpoints::little_is_left`]).
@@ -12,15 +12,18 @@ use rusqlite::Connection;
 
 use crate::ring::Bell;
 
-/// Rows written before a checkpoint is worth its fsync.
-const ROWS_BETWEEN: usize = 10_000;
+/// Pages written before a checkpoint is worth its fsync at once.
+const PAGES_BETWEEN: usize = 10_000;
+/// Rounds of a second after which the little that was written is copied all the same, so that the
+/// log of a quiet service does not grow for hours.
+const ROUNDS_BETWEEN: usize = 10;
 /// Pages that the writer copies itself: a millisecond or two.
 const FEW_PAGES: i64 = 250;
 
 /// What the writer and the thread beside it know of each other.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoints {
-    rows_since: AtomicUsize,
+    pages_since: AtomicUsize,
     little_is_left: AtomicBool,
     stop: AtomicBool,
     bell: Bell,
@@ -28,8 +31,8 @@ pub(crate) struct Checkpoints {
 
 impl Checkpoints {
     /// Counts what a commit wrote.
-    pub(crate) fn wrote(&self, rows: usize) {
-        if self.rows_since.fetch_add(rows, Ordering::Relaxed) + rows >= ROWS_BETWEEN {
+    pub(crate) fn wrote(&self, pages: usize) {
+        if self.pages_since.fetch_add(pages, Ordering::Relaxed) + pages >= PAGES_BETWEEN {
             self.bell.ring();
         }
     }
@@ -57,12 +60,16 @@ impl Checkpoints {
                 return;
             }
         };
+        let mut rounds = 0;
         while !self.stop.load(Ordering::Relaxed) {
             self.bell.wait(Duration::from_secs(1));
-            if self.rows_since.load(Ordering::Relaxed) < ROWS_BETWEEN {
+            rounds += 1;
+            let worth_it = if rounds < ROUNDS_BETWEEN { PAGES_BETWEEN } else { 1 };
+            if self.pages_since.load(Ordering::Relaxed) < worth_it {
                 continue;
             }
-            self.rows_since.store(0, Ordering::Relaxed);
+            rounds = 0;
+            self.pages_since.store(0, Ordering::Relaxed);
             let pages = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
                 Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
             });

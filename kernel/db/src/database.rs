@@ -20,14 +20,15 @@ use crate::session::{Commit, Link, Session};
 use crate::sqlite::{Durability, MemoryDisk, Sqlite};
 use crate::table::{Query, Write, int};
 use crate::tx::{Ended, Read, Tx};
+use crate::worker::{guarded, run_after_commit};
 use crate::{Failure, Refused, Table};
 
 /// Where a service's database lies.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Location {
-    /// A file of SQLite.
+    /// A file of `SQLite`.
     File(PathBuf),
-    /// A PostgreSQL database; the service gets a schema and a role of its own in it.
+    /// A `PostgreSQL` database; the service gets a schema and a role of its own in it.
     Postgres(String),
     /// Memory, for simulations and tests.
     Memory(MemoryDisk),
@@ -54,7 +55,7 @@ impl Eq for MemoryDisk {}
 /// What an operator may choose about a database.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Threads that write; only PostgreSQL takes more than one.
+    /// Threads that write; only `PostgreSQL` takes more than one.
     pub writers: usize,
     /// Threads that read.
     pub readers: usize,
@@ -62,7 +63,7 @@ pub struct Options {
     pub queue_limit: usize,
     /// Whether commits wait for the disk.
     pub durability: Durability,
-    /// Whether to work on a PostgreSQL that runs with `fsync=off`.
+    /// Whether to work on a `PostgreSQL` that runs with `fsync=off`.
     pub allow_fsync_off: bool,
     /// Whether the files were just restored from a backup: then a new incarnation begins, so that
     /// consumers learn that they may have heard of events that this database no longer knows.
@@ -195,7 +196,7 @@ impl Database {
         let world = self.0.world.clone();
         self.0.readers.submit(Box::new(move |session| {
             let result = Read::begin(session, &world).and_then(|mut read| {
-                let result = work(&mut read);
+                let result = guarded(|| work(&mut read));
                 read.end();
                 result
             });
@@ -220,12 +221,12 @@ impl Database {
             Some(session) => session,
             none => none.insert(self.writer().map_err(Refused::Failed)?),
         };
-        let mut tx = Tx::begin(session, &self.0.world).map_err(Refused::Failed)?;
-        match work(&mut tx) {
+        let mut tx = Tx::begin(session, &self.0.world, None).map_err(Refused::Failed)?;
+        match guarded(|| work(&mut tx)) {
             Ok(value) => match tx.commit() {
                 Ended::Committed(committed) => {
-                    self.0.tell(committed.news);
-                    committed.after.into_iter().for_each(|work| work());
+                    self.tell(committed.news);
+                    run_after_commit(committed.after);
                     Ok(value)
                 }
                 Ended::Failed(failure) => Err(Refused::Failed(failure)),
@@ -240,7 +241,7 @@ impl Database {
 
     /// Learns of events that another process has committed.
     pub async fn learn_of_news(&self) -> Result<(), Refused> {
-        let newest = self.read(|read| read.newest_event()).await?;
+        let newest = self.read(newest).await?;
         self.0.ring.learn(newest);
         Ok(())
     }
@@ -268,20 +269,27 @@ impl Database {
 
     /// Tells readers what was committed.
     pub(crate) fn tell(&self, news: Option<Vec<crate::Envelope>>) {
-        self.0.tell(news);
+        let Some(news) = news else {
+            // The commit has happened, and nobody knows at which positions: the table says.
+            let ring = self.0.ring.clone();
+            let learn = move |newest: Result<_, Failure>| match newest {
+                Ok(newest) => ring.learn(newest),
+                Err(failure) => tracing::warn!(%failure, "News will be heard of with the next event"),
+            };
+            if let Err(refused) = self.read_then(newest, learn) {
+                tracing::warn!(%refused, "News will be heard of with the next event");
+            }
+            return;
+        };
+        self.0.ring.push(news);
     }
 }
 
-impl Inner {
-    fn tell(&self, news: Option<Vec<crate::Envelope>>) {
-        // Without positions the table is asked again when the next event is told of.
-        if let Some(news) = news {
-            self.ring.push(news);
-        }
-    }
+fn newest(read: &mut Read<'_>) -> Result<crate::Position, Failure> {
+    read.newest_event()
 }
 
-/// Runs on a thread where no other runtime is at work, which PostgreSQL's client would not stand.
+/// Runs on a thread where no other runtime is at work, which `PostgreSQL`'s client would not stand.
 fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
     let done = std::thread::scope(|scope| scope.spawn(work).join());
     done.unwrap_or_else(|_| Err(Failure::Panicked("while opening the database".into())))
@@ -307,9 +315,15 @@ fn prepare(
         }
     };
     let mut session = Session::new(link, nobody);
-    session.begin()?;
+    session.begin(None)?;
     if dialect == Dialect::Postgres {
-        session.script("SELECT pg_advisory_xact_lock(hashtextextended('migrations of ' || current_schema(), 0))")?;
+        // Another process may be at it for a while; after that no migration waits long for a table,
+        // because all who come later would wait behind it.
+        session.script(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10min';
+             SELECT pg_advisory_xact_lock(hashtextextended('migrations of ' || current_schema(), 0));
+             SET LOCAL lock_timeout = '3s'",
+        )?;
     }
     let migrated = migrate::run(&mut session, dialect, "kernel", migrate::KERNEL, world.now())
         .and_then(|()| migrate::run(&mut session, dialect, service, migrations, world.now()))

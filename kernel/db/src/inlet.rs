@@ -16,12 +16,16 @@ use crate::{Asked, Failure};
 
 /// Commands that come from elsewhere than a request.
 ///
-/// In each batch: `take`, then `settle` with the answers to what was taken, then `ended`.
+/// In each batch: `take`, then `settle` with the answers to what was taken, then `ended`. When a batch
+/// fails, each command runs alone, `take` being asked for one; when that fails as well, `condemn`
+/// puts it aside in a transaction of its own, followed by `ended`. An inlet that fails to bring, or to
+/// put aside, rests for a second.
 pub trait Inlet<C, A>: Send {
     /// Rings this bell when something new may wait.
     fn listen(&self, bell: &Arc<Bell>);
 
-    /// Whether something may wait; asked before a transaction is begun, so it must be cheap.
+    /// Whether something may wait; asked before a transaction is begun, so it must be cheap. After a
+    /// `take` that found nothing it says no until something has changed.
     fn is_ready(&mut self, now: Moment) -> bool;
 
     /// Reads what it needs to know within the transaction, and brings at most this many commands.
@@ -37,18 +41,20 @@ pub trait Inlet<C, A>: Send {
     fn ended(&mut self, kept: bool);
 }
 
-/// Finds what has become due, at most this many.
+/// Finds what has become due, at most this many, in an order that stays the same: oldest first.
 pub type FindDue<C> = Box<dyn FnMut(&mut Tx<'_>, usize) -> Result<Vec<Asked<C>>, Failure> + Send>;
 
 /// Work that becomes due with time, found by a query every little while.
 ///
 /// It takes a piece at a time and waits behind requests and events without starving: a full piece
-/// is followed by another with the next batch.
+/// is followed by another with the next batch. What fails also when it is alone stays due and is
+/// passed over until the next look.
 pub struct Due<C> {
     every: Duration,
     find: FindDue<C>,
     next_at: Option<Moment>,
-    found_full: bool,
+    /// Commands in front that have failed since the last look.
+    failed: usize,
 }
 
 impl<C> fmt::Debug for Due<C> {
@@ -59,11 +65,13 @@ impl<C> fmt::Debug for Due<C> {
 
 /// Due commands in one batch, at most.
 const PIECE: usize = 64;
+/// What has failed is not tried again sooner.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl<C> Due<C> {
     /// Looks for due work this often.
     pub fn new(every: Duration, find: FindDue<C>) -> Self {
-        Self { every, find, next_at: None, found_full: false }
+        Self { every, find, next_at: None, failed: 0 }
     }
 }
 
@@ -71,25 +79,31 @@ impl<C: Send, A> Inlet<C, A> for Due<C> {
     fn listen(&self, _bell: &Arc<Bell>) {}
 
     fn is_ready(&mut self, now: Moment) -> bool {
-        self.next_at.is_none_or(|next| next <= now)
+        let is_time = self.next_at.is_none_or(|next| next <= now);
+        if is_time && self.next_at.take().is_some() {
+            self.failed = 0; // a new look
+        }
+        is_time
     }
 
     fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure> {
-        let most = most.min(PIECE);
-        let found = (self.find)(tx, most)?;
-        self.found_full = found.len() == most;
-        self.next_at = if self.found_full { None } else { Some(tx.now() + self.every) };
-        Ok(found)
+        let most = self.failed + most.min(PIECE);
+        let mut found = (self.find)(tx, most)?;
+        if found.len() < most {
+            let pause = if self.failed == 0 { self.every } else { self.every.max(SHORTEST_PAUSE) };
+            self.next_at = Some(tx.now() + pause);
+        }
+        Ok(found.split_off(self.failed.min(found.len())))
     }
 
     fn settle(&mut self, _tx: &mut Tx<'_>, _answers: &[A]) -> Result<(), Failure> {
         Ok(())
     }
 
-    fn condemn(&mut self, tx: &mut Tx<'_>, failure: &Failure) -> Result<(), Failure> {
-        // It stays due, and is tried again with the next look; the row says what it is.
+    fn condemn(&mut self, _tx: &mut Tx<'_>, failure: &Failure) -> Result<(), Failure> {
         tracing::error!(%failure, "Due work fails also when it is alone; it is tried again later");
-        self.next_at = Some(tx.now() + self.every.max(Duration::from_secs(1)));
+        self.failed += 1;
+        self.next_at = None;
         Ok(())
     }
 

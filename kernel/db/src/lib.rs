@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Reading order: `asked` (who asks), `tx` (what a service sees), `table` and `value` (rows),
-//! `desk` and `inlet` (batches), `outbox` and `ring` (events), `database` (opening and reading),
-//! `session`, `sqlite`, `postgres` (the two databases), `migrate`.
+//! `desk`, `worker` and `inlet` (batches), `outbox` and `ring` (events), `database` (opening and reading),
+//! `session`, `sqlite`, `postgres` (the two databases), `migrate`, `schema`.
 //!
 //! **Invariant:** database drivers are used here and nowhere else.
 //!
@@ -26,22 +26,26 @@ mod migrate;
 mod outbox;
 mod postgres;
 mod ring;
+mod schema;
 mod session;
 mod sqlite;
 mod table;
 mod tx;
 mod value;
+mod worker;
 
 pub use asked::{Actor, Asked, Context, LOCAL_OWNER, Origin, Trace, Unreadable};
 pub use database::{CannotOpen, Database, Location, Options};
-pub use desk::{Answered, Crash, Desk, Kind, Perform, Plan, Turn, Worker, open_desk};
+pub use desk::{Answered, Crash, Desk, Kind, Opened, Perform, Plan, Turn, open_desk};
 pub use failure::{Failure, Refused};
 pub use inlet::{Due, FindDue, Inlet};
 pub use meters::Meters;
 pub use migrate::Migration;
 pub use outbox::{BODY_LIMIT_BYTES, Envelope, NewEvent, PARTITIONS, Position, partition_of};
 pub use ring::{Bell, InMemory, Ring};
+pub use schema::describe;
 pub use sqlite::{Durability, MemoryDisk};
 pub use table::{Column, Query, Table, int, text};
 pub use tx::{Read, Tx};
 pub use value::{Columns, Row, Value};
+pub use worker::Worker;

@@ -3,14 +3,17 @@
 //! Migrations are numbered, run forward only, once, under a lock, and are checked against
 //! tampering: what has run must still be what the program holds.
 //!
-//! One file serves both databases. It is written as PostgreSQL reads it, with `TEXT` and `BIGINT`
-//! columns, and three rules turn it into what each database should have:
+//! One file serves both databases. It is written as `PostgreSQL` reads it, with `TEXT` and `BIGINT`
+//! columns, and four rules turn it into what each database should have:
 //!
-//! | written | PostgreSQL | SQLite |
+//! | written | `PostgreSQL` | `SQLite` |
 //! |---|---|---|
 //! | `TEXT` | `TEXT COLLATE "C"`: compared by bytes | `TEXT` |
 //! | `BIGINT` | `BIGINT` | `INTEGER` |
+//! | `TEXT PRIMARY KEY` | the same | `TEXT PRIMARY KEY NOT NULL`: it would take nothing for a key |
 //! | the `);` that ends a table | the same | `) STRICT;`, and `WITHOUT ROWID` where the primary key has several columns |
+
+use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
@@ -105,10 +108,14 @@ fn take_one<T>(mut answers: Vec<T>) -> [T; 1] {
 }
 
 fn checksum_of(migration: &Migration) -> String {
-    Sha256::digest(migration.sql.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(migration.sql.as_bytes()) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
-/// Applies the three rules of the module's table.
+/// Applies the four rules of the module's table.
 fn translate(sql: &str, dialect: Dialect) -> String {
     let mut translated = String::with_capacity(sql.len() + 256);
     let mut composite_key = false;
@@ -122,7 +129,9 @@ fn translate(sql: &str, dialect: Dialect) -> String {
             Dialect::Postgres => replace_word(code, "TEXT", "TEXT COLLATE \"C\""),
             Dialect::Sqlite if code.trim_end() == ");" && composite_key => ") STRICT, WITHOUT ROWID;".to_owned(),
             Dialect::Sqlite if code.trim_end() == ");" => ") STRICT;".to_owned(),
-            Dialect::Sqlite => replace_word(code, "BIGINT", "INTEGER"),
+            Dialect::Sqlite => {
+                replace_word(code, "BIGINT", "INTEGER").replace("TEXT PRIMARY KEY", "TEXT PRIMARY KEY NOT NULL")
+            }
         };
         translated.push_str(&line);
         translated.push('\n');

@@ -29,7 +29,7 @@ pub const BODY_LIMIT_BYTES: usize = 256 * 1024;
 
 /// The partition of a subject: the same in every release.
 pub fn partition_of(subject: &str) -> u8 {
-    (stable_hash(subject.as_bytes()) % u64::from(PARTITIONS)) as u8
+    u8::try_from(stable_hash(subject.as_bytes()) % u64::from(PARTITIONS)).unwrap_or_default()
 }
 
 /// An event that a transaction wants to publish.

@@ -1,5 +1,7 @@
 //! A connection that runs one transaction at a time, to either database.
 
+use std::time::Duration;
+
 use crate::outbox::Source;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
@@ -38,16 +40,22 @@ impl Session {
         &self.source
     }
 
-    /// Begins a transaction that writes.
-    pub(crate) fn begin(&mut self) -> Result<(), Failure> {
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.link, Link::Postgres(_))
+    }
+
+    /// Begins a transaction that writes; `patience` is how long it waits for a locked row, where that
+    /// is less than usual (one writer at a time has no locked rows).
+    pub(crate) fn begin(&mut self, patience: Option<Duration>) -> Result<(), Failure> {
         match &mut self.link {
             Link::Sqlite(link) => link.begin(),
-            Link::Postgres(link) => link.begin(),
+            Link::Postgres(link) => link.begin(patience),
         }
     }
 
     /// Asks several questions in one trip.
     pub(crate) fn ask(&mut self, queries: &[Query]) -> Result<Vec<Vec<Row>>, Failure> {
+        storable(queries.iter().flat_map(Query::values))?;
         match &mut self.link {
             Link::Sqlite(link) => link.ask(queries),
             Link::Postgres(link) => link.ask(queries),
@@ -56,6 +64,10 @@ impl Session {
 
     /// Writes the changes, numbers and writes the events, and commits: one trip.
     pub(crate) fn commit(&mut self, writes: &[Write], events: Vec<Vec<Value>>) -> Commit {
+        if let Err(failure) = storable(writes.iter().flat_map(Write::values).chain(events.iter().flatten())) {
+            self.rollback();
+            return Commit::Failed(failure);
+        }
         match &mut self.link {
             Link::Sqlite(link) => link.commit(writes, events),
             Link::Postgres(link) => link.commit(writes, &events),
@@ -105,4 +117,16 @@ impl Session {
             link.tidy();
         }
     }
+}
+
+/// Refuses what only one of the databases could keep.
+fn storable<'v>(values: impl Iterator<Item = &'v Value>) -> Result<(), Failure> {
+    for value in values {
+        if let Value::Text(text) = value
+            && text.contains('\0')
+        {
+            return Err(Failure::Corrupt("a text with a NUL character in it cannot be kept".into()));
+        }
+    }
+    Ok(())
 }

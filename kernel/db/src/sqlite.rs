@@ -1,11 +1,11 @@
-//! SQLite: a file for each service, written by one thread.
+//! `SQLite`: a file for each service, written by one thread.
 //!
 //! WAL with `synchronous=FULL`: a commit has reached the disk before anybody is told of it. Most of
 //! the log is copied into the file by a thread of its own (`checkpoint.rs`), so that no request
 //! waits for that.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::limits::Limit;
@@ -16,23 +16,55 @@ use crate::checkpoint::Checkpoints;
 use crate::outbox::EVENT;
 use crate::ring::lock;
 use crate::session::Commit;
-use crate::table::{Query, Write, one};
+use crate::table::{Query, Write, one, pages};
 use crate::{Failure, Row, Value};
 
 /// The database of one service in memory, for simulations: it outlives the service that writes it,
 /// as a disk outlives a process.
 #[derive(Clone, Debug)]
-pub struct MemoryDisk(Arc<Mutex<Connection>>);
+pub struct MemoryDisk(Arc<Shared>);
+
+/// A connection that several sessions may share, one transaction at a time.
+#[derive(Debug)]
+struct Shared {
+    connection: Mutex<Connection>,
+    in_transaction: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl Shared {
+    fn new(connection: Connection) -> Arc<Self> {
+        let in_transaction = Mutex::new(false);
+        Arc::new(Self { connection: Mutex::new(connection), in_transaction, ended: Condvar::new() })
+    }
+
+    /// Waits until nobody else has a transaction open.
+    fn enter(&self) -> Result<(), Failure> {
+        let open = lock(&self.in_transaction);
+        let waited = self.ended.wait_timeout_while(open, BUSY, |open| *open);
+        let (mut open, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Err(Failure::TimedOut("another transaction is open".into()));
+        }
+        *open = true;
+        Ok(())
+    }
+
+    fn leave(&self) {
+        *lock(&self.in_transaction) = false;
+        self.ended.notify_one();
+    }
+}
 
 impl MemoryDisk {
     /// An empty disk.
     ///
     /// # Panics
-    /// When SQLite cannot open a database in memory.
+    /// When `SQLite` cannot open a database in memory.
     pub fn empty() -> Self {
         let connection = Connection::open_in_memory().expect("SQLite opens a database in memory");
         prepare(&connection, Durability::Full).expect("SQLite takes its settings");
-        Self(Arc::new(Mutex::new(connection)))
+        Self(Shared::new(connection))
     }
 
     pub(crate) fn same_as(&self, other: &Self) -> bool {
@@ -42,12 +74,13 @@ impl MemoryDisk {
     /// A copy as it is now: a backup.
     ///
     /// # Panics
-    /// When SQLite cannot copy it.
+    /// When `SQLite` cannot copy it.
+    #[must_use]
     pub fn copy(&self) -> Self {
         let copy = Self::empty();
         {
-            let from = lock(&self.0);
-            let mut to = lock(&copy.0);
+            let from = lock(&self.0.connection);
+            let mut to = lock(&copy.0.connection);
             let backup = rusqlite::backup::Backup::new(&from, &mut to).expect("a backup begins");
             backup.run_to_completion(1_000, Duration::ZERO, None).expect("a backup in memory ends");
         }
@@ -64,9 +97,11 @@ pub enum Durability {
     Off,
 }
 
-/// A connection to a SQLite database.
+/// A connection to a `SQLite` database.
 pub(crate) struct Sqlite {
-    connection: Arc<Mutex<Connection>>,
+    shared: Arc<Shared>,
+    /// Whether the open transaction is this session's.
+    entered: bool,
     checkpoints: Option<Arc<Checkpoints>>,
 }
 
@@ -75,7 +110,7 @@ impl Sqlite {
     pub(crate) fn open(path: &Path, durability: Durability) -> Result<Self, Failure> {
         let connection = Connection::open(path).map_err(failure)?;
         prepare(&connection, durability).map_err(failure)?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), checkpoints: None })
+        Ok(Self { shared: Shared::new(connection), entered: false, checkpoints: None })
     }
 
     /// Opens a file for reading.
@@ -86,16 +121,17 @@ impl Sqlite {
         connection.set_prepared_statement_cache_capacity(128);
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0).map_err(failure)?;
         connection.execute_batch("PRAGMA cache_size=-8000; PRAGMA query_only=ON;").map_err(failure)?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), checkpoints: None })
+        Ok(Self { shared: Shared::new(connection), entered: false, checkpoints: None })
     }
 
     pub(crate) fn in_memory(disk: &MemoryDisk) -> Self {
-        Self { connection: disk.0.clone(), checkpoints: None }
+        Self { shared: disk.0.clone(), entered: false, checkpoints: None }
     }
 
     /// Leaves the bulk of the checkpoints to their own thread.
-    pub(crate) fn with_checkpoints(self, checkpoints: Arc<Checkpoints>) -> Self {
-        Self { checkpoints: Some(checkpoints), ..self }
+    pub(crate) fn with_checkpoints(mut self, checkpoints: Arc<Checkpoints>) -> Self {
+        self.checkpoints = Some(checkpoints);
+        self
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), Failure> {
@@ -107,20 +143,33 @@ impl Sqlite {
     }
 
     fn run(&mut self, sql: &str) -> Result<(), Failure> {
-        let connection = lock(&self.connection);
-        connection.prepare_cached(sql).and_then(|mut statement| statement.raw_execute()).map_err(failure)?;
-        Ok(())
+        self.shared.enter()?;
+        self.entered = true;
+        let connection = lock(&self.shared.connection);
+        let begun = connection.prepare_cached(sql).and_then(|mut statement| statement.raw_execute());
+        drop(connection);
+        begun.map(drop).map_err(|error| {
+            self.leave();
+            failure(error)
+        })
+    }
+
+    fn leave(&mut self) {
+        if std::mem::take(&mut self.entered) {
+            self.shared.leave();
+        }
     }
 
     pub(crate) fn ask(&mut self, queries: &[Query]) -> Result<Vec<Vec<Row>>, Failure> {
-        let connection = lock(&self.connection);
+        let connection = lock(&self.shared.connection);
         queries.iter().map(|query| rows(&connection, query).map_err(failure)).collect()
     }
 
     pub(crate) fn commit(&mut self, writes: &[Write], events: Vec<Vec<Value>>) -> Commit {
-        let written = writes.iter().map(Write::size).sum::<usize>() + events.len();
+        let written =
+            writes.iter().map(Write::pages).sum::<usize>() + events.iter().map(|row| pages(row)).sum::<usize>();
         let committed = {
-            let connection = lock(&self.connection);
+            let connection = lock(&self.shared.connection);
             write_all(&connection, writes, events).and_then(|first| {
                 connection.prepare_cached("COMMIT")?.raw_execute()?;
                 Ok(first)
@@ -128,6 +177,7 @@ impl Sqlite {
         };
         match committed {
             Ok(first) => {
+                self.leave();
                 if let Some(checkpoints) = &self.checkpoints {
                     checkpoints.wrote(written);
                 }
@@ -142,12 +192,17 @@ impl Sqlite {
     }
 
     pub(crate) fn rollback(&mut self) {
-        let connection = lock(&self.connection);
+        if !self.entered {
+            return;
+        }
+        let connection = lock(&self.shared.connection);
         if !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
         {
             tracing::error!(%error, "A transaction could not be rolled back");
         }
+        drop(connection);
+        self.leave();
     }
 
     /// Copies the last few pages of the log, after which the log begins anew.
@@ -155,7 +210,7 @@ impl Sqlite {
         if let Some(checkpoints) = &self.checkpoints
             && checkpoints.little_is_left()
         {
-            let connection = lock(&self.connection);
+            let connection = lock(&self.shared.connection);
             if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
                 tracing::warn!(%error, "A checkpoint failed; the next one tries again");
             }
@@ -163,12 +218,18 @@ impl Sqlite {
     }
 
     pub(crate) fn write_now(&mut self, write: &Write) -> Result<(), Failure> {
-        write_all(&lock(&self.connection), std::slice::from_ref(write), Vec::new()).map(drop).map_err(failure)
+        write_all(&lock(&self.shared.connection), std::slice::from_ref(write), Vec::new()).map(drop).map_err(failure)
     }
 
     /// Runs statements that are not changes of rows: migrations.
     pub(crate) fn script(&mut self, sql: &str) -> Result<(), Failure> {
-        lock(&self.connection).execute_batch(sql).map_err(failure)
+        lock(&self.shared.connection).execute_batch(sql).map_err(failure)
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.rollback();
     }
 }
 
@@ -202,13 +263,17 @@ fn rows(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Row>> {
     let mut found = Vec::new();
     match query {
         Query::Sql { sql, values } => {
-            let mut statement = connection.prepare_cached(&sql.replace('$', "?"))?;
+            let mut statement = connection.prepare_cached(&one::numbered_places(sql))?;
             collect(&mut statement, values, &mut found)?;
         }
         Query::ByKeys { table, column, keys, .. } => {
             let mut statement = connection.prepare_cached(&one::select(table, column))?;
             for key in keys {
                 collect(&mut statement, std::slice::from_ref(key), &mut found)?;
+            }
+            if table.key[0].name != *column {
+                let key = table.key.len();
+                found.sort_by(|one, other| one.0[..key].cmp(&other.0[..key]));
             }
         }
     }
@@ -275,6 +340,7 @@ fn value(column: ValueRef<'_>) -> Value {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 fn failure(error: rusqlite::Error) -> Failure {
     let text = error.to_string();
     let Some(code) = error.sqlite_error() else { return Failure::Database(text) };

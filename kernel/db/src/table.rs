@@ -1,8 +1,8 @@
 //! Tables, as the statements about them are written for each database.
 //!
 //! A service names its columns once; loading by keys, inserting, updating and deleting many rows
-//! follow from that. What a database does best differs (arrays with `UNNEST` on PostgreSQL, one
-//! prepared statement in a loop on SQLite), and that difference ends here.
+//! follow from that. What a database does best differs (arrays with `UNNEST` on `PostgreSQL`, one
+//! prepared statement in a loop on `SQLite`), and that difference ends here.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -105,6 +105,13 @@ impl Query {
         Self::ByKeys { table, column, keys, locked: false }
     }
 
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+        match self {
+            Self::Sql { values, .. } => values.iter(),
+            Self::ByKeys { keys, .. } => keys.iter(),
+        }
+    }
+
     /// The same rows, locked in the order of their key until the transaction ends.
     #[must_use]
     pub fn locked(self) -> Self {
@@ -126,17 +133,38 @@ pub(crate) enum Write {
 }
 
 impl Write {
-    /// How many rows it touches, as far as can be said before.
-    pub(crate) fn size(&self) -> usize {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+        let (rows, values): (&[Vec<Value>], &[Value]) = match self {
+            Self::Insert(_, rows) | Self::Update(_, rows) | Self::Upsert(_, rows) | Self::Delete(_, rows) => {
+                (rows, &[])
+            }
+            Self::Sql(_, values) => (&[], values),
+        };
+        rows.iter().flatten().chain(values)
+    }
+
+    /// About how many pages of a log it fills, as far as can be said before.
+    pub(crate) fn pages(&self) -> usize {
         match self {
-            Self::Insert(_, rows) | Self::Update(_, rows) | Self::Upsert(_, rows) | Self::Delete(_, rows) => rows.len(),
-            Self::Sql(..) => 1,
+            Self::Insert(_, rows) | Self::Update(_, rows) | Self::Upsert(_, rows) | Self::Delete(_, rows) => {
+                rows.iter().map(|row| pages(row)).sum()
+            }
+            Self::Sql(_, values) => pages(values),
         }
     }
 }
 
+/// About how many pages a row fills: one that it shares, and those of long texts.
+pub(crate) fn pages(row: &[Value]) -> usize {
+    const PAGE_BYTES: usize = 4_096;
+    let bytes = |value: &Value| if let Value::Text(text) = value { text.len() } else { 8 };
+    1 + row.iter().map(bytes).sum::<usize>() / PAGE_BYTES
+}
+
 /// Statements for one row, run in a loop.
 pub(crate) mod one {
+    use std::borrow::Cow;
+
     use super::{Table, Write as Change, list};
 
     pub(crate) fn select(table: &Table, column: &str) -> String {
@@ -159,8 +187,24 @@ pub(crate) mod one {
                 table.name,
                 numbered(table).take(table.key.len()).collect::<Vec<_>>().join(" AND ")
             ),
-            Change::Sql(sql, _) => sql.replace('$', "?"),
+            Change::Sql(sql, _) => numbered_places(sql).into_owned(),
         }
+    }
+
+    /// `$1` as `SQLite` has it, `?1`: there `$1` would be a name. What stands between quotes stays.
+    pub(crate) fn numbered_places(sql: &str) -> Cow<'_, str> {
+        if !sql.contains('$') {
+            return Cow::Borrowed(sql);
+        }
+        let mut quoted = false;
+        let mut characters = sql.chars().peekable();
+        let mut places = String::with_capacity(sql.len());
+        while let Some(character) = characters.next() {
+            quoted ^= character == '\'';
+            let place = !quoted && character == '$' && characters.peek().is_some_and(char::is_ascii_digit);
+            places.push(if place { '?' } else { character });
+        }
+        Cow::Owned(places)
     }
 
     fn insert(table: &Table) -> String {
@@ -247,4 +291,16 @@ fn on_conflict(table: &Table) -> String {
 
 fn list(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one::numbered_places;
+
+    #[test]
+    fn the_places_of_values_are_written_as_sqlite_has_them_and_texts_stay() {
+        assert_eq!(numbered_places("a = $1 AND b = '$1' AND c = $12"), "a = ?1 AND b = '$1' AND c = ?12");
+        assert_eq!(numbered_places("json_extract(a, '$.x') = $2"), "json_extract(a, '$.x') = ?2");
+        assert_eq!(numbered_places("a = 'it''s $1' OR b = $1"), "a = 'it''s $1' OR b = ?1");
+    }
 }

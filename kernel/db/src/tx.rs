@@ -1,6 +1,7 @@
 //! A transaction as a service sees it: reads first, then changes that wait for the commit.
 
 use std::fmt;
+use std::time::Duration;
 
 use ids::Number;
 use world::{Moment, World};
@@ -48,8 +49,12 @@ pub(crate) struct Committed {
 }
 
 impl<'s> Tx<'s> {
-    pub(crate) fn begin(session: &'s mut Session, world: &'s World) -> Result<Self, Failure> {
-        session.begin()?;
+    pub(crate) fn begin(
+        session: &'s mut Session,
+        world: &'s World,
+        patience: Option<Duration>,
+    ) -> Result<Self, Failure> {
+        session.begin(patience)?;
         let now = world.now();
         Ok(Self { session, world, now, writes: Vec::new(), news: Vec::new(), after: Vec::new() })
     }
@@ -73,30 +78,53 @@ impl<'s> Tx<'s> {
     ///
     /// # Panics
     /// When something was changed before: what a transaction needs is read first.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make the questions in the call")]
     pub fn ask<const N: usize>(&mut self, queries: [Query; N]) -> Result<[Vec<Row>; N], Failure> {
         assert!(self.writes.is_empty(), "a transaction reads before it writes");
         let answers = self.session.ask(&queries)?;
         Ok(answers.try_into().expect("as many answers as questions"))
     }
 
+    /// The answers to as many questions as there are, which travel together.
+    ///
+    /// # Panics
+    /// When something was changed before.
+    pub fn ask_all(&mut self, queries: &[Query]) -> Result<Vec<Vec<Row>>, Failure> {
+        assert!(self.writes.is_empty(), "a transaction reads before it writes");
+        if queries.is_empty() { Ok(Vec::new()) } else { self.session.ask(queries) }
+    }
+
     /// Adds rows; a key that exists already fails the transaction as a conflict.
+    ///
+    /// # Panics
+    /// When a row is not whole, or two have the same key.
     pub fn insert(&mut self, table: &'static Table, rows: Vec<Vec<Value>>) {
         self.change(rows, table, |rows| Write::Insert(table, rows));
     }
 
     /// Replaces all other columns of the rows with these keys.
+    ///
+    /// # Panics
+    /// When a row is not whole, or two have the same key.
     pub fn update(&mut self, table: &'static Table, rows: Vec<Vec<Value>>) {
         self.change(rows, table, |rows| Write::Update(table, rows));
     }
 
     /// Adds rows, or replaces the other columns where the key exists.
+    ///
+    /// # Panics
+    /// When a row is not whole, or two have the same key.
     pub fn upsert(&mut self, table: &'static Table, rows: Vec<Vec<Value>>) {
         self.change(rows, table, |rows| Write::Upsert(table, rows));
     }
 
     /// Deletes the rows with these keys.
-    pub fn delete(&mut self, table: &'static Table, keys: Vec<Vec<Value>>) {
-        debug_assert!(keys.iter().all(|key| key.len() == table.key.len()), "{}: a key is not whole", table.name);
+    ///
+    /// # Panics
+    /// When a key is not whole.
+    pub fn delete(&mut self, table: &'static Table, mut keys: Vec<Vec<Value>>) {
+        assert!(keys.iter().all(|key| key.len() == table.key.len()), "{}: a key is not whole", table.name);
+        keys.sort_unstable();
         if !keys.is_empty() {
             self.writes.push(Write::Delete(table, keys));
         }
@@ -107,8 +135,15 @@ impl<'s> Tx<'s> {
         self.writes.push(Write::Sql(sql.into(), values.into()));
     }
 
-    fn change(&mut self, rows: Vec<Vec<Value>>, table: &Table, write: impl FnOnce(Vec<Vec<Value>>) -> Write) {
-        debug_assert!(rows.iter().all(|row| row.len() == table.all().count()), "{}: a row is not whole", table.name);
+    /// Notes a change, its rows in the order of their keys: two transactions that make the same rows
+    /// then wait for each other in one direction only.
+    fn change(&mut self, mut rows: Vec<Vec<Value>>, table: &Table, write: impl FnOnce(Vec<Vec<Value>>) -> Write) {
+        assert!(rows.iter().all(|row| row.len() == table.all().count()), "{}: a row is not whole", table.name);
+        let key = table.key.len();
+        rows.sort_unstable_by(|one, other| one[..key].cmp(&other[..key]));
+        // One database would take the last, the other none.
+        let twice = rows.windows(2).find(|pair| pair[0][..key] == pair[1][..key]);
+        assert!(twice.is_none(), "{}: a row is given twice: {:?}", table.name, twice.map(|pair| &pair[0][..key]));
         if !rows.is_empty() {
             self.writes.push(write(rows));
         }
@@ -125,7 +160,7 @@ impl<'s> Tx<'s> {
     }
 
     pub(crate) fn changes_nothing(&self) -> bool {
-        self.writes.is_empty() && self.news.is_empty()
+        self.writes.is_empty() && self.news.is_empty() && self.after.is_empty()
     }
 
     pub(crate) fn commit(self) -> Ended {
@@ -168,6 +203,10 @@ impl<'s> Read<'s> {
         Ok(Self { session, now: world.now() })
     }
 
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.session.is_postgres()
+    }
+
     pub(crate) fn end(self) {
         self.session.end_reading();
     }
@@ -183,6 +222,10 @@ impl<'s> Read<'s> {
     }
 
     /// The answers to several questions, which travel together.
+    ///
+    /// # Panics
+    /// Never: there are as many answers as questions.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make the questions in the call")]
     pub fn ask<const N: usize>(&mut self, queries: [Query; N]) -> Result<[Vec<Row>; N], Failure> {
         Ok(self.session.ask(&queries)?.try_into().expect("as many answers as questions"))
     }

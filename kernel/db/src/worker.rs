@@ -1,0 +1,524 @@
+//! The other side of the desk: what performs, on a thread of its own or turn by turn.
+
+use std::fmt;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use world::Moment;
+
+use crate::desk::{BATCH_LIMIT, Crash, INLET_LIMIT, Perform, Plan, Queue, Turn};
+use crate::inlet::Inlet;
+use crate::meters::Meters;
+use crate::ring::lock;
+use crate::session::Session;
+use crate::tx::{Committed, Ended, Tx};
+use crate::{Asked, Database, Failure, Refused};
+
+/// Weight of a batch, about 5 ms of work: an order of 1,000 lines weighs 1,000.
+const WEIGHT_LIMIT: usize = 1_024;
+/// How often a command that was alone in its transaction runs again after a conflict.
+const TRIES_ALONE: usize = 4;
+/// How long the first command that runs alone waits for a locked row. Each one that waits in vain
+/// halves it for the next, so that a batch on a row whose holder stands still costs others little.
+const PATIENCE_ALONE: Duration = Duration::from_millis(100);
+/// How long the thread sleeps when nothing rings.
+const LONGEST_SLEEP: Duration = Duration::from_millis(50);
+/// How long it sleeps when an inlet that brought nothing may have more.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+/// How long it sleeps when the database does not answer.
+const SLEEP_AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// How long an inlet rests that could not bring, or not put aside, what it has.
+const REST: Duration = Duration::from_secs(1);
+
+/// The other side of the desk: what performs. It runs on a thread of its own, or turn by turn where
+/// a simulation drives it. When it goes away, what still waits is refused.
+pub struct Worker<C, A> {
+    place: usize,
+    queues: Arc<[Queue<C, A>]>,
+    database: Database,
+    session: Session,
+    perform: Perform<C, A>,
+    bays: Vec<Bay<C, A>>,
+    meters: Arc<Meters>,
+}
+
+impl<C, A> fmt::Debug for Worker<C, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+impl<C, A> Drop for Worker<C, A> {
+    fn drop(&mut self) {
+        let left = {
+            let mut waiting = lock(&self.queues[self.place].waiting);
+            waiting.stopping = true;
+            std::mem::take(&mut waiting.commands)
+        };
+        for ask in left {
+            drop(ask.answer.send(Err(Refused::Stopping)));
+        }
+    }
+}
+
+/// An inlet at its place.
+struct Bay<C, A> {
+    inlet: Box<dyn Inlet<C, A>>,
+    rests_until: Option<Moment>,
+}
+
+impl<C, A> Bay<C, A> {
+    fn is_ready(&mut self, now: Moment) -> bool {
+        if self.rests_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        self.rests_until = None;
+        let ready = guarded(|| Ok(self.inlet.is_ready(now)));
+        if let Err(failure) = &ready {
+            tracing::error!(%failure, "An inlet cannot say whether it is ready; it rests for a while");
+            self.rests_until = Some(now + REST);
+        }
+        ready.unwrap_or(false)
+    }
+
+    fn ended(&mut self, kept: bool, now: Moment) {
+        if let Err(failure) = guarded(|| {
+            self.inlet.ended(kept);
+            Ok(())
+        }) {
+            tracing::error!(%failure, "An inlet does not take how its batch ended; it rests for a while");
+            self.rests_until = Some(now + REST);
+        }
+    }
+}
+
+/// What waited, and who waits for the answers, in the same order.
+struct Requests<C, A> {
+    asked: Vec<Asked<C>>,
+    answers: Vec<oneshot::Sender<Result<A, Refused>>>,
+}
+
+/// How one attempt at a batch ended.
+enum Attempt<A> {
+    /// All answers: those to requests first.
+    Done {
+        answers: Vec<A>,
+        committed: Committed,
+    },
+    Nothing,
+    /// The transaction could not be begun; nobody in the batch is guilty of that.
+    NotBegun(Failure),
+    Failed {
+        failure: Failure,
+        batch: Batch,
+    },
+    Unknown,
+    Crashed,
+}
+
+/// Who took part in a batch.
+#[derive(Default)]
+struct Batch {
+    requests: usize,
+    /// Commands that each inlet brought; none of an inlet that was not ready.
+    from_inlets: Vec<Option<usize>>,
+}
+
+impl Batch {
+    /// Whether it was one request and nothing else, so that it has failed alone already.
+    fn was_one_request(&self) -> bool {
+        self.requests == 1 && self.from_inlets.iter().all(Option::is_none)
+    }
+}
+
+impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
+    pub(crate) fn new(
+        place: usize,
+        queues: Arc<[Queue<C, A>]>,
+        database: Database,
+        perform: Perform<C, A>,
+        inlets: Vec<Box<dyn Inlet<C, A>>>,
+        meters: Arc<Meters>,
+    ) -> Result<Self, Failure> {
+        for inlet in &inlets {
+            inlet.listen(&queues[place].bell);
+        }
+        let bays = inlets.into_iter().map(|inlet| Bay { inlet, rests_until: None }).collect();
+        let session = database.writer()?;
+        Ok(Self { place, queues, database, session, perform, bays, meters })
+    }
+
+    fn now(&self) -> Moment {
+        self.database.world().now()
+    }
+
+    /// Performs what waits, as far as the plan goes.
+    pub fn turn(&mut self, plan: &Plan) -> Turn {
+        let Requests { mut asked, answers } = self.take_requests(plan.requests);
+        let begun = self.now();
+        if asked.is_empty() && !self.somebody_is_ready() {
+            return Turn::Idle;
+        }
+        let everyone = 0..self.bays.len();
+        match self.attempt(&mut asked, everyone, plan.from_inlets, plan.crash, None) {
+            Attempt::Nothing => Turn::Idle,
+            Attempt::Crashed => Turn::Crashed,
+            Attempt::Done { answers: given, committed } => {
+                self.meters.batch(given.len(), self.now().since(begun));
+                self.spread(plan.crash, committed, given, answers)
+            }
+            Attempt::Unknown => {
+                self.meters.unknown();
+                tracing::error!(service = self.database.service(), "A commit got no answer; its requests are told so");
+                refuse(answers, &Refused::OutcomeUnknown);
+                Turn::Waits
+            }
+            Attempt::NotBegun(failure) => self.fail_whole(failure, answers),
+            Attempt::Failed { failure, .. } if is_everybodys(&failure) => self.fail_whole(failure, answers),
+            Attempt::Failed { failure, batch } => {
+                self.meters.failed();
+                tracing::warn!(service = self.database.service(), %failure, "A batch failed; each command runs alone");
+                self.run_alone(Requests { asked, answers }, &batch, &failure)
+            }
+        }
+    }
+
+    /// Tells of what was committed: readers, those who asked, and what waited for the commit.
+    fn spread(
+        &self,
+        crash: Option<Crash>,
+        committed: Committed,
+        given: Vec<A>,
+        answers: Vec<oneshot::Sender<Result<A, Refused>>>,
+    ) -> Turn {
+        if crash == Some(Crash::AfterCommit) {
+            return Turn::Crashed;
+        }
+        if crash.is_none() {
+            // Before the answers, so that who was answered finds the events.
+            self.database.tell(committed.news);
+        }
+        let performed = given.len();
+        for (answer, reply) in given.into_iter().zip(answers) {
+            drop(reply.send(Ok(answer)));
+        }
+        if crash.is_some() {
+            return Turn::Crashed;
+        }
+        run_after_commit(committed.after);
+        Turn::Performed(performed)
+    }
+
+    /// Refuses a whole batch, for the database is at fault and none of the commands.
+    fn fail_whole(&self, failure: Failure, answers: Vec<oneshot::Sender<Result<A, Refused>>>) -> Turn {
+        self.meters.failed();
+        tracing::error!(service = self.database.service(), %failure, "A batch failed as a whole");
+        refuse(answers, &Refused::Failed(failure));
+        Turn::Waits
+    }
+
+    /// Takes what waits in the queue, dropping what nobody waits for any more.
+    fn take_requests(&self, most: usize) -> Requests<C, A> {
+        let now = self.now();
+        let (mut asked, mut answers) = (Vec::new(), Vec::new());
+        let mut weight = 0;
+        let mut waiting = lock(&self.queues[self.place].waiting);
+        while asked.len() < most.min(BATCH_LIMIT) && weight < WEIGHT_LIMIT {
+            let Some(ask) = waiting.commands.pop_front() else { break };
+            if is_over(&ask.asked, now) {
+                drop(ask.answer.send(Err(Refused::Expired)));
+                continue;
+            }
+            self.meters.waited(now.since(ask.since));
+            weight += ask.weight;
+            asked.push(ask.asked);
+            answers.push(ask.answer);
+        }
+        Requests { asked, answers }
+    }
+
+    fn somebody_is_ready(&mut self) -> bool {
+        let now = self.now();
+        self.bays.iter_mut().any(|bay| bay.is_ready(now))
+    }
+
+    /// One transaction with these requests and what these inlets bring.
+    fn attempt(
+        &mut self,
+        requests: &mut Vec<Asked<C>>,
+        inlets: Range<usize>,
+        from_each: usize,
+        crash: Option<Crash>,
+        patience: Option<Duration>,
+    ) -> Attempt<A> {
+        let world = self.database.world().clone();
+        let mut tx = match Tx::begin(&mut self.session, &world, patience) {
+            Ok(tx) => tx,
+            Err(failure) => return Attempt::NotBegun(failure),
+        };
+        let bays = &mut self.bays[inlets];
+        let own = requests.len();
+        let mut batch = Batch { requests: own, from_inlets: vec![None; bays.len()] };
+        let performed = perform_batch(&self.perform, &mut tx, requests, bays, from_each, &mut batch);
+        requests.truncate(own);
+        let took_part: Vec<bool> = batch.from_inlets.iter().map(Option::is_some).collect();
+        let ended = match performed {
+            Ok(_) if own == 0 && tx.changes_nothing() => {
+                tx.rollback();
+                Attempt::Nothing
+            }
+            Ok(_) if crash == Some(Crash::BeforeCommit) => {
+                tx.rollback();
+                return Attempt::Crashed;
+            }
+            Ok(answers) => match tx.commit() {
+                Ended::Committed(committed) => Attempt::Done { answers, committed },
+                Ended::Failed(failure) => Attempt::Failed { failure, batch },
+                Ended::Unknown => Attempt::Unknown,
+            },
+            Err(failure) => {
+                tx.rollback();
+                Attempt::Failed { failure, batch }
+            }
+        };
+        let kept = matches!(ended, Attempt::Done { .. } | Attempt::Nothing);
+        let now = world.now();
+        for (bay, _) in bays.iter_mut().zip(took_part).filter(|(_, took_part)| *took_part) {
+            bay.ended(kept, now);
+        }
+        ended
+    }
+
+    /// Runs a failed batch again, one command a transaction, so that only the guilty one fails.
+    fn run_alone(&mut self, requests: Requests<C, A>, batch: &Batch, why: &Failure) -> Turn {
+        let mut patience = PATIENCE_ALONE;
+        let mut performed = 0;
+        // What was alone already has failed by itself; only a conflict is worth another try.
+        let failed_alone = batch.was_one_request() && !matches!(why, Failure::Conflict(_));
+        let mut lost = None;
+        for (command, reply) in requests.asked.into_iter().zip(requests.answers) {
+            let answer = if failed_alone {
+                Err(Refused::Failed(why.clone()))
+            } else if let Some(failure) = &lost {
+                Err(Refused::Failed(Failure::clone(failure)))
+            } else if is_over(&command, self.now()) {
+                Err(Refused::Expired)
+            } else {
+                self.one_alone(vec![command], 0..0, &mut patience).and_then(|mut answers| {
+                    let none = || Refused::Failed(Failure::Corrupt("perform gave no answer".into()));
+                    answers.pop().ok_or_else(none)
+                })
+            };
+            performed += usize::from(answer.is_ok());
+            if let Err(refused) = &answer {
+                lost = lost.or_else(|| loses_the_rest(refused));
+            }
+            drop(reply.send(answer));
+        }
+        if lost.is_some() {
+            return Turn::Waits;
+        }
+        for (place, count) in batch.from_inlets.iter().enumerate() {
+            for _ in 0..count.unwrap_or(0) {
+                let now = self.now();
+                if !self.bays[place].is_ready(now) {
+                    break;
+                }
+                match self.one_alone(Vec::new(), place..place + 1, &mut patience) {
+                    Ok(_) => performed += 1,
+                    Err(refused) if loses_the_rest(&refused).is_some() => return Turn::Waits,
+                    Err(_) if self.bays[place].rests_until.is_some() => break,
+                    Err(Refused::Failed(failure)) => self.condemn(place, &failure),
+                    Err(_) => {}
+                }
+            }
+        }
+        if performed > 0 { Turn::Performed(performed) } else { Turn::Waits }
+    }
+
+    fn one_alone(
+        &mut self,
+        mut request: Vec<Asked<C>>,
+        inlet: Range<usize>,
+        patience: &mut Duration,
+    ) -> Result<Vec<A>, Refused> {
+        let mut tries = 0;
+        loop {
+            let begun = self.now();
+            let failure = match self.attempt(&mut request, inlet.clone(), 1, None, Some(*patience)) {
+                Attempt::Done { answers, committed } => {
+                    self.meters.batch(1, self.now().since(begun));
+                    self.database.tell(committed.news);
+                    run_after_commit(committed.after);
+                    return Ok(answers);
+                }
+                Attempt::Nothing | Attempt::Crashed => return Ok(Vec::new()),
+                Attempt::Unknown => {
+                    self.meters.unknown();
+                    return Err(Refused::OutcomeUnknown);
+                }
+                Attempt::NotBegun(failure) if is_everybodys(&failure) => failure,
+                Attempt::NotBegun(failure) => Failure::Unavailable(failure.to_string()),
+                Attempt::Failed { failure, .. } => failure,
+            };
+            tries += 1;
+            match failure {
+                Failure::Conflict(_) if tries < TRIES_ALONE => continue,
+                Failure::TimedOut(_) => *patience = (*patience / 2).max(Duration::from_millis(1)),
+                _ => {}
+            }
+            tracing::error!(service = self.database.service(), %failure, "A command failed alone");
+            return Err(Refused::Failed(failure));
+        }
+    }
+
+    /// Lets an inlet put aside the command that fails alone, in a transaction of its own.
+    fn condemn(&mut self, place: usize, failure: &Failure) {
+        let world = self.database.world().clone();
+        let inlet = &mut self.bays[place].inlet;
+        let condemned = Tx::begin(&mut self.session, &world, None).and_then(|mut tx| {
+            match guarded(|| inlet.condemn(&mut tx, failure)) {
+                Ok(()) => match tx.commit() {
+                    Ended::Committed(committed) => Ok(committed),
+                    Ended::Failed(failure) => Err(failure),
+                    Ended::Unknown => Err(Failure::Unavailable("the commit got no answer".into())),
+                },
+                Err(failure) => {
+                    tx.rollback();
+                    Err(failure)
+                }
+            }
+        });
+        let now = self.now();
+        self.bays[place].ended(condemned.is_ok(), now);
+        match condemned {
+            Ok(committed) => {
+                self.database.tell(committed.news);
+                run_after_commit(committed.after);
+            }
+            Err(failure) => {
+                tracing::error!(service = self.database.service(), %failure, "A failing event could not be put aside");
+                self.bays[place].rests_until = Some(now + REST);
+            }
+        }
+    }
+
+    /// Whether a drain was asked for and nothing waits any more.
+    fn is_drained(&self) -> bool {
+        let waiting = lock(&self.queues[self.place].waiting);
+        waiting.stopping && waiting.commands.is_empty()
+    }
+
+    /// Starts a thread that performs until the desk is closed.
+    #[expect(clippy::disallowed_methods, reason = "the desk's thread is started here")]
+    pub fn start(self) -> std::thread::JoinHandle<()> {
+        std::thread::spawn(move || self.run())
+    }
+
+    /// Performs on this thread until the desk is closed.
+    pub fn run(mut self) {
+        let bell = self.queues[self.place].bell.clone();
+        loop {
+            let turn = self.turn(&Plan::ALL);
+            self.session.tidy();
+            match turn {
+                Turn::Performed(_) => {}
+                Turn::Idle | Turn::Waits if self.is_drained() => return,
+                Turn::Idle if self.somebody_is_ready() => bell.wait(SHORTEST_SLEEP),
+                Turn::Idle => bell.wait(LONGEST_SLEEP),
+                Turn::Waits => bell.wait(SLEEP_AFTER_FAILURE),
+                Turn::Crashed => unreachable!("only a simulation plans a crash"),
+            }
+            if lock(&self.queues[self.place].waiting).stopping {
+                // Feeds go on elsewhere; what was asked here is finished.
+                self.bays.clear();
+            }
+        }
+    }
+}
+
+/// Lets the inlets add their commands, performs all, and lets the inlets mark theirs as done.
+fn perform_batch<C, A>(
+    perform: &Perform<C, A>,
+    tx: &mut Tx<'_>,
+    commands: &mut Vec<Asked<C>>,
+    bays: &mut [Bay<C, A>],
+    from_each: usize,
+    batch: &mut Batch,
+) -> Result<Vec<A>, Failure> {
+    for (bay, count) in bays.iter_mut().zip(&mut batch.from_inlets) {
+        if !bay.is_ready(tx.now()) {
+            continue;
+        }
+        *count = Some(0);
+        let taken = guarded(|| bay.inlet.take(tx, from_each.min(INLET_LIMIT)));
+        let brought = taken.inspect_err(|failure| {
+            if !failure.may_pass() {
+                tracing::error!(%failure, "An inlet cannot bring what it has; it rests for a while");
+                bay.rests_until = Some(tx.now() + REST);
+            }
+        })?;
+        *count = Some(brought.len());
+        commands.extend(brought);
+    }
+    let answers = if commands.is_empty() { Vec::new() } else { guarded(|| perform(tx, commands))? };
+    if answers.len() != commands.len() {
+        return Err(Failure::Corrupt(format!("{} commands got {} answers", commands.len(), answers.len())));
+    }
+    let mut from = batch.requests;
+    for (bay, count) in bays.iter_mut().zip(&batch.from_inlets) {
+        let Some(count) = count else { continue };
+        guarded(|| bay.inlet.settle(tx, &answers[from..from + count]))?;
+        from += count;
+    }
+    Ok(answers)
+}
+
+/// Whether nobody waits for the answer any more.
+fn is_over<C>(asked: &Asked<C>, now: Moment) -> bool {
+    asked.until.is_some_and(|until| until < now)
+}
+
+/// Whether a failure is the database's and would meet any other command too.
+fn is_everybodys(failure: &Failure) -> bool {
+    matches!(failure, Failure::Unavailable(_) | Failure::DiskFull(_))
+}
+
+/// What the commands behind one are refused with, if that one shows that they cannot run either.
+fn loses_the_rest(refused: &Refused) -> Option<Failure> {
+    match refused {
+        Refused::Failed(failure) if is_everybodys(failure) => Some(failure.clone()),
+        Refused::OutcomeUnknown => Some(Failure::Unavailable("the connection broke before this one ran".into())),
+        _ => None,
+    }
+}
+
+/// Runs what waited for a commit; what fails there cannot take anything back.
+pub(crate) fn run_after_commit(after: Vec<Box<dyn FnOnce() + Send>>) {
+    for work in after {
+        if let Err(failure) = guarded(|| {
+            work();
+            Ok(())
+        }) {
+            tracing::error!(%failure, "What was to follow a commit failed");
+        }
+    }
+}
+
+/// Turns a panic into a failure.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+        Err(Failure::Panicked(text.to_owned()))
+    })
+}
+
+fn refuse<A>(answers: Vec<oneshot::Sender<Result<A, Refused>>>, why: &Refused) {
+    for answer in answers {
+        drop(answer.send(Err(why.clone())));
+    }
+}
