@@ -1,21 +1,18 @@
 //! A batch is one transaction, and only the guilty fail.
 
-use db::{Failure, Plan, Refused, Turn};
+use db::{Failure, Refused, Turn};
 
-use crate::tally::{Command, Tallies, add, asked, events, everywhere, open, options, value, wait};
+use crate::tally::{Answer, Command, Tallies, add, asked, events, everywhere, open, options, value};
 
-/// Asks for all of them and performs them in one batch.
+/// The answers of one batch, refusals as what they say.
 fn in_one_batch(tallies: &mut Tallies, commands: Vec<db::Asked<Command>>) -> Vec<Result<i64, String>> {
-    let waiting: Vec<_> = commands.into_iter().map(|command| tallies.desk.ask(command)).collect();
-    assert!(matches!(tallies.workers[0].turn(&Plan::ALL), Turn::Performed(_)));
-    let mut answers = Vec::new();
-    for answer in waiting {
-        answers.push(match wait(answer) {
-            Ok(answer) => answer.map_err(str::to_owned),
-            Err(refused) => Err(refused.to_string()),
-        });
-    }
-    answers
+    let (turn, answers) = tallies.at_once(commands);
+    assert!(matches!(turn, Turn::Performed(_)), "{turn:?}");
+    let said = |answer: Result<Answer, Refused>| match answer {
+        Ok(answer) => answer.map_err(str::to_owned),
+        Err(refused) => Err(refused.to_string()),
+    };
+    answers.into_iter().map(said).collect()
 }
 
 #[test]
@@ -67,5 +64,44 @@ fn a_panic_fails_alone_and_the_worker_lives() {
         let panicked = Refused::Failed(Failure::Panicked("a poisoned command".into())).to_string();
         assert_eq!(answers[1], Err(panicked), "{place}");
         assert_eq!(in_one_batch(&mut tallies, vec![add("a", 1)]), [Ok(3)], "{place}");
+    }
+}
+
+#[test]
+fn a_panic_after_the_commit_takes_nothing_back() {
+    let (places, _folder) = everywhere();
+    for (place, location) in places {
+        let mut tallies = open(location, options());
+        let answers = in_one_batch(&mut tallies, vec![asked(Command::PanicAfterwards), add("a", 1)]);
+        assert_eq!(answers, [Ok(0), Ok(1)], "{place}");
+        assert_eq!(in_one_batch(&mut tallies, vec![add("a", 1)]), [Ok(2)], "{place}");
+    }
+}
+
+#[test]
+fn a_second_event_of_one_version_is_refused() {
+    let (places, _folder) = everywhere();
+    for (place, location) in places {
+        let mut tallies = open(location, options());
+        let first = || asked(Command::SayFirst { stream: 7 });
+        assert_eq!(in_one_batch(&mut tallies, vec![first()]), [Ok(0)], "{place}");
+        let (_, answers) = tallies.at_once(vec![add("a", 1), first(), add("b", 1)]);
+        assert!(matches!(answers[1], Err(Refused::Failed(Failure::Conflict(_)))), "{place}: {answers:?}");
+        assert_eq!((answers[0].clone(), answers[2].clone()), (Ok(Ok(1)), Ok(Ok(1))), "{place}");
+        assert_eq!(events(&tallies.database), 3, "{place}");
+    }
+}
+
+#[test]
+fn an_event_that_is_too_long_is_refused_alone() {
+    let (places, _folder) = everywhere();
+    for (place, location) in places {
+        let mut tallies = open(location, options());
+        let say = |bytes| asked(Command::Say { bytes });
+        let batch = vec![add("a", 1), say(db::BODY_LIMIT_BYTES + 1), say(db::BODY_LIMIT_BYTES)];
+        let (_, answers) = tallies.at_once(batch);
+        assert!(matches!(answers[1], Err(Refused::Failed(Failure::Corrupt(_)))), "{place}: {answers:?}");
+        assert_eq!((answers[0].clone(), answers[2].clone()), (Ok(Ok(1)), Ok(Ok(0))), "{place}");
+        assert_eq!(events(&tallies.database), 2, "{place}");
     }
 }

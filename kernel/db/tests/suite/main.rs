@@ -1,4 +1,15 @@
-//! What every database keeps: one suite for SQLite, PostgreSQL and memory.
+//! What every database keeps: one suite for `SQLite`, `PostgreSQL` and memory.
 
 mod batches;
+mod borders;
+mod child;
+mod disk;
+mod durability;
+mod events;
+mod inlets;
+mod locks;
+mod migrations;
+mod outcomes;
+mod queue;
 mod tally;
+mod values;

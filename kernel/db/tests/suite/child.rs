@@ -1,0 +1,83 @@
+//! Second processes: this program once more, told by its environment what to do.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use db::{Database, Durability, Location, Options, Query};
+use world::World;
+
+use crate::tally::{MIGRATIONS, TALLY, add, open, options, wait};
+
+const WHAT: &str = "SUITE_CHILD";
+const WHERE: &str = "SUITE_CHILD_DATABASE";
+
+/// This program, so that it does nothing but this to this database; it says on its standard error how
+/// far it is. What stands in front, such as `strace`, runs it.
+pub(crate) fn told(in_front: &[&str], what: &str, location: &Location) -> Command {
+    let me = std::env::current_exe().expect("this program has a name");
+    let place = match location {
+        Location::File(path) => path.to_str().expect("a name in UTF-8").to_owned(),
+        Location::Postgres(url) => url.clone(),
+        Location::Memory(_) => unreachable!("nobody else sees this memory"),
+    };
+    let mut command = match in_front.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(me);
+            command
+        }
+        None => Command::new(me),
+    };
+    command.args(["child::a_second_process_does_what_it_is_told", "--exact", "--nocapture"]);
+    command.env(WHAT, what).env(WHERE, place).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Starts a second process and waits until it says this.
+pub(crate) fn start_until(what: &str, location: &Location, says: &str) -> (Child, BufReader<ChildStderr>) {
+    let mut child = told(&[], what, location).spawn().expect("this program runs once more");
+    let mut said = BufReader::new(child.stderr.take().expect("it was asked for"));
+    let mut heard = String::new();
+    while !heard.ends_with(&format!("{says}\n")) {
+        assert!(said.read_line(&mut heard).expect("a pipe") > 0, "it ended: {heard}");
+    }
+    (child, said)
+}
+
+/// Does nothing in a run of the suite.
+#[test]
+fn a_second_process_does_what_it_is_told() {
+    let (Ok(what), Ok(place)) = (std::env::var(WHAT), std::env::var(WHERE)) else { return };
+    let location =
+        if place.starts_with("postgres") { Location::Postgres(place) } else { Location::File(PathBuf::from(place)) };
+    match what.as_str() {
+        "open" => drop(Database::open("tally", location, options(), World::real(), MIGRATIONS).expect("it opens")),
+        "hold" => hold(location),
+        "answer" => answer(location, Durability::Full),
+        "answer without waiting" => answer(location, Durability::Off),
+        unknown => panic!("nobody told it how to {unknown}"),
+    }
+}
+
+/// Locks a row and sits on it.
+fn hold(location: Location) {
+    let tallies = open(location, options());
+    let held = wait(tallies.database.write(|tx| {
+        tx.rows(Query::by(&TALLY, "name", ["held".into()]).locked())?;
+        eprintln!("holding");
+        std::thread::sleep(Duration::from_secs(60));
+        Ok(())
+    }));
+    eprintln!("{held:?}");
+}
+
+/// Performs commands one by one and says after each that it is answered.
+fn answer(location: Location, durability: Durability) {
+    let running = open(location, Options { durability, ..options() }).start();
+    for number in 0..20 {
+        assert!(wait(running.desk.ask(add("a", 1))).is_ok());
+        eprintln!("answered {number}");
+    }
+}
