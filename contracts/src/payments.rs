@@ -44,6 +44,9 @@ crate::events! {
     }
 }
 
+/// The reason of a decline that nobody but time has caused.
+pub const TIMED_OUT: &str = "timed_out";
+
 /// A payment was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRequested {

@@ -16,13 +16,15 @@
 //! producer was restored, and what it says now need not follow from what it said before.
 //!
 //! Reading order: `feed` (the port), `table` (the carrier within a process), `listener` (the
-//! consumer), `parked` (events that have to wait, and dead letters), `document` (events as JSON).
+//! consumer), `parked` (events that have to wait, and dead letters), `document` (events as JSON), `watch`
+//! (waiting for what a feed will say).
 
 mod document;
 mod feed;
 mod listener;
 mod parked;
 mod table;
+mod watch;
 
 pub use db::{Envelope, PARTITIONS, Position, partition_of};
 pub use document::EventDocument;
@@ -30,3 +32,4 @@ pub use feed::{Feed, FeedError, Partitions, Slice};
 pub use listener::{Listener, Listening, Status, Understood, Verdict};
 pub use parked::{DeadLetter, ParkedEvent, dead_letters, discard, parked_events, replay};
 pub use table::TableFeed;
+pub use watch::Watch;

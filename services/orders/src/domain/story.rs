@@ -1,0 +1,479 @@
+use std::time::Duration;
+
+use contracts::orders::{self as say, Event, OrderLine, Reason};
+use ids::{Name, Number};
+use money::Money;
+use world::Moment;
+
+use super::order::{Order, Status, Step};
+
+/// What can be asked of orders, or told to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A new order.
+    Place(Box<Place>),
+    /// Somebody wants it cancelled.
+    Cancel {
+        /// The order.
+        order: Name,
+        /// Why, in their words.
+        reason: String,
+    },
+    /// Inventory or payments has answered.
+    Hear {
+        /// The order.
+        order: Name,
+        /// The attempt that the answer belongs to.
+        attempt: i64,
+        /// The answer.
+        heard: Heard,
+    },
+    /// A waiting state has lasted until its deadline.
+    Overdue {
+        /// The order.
+        number: Number,
+    },
+}
+
+/// An order as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its name.
+    pub order: Name,
+    /// What the caller sent, by meaning.
+    pub fingerprint: String,
+    /// Its lines.
+    pub lines: Vec<OrderLine>,
+    /// The sum of quantity times price over all lines.
+    pub total: Money,
+    /// A token for how it is paid.
+    pub method: String,
+    /// The customer, as the shop names them.
+    pub customer: Option<String>,
+    /// The caller's own reference.
+    pub reference: Option<String>,
+}
+
+/// What others have answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Every line is held until then.
+    StockReserved {
+        /// When the hold lapses.
+        until: Moment,
+    },
+    /// There is too little.
+    StockRefused,
+    /// The hold is firm.
+    StockCommitted,
+    /// The hold could not be made firm.
+    StockNotCommitted,
+    /// Nothing is held any more.
+    StockReleased,
+    /// The money is authorized.
+    PaymentAuthorized,
+    /// The money will not be had.
+    PaymentDeclined {
+        /// Whether that is because nobody did anything in time.
+        timed_out: bool,
+    },
+    /// The money is there.
+    PaymentCaptured,
+    /// The authorized money cannot be captured, for good.
+    CaptureFailed,
+    /// Nothing is held, and nothing was taken or all of it given back.
+    PaymentVoided,
+}
+
+/// What the operator chose about the story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long the stock of an order is held.
+    pub hold: Duration,
+    /// How long before the end of the hold an authorization must be there.
+    pub pay_margin: Duration,
+    /// How long a step may take before its owner is asked again, or asked to give up.
+    pub patience: Duration,
+    /// Whether a person decides when the stock of a paid order is gone.
+    pub lost_stock_needs_a_person: bool,
+    /// Whether a person decides when the money of a committed order cannot be captured.
+    pub lost_money_needs_a_person: bool,
+}
+
+impl Policy {
+    /// When a waiting order is looked at again.
+    pub fn deadline(&self, order: &Order, now: Moment) -> Option<Moment> {
+        match order.status {
+            // Payments gives up by itself then; a little later it is asked to.
+            Status::Pending(Step::Authorizing) => Some(order.pay_until.unwrap_or(now).max(now) + self.patience),
+            Status::Pending(_) => Some(now + self.patience),
+            Status::Confirmed | Status::Cancelled | Status::Attention => None,
+        }
+    }
+}
+
+/// Why a rule says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The name stands for another order already.
+    DifferentContent,
+    /// There is no order of that name.
+    UnknownOrder,
+    /// The order is complete; what follows is a return.
+    AlreadyConfirmed,
+}
+
+/// Decides what a command does to an order; no events means that it is so already, or that the
+/// message belongs to a step that is over.
+pub fn decide(order: &Order, command: &Command, policy: &Policy) -> Result<Vec<Event>, Rejection> {
+    match command {
+        Command::Place(place) if place.fingerprint == order.fingerprint => Ok(vec![]),
+        Command::Place(_) => Err(Rejection::DifferentContent),
+        Command::Cancel { reason, .. } => cancel(order, reason),
+        Command::Hear { attempt, .. } if *attempt != order.attempt => Ok(vec![]),
+        Command::Hear { heard, .. } => Ok(hear(order, *heard, policy)),
+        Command::Overdue { .. } => Ok(overdue(order)),
+    }
+}
+
+/// The event that begins an order.
+pub fn place(place: &Place, number: Number, policy: &Policy) -> say::OrderPlaced {
+    say::OrderPlaced {
+        order: place.order.clone(),
+        fingerprint: place.fingerprint.clone(),
+        lines: place.lines.clone(),
+        total: place.total,
+        method: place.method.clone(),
+        customer: place.customer.clone(),
+        reference: place.reference.clone(),
+        reservation: ours("res", number),
+        payment: ours("pay", number),
+        attempt: 1,
+        hold_secs: i64::try_from(policy.hold.as_secs()).unwrap_or(i64::MAX),
+    }
+}
+
+/// A name of ours: nobody else would choose it.
+fn ours(kind: &str, number: Number) -> Name {
+    Name::from_column(format!("{kind}_{number}"))
+}
+
+fn hear(order: &Order, heard: Heard, policy: &Policy) -> Vec<Event> {
+    let Status::Pending(step) = order.status else { return vec![] };
+    match (step, heard) {
+        (Step::Reserving, Heard::StockReserved { until }) => vec![payment_due(order, until, policy)],
+        (Step::Reserving, Heard::StockRefused) => vec![cancelled(order, Reason::OutOfStock)],
+        (Step::Authorizing, Heard::PaymentAuthorized) => vec![commit_due(order)],
+        (Step::Authorizing, Heard::PaymentDeclined { timed_out: true }) => {
+            vec![release_due(order, Reason::PaymentTimedOut)]
+        }
+        (Step::Authorizing, Heard::PaymentDeclined { timed_out: false }) => {
+            vec![release_due(order, Reason::PaymentDeclined)]
+        }
+        (Step::Committing, Heard::StockCommitted) => vec![capture_due(order)],
+        (Step::Committing, Heard::StockNotCommitted) if policy.lost_stock_needs_a_person => {
+            vec![attention(order, Reason::PaidButNoStock)]
+        }
+        (Step::Committing, Heard::StockNotCommitted) => vec![void_due(order, Reason::OutOfStock)],
+        (Step::Capturing, Heard::PaymentCaptured) => {
+            vec![say::OrderConfirmed { order: order.name.clone(), total: order.total }.into()]
+        }
+        (Step::Capturing, Heard::CaptureFailed) if policy.lost_money_needs_a_person => {
+            vec![attention(order, Reason::StockButNoMoney)]
+        }
+        (Step::Capturing, Heard::CaptureFailed) => vec![release_due(order, Reason::CaptureFailed)],
+        (Step::Voiding, Heard::PaymentVoided) => vec![release_due(order, why(order))],
+        (Step::Releasing, Heard::StockReleased) => vec![cancelled(order, why(order))],
+        // The answer to a step that is over: said twice, or overtaken by a cancellation.
+        _ => vec![],
+    }
+}
+
+fn cancel(order: &Order, reason: &str) -> Result<Vec<Event>, Rejection> {
+    let undo = match order.status {
+        Status::Confirmed => return Err(Rejection::AlreadyConfirmed),
+        Status::Cancelled | Status::Pending(Step::Voiding | Step::Releasing) => return Ok(vec![]),
+        Status::Pending(Step::Reserving) => release_due(order, Reason::Requested),
+        // Payments knows whether anything was held or taken; whatever it was, it gives it back.
+        Status::Pending(Step::Authorizing | Step::Committing | Step::Capturing) | Status::Attention => {
+            void_due(order, Reason::Requested)
+        }
+    };
+    let requested = say::OrderCancelRequested { order: order.name.clone(), reason: reason.to_owned() };
+    Ok(vec![requested.into(), undo])
+}
+
+/// Silence decides nothing: the owner of the fact is asked to give up where a customer waits, and
+/// asked again where the answer must come.
+fn overdue(order: &Order) -> Vec<Event> {
+    let Status::Pending(step) = order.status else { return vec![] };
+    let ask = match step {
+        Step::Reserving => release_due(order, Reason::ReservationTimedOut),
+        Step::Authorizing => void_due(order, Reason::PaymentTimedOut),
+        Step::Committing => commit_due(order),
+        Step::Capturing => capture_due(order),
+        Step::Voiding => void_due(order, why(order)),
+        Step::Releasing => release_due(order, why(order)),
+    };
+    let overdue =
+        say::OrderStepOverdue { order: order.name.clone(), attempt: order.attempt, step: step.as_str().to_owned() };
+    vec![overdue.into(), ask]
+}
+
+fn why(order: &Order) -> Reason {
+    order.reason.unwrap_or(Reason::Requested)
+}
+
+fn payment_due(order: &Order, held_until: Moment, policy: &Policy) -> Event {
+    say::PaymentDue {
+        order: order.name.clone(),
+        payment: order.payment.clone(),
+        attempt: order.attempt,
+        amount: order.total,
+        method: order.method.clone(),
+        customer: order.customer.clone(),
+        until: held_until - policy.pay_margin,
+        held_until,
+    }
+    .into()
+}
+
+fn commit_due(order: &Order) -> Event {
+    let (order_name, reservation) = (order.name.clone(), order.reservation.clone());
+    say::StockCommitDue { order: order_name, reservation, attempt: order.attempt }.into()
+}
+
+fn capture_due(order: &Order) -> Event {
+    let (order_name, payment) = (order.name.clone(), order.payment.clone());
+    say::CaptureDue { order: order_name, payment, attempt: order.attempt }.into()
+}
+
+fn void_due(order: &Order, reason: Reason) -> Event {
+    let (order_name, payment) = (order.name.clone(), order.payment.clone());
+    say::PaymentVoidDue { order: order_name, payment, attempt: order.attempt, reason }.into()
+}
+
+/// Asks for the stock back: also where it may be firm, if inventory was ever asked to make it so.
+fn release_due(order: &Order, reason: Reason) -> Event {
+    let (order_name, reservation) = (order.name.clone(), order.reservation.clone());
+    if order.may_be_committed {
+        say::StockReturnDue { order: order_name, reservation, attempt: order.attempt, reason }.into()
+    } else {
+        say::StockReleaseDue { order: order_name, reservation, attempt: order.attempt, reason }.into()
+    }
+}
+
+fn cancelled(order: &Order, reason: Reason) -> Event {
+    say::OrderCancelled { order: order.name.clone(), reason }.into()
+}
+
+fn attention(order: &Order, reason: Reason) -> Event {
+    say::OrderNeedsAttention { order: order.name.clone(), reason }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        hold: Duration::from_mins(15),
+        pay_margin: Duration::from_secs(30),
+        patience: Duration::from_secs(30),
+        lost_stock_needs_a_person: false,
+        lost_money_needs_a_person: true,
+    };
+
+    fn at(secs: i64) -> Moment {
+        Moment::from_micros(secs * 1_000_000)
+    }
+
+    fn order() -> Order {
+        let price = Money::new(500, "GBP".parse().unwrap()).unwrap();
+        let line = OrderLine { sku: "a".parse().unwrap(), quantity: 2, unit_price: price };
+        let asked = Place {
+            order: "o-1".parse().unwrap(),
+            fingerprint: "print".into(),
+            lines: vec![line],
+            total: price.checked_mul(2).unwrap(),
+            method: "pm_card_visa".into(),
+            customer: None,
+            reference: None,
+        };
+        let number = Number::from_column(7);
+        Order::placed(number, "local", at(0), &place(&asked, number, &POLICY))
+    }
+
+    fn heard(heard: Heard) -> Command {
+        Command::Hear { order: "o-1".parse().unwrap(), attempt: 1, heard }
+    }
+
+    fn cancel_it() -> Command {
+        Command::Cancel { order: "o-1".parse().unwrap(), reason: "changed my mind".into() }
+    }
+
+    const OVERDUE: Command = Command::Overdue { number: Number::from_column(7) };
+    const RESERVED: Heard = Heard::StockReserved { until: Moment::from_micros(900_000_000) };
+    const DECLINED: Heard = Heard::PaymentDeclined { timed_out: false };
+
+    /// Tells an order all of this, one after the other; gives back how it stands and what it said last.
+    fn tell_under(policy: &Policy, messages: &[Command]) -> (Order, Vec<&'static str>) {
+        let mut order = order();
+        let mut said = Vec::new();
+        for message in messages {
+            let events = decide(&order, message, policy).expect("no rule says no");
+            said = events.iter().map(Event::kind).collect();
+            events.iter().for_each(|event| order.apply(at(1), event));
+        }
+        (order, said)
+    }
+
+    fn tell(messages: &[Command]) -> (Order, Vec<&'static str>) {
+        tell_under(&POLICY, messages)
+    }
+
+    fn all(messages: &[Heard]) -> Vec<Command> {
+        messages.iter().copied().map(heard).collect()
+    }
+
+    #[test]
+    fn an_order_that_nothing_goes_wrong_with_is_confirmed() {
+        let story = [
+            (RESERVED, "PaymentDue"),
+            (Heard::PaymentAuthorized, "StockCommitDue"),
+            (Heard::StockCommitted, "CaptureDue"),
+            (Heard::PaymentCaptured, "OrderConfirmed"),
+        ];
+        let mut told = Vec::new();
+        for (message, says) in story {
+            told.push(heard(message));
+            assert_eq!(tell(&told).1, [says]);
+            let mut twice = told.clone();
+            twice.push(heard(message));
+            assert_eq!(tell(&twice).1, [] as [&str; 0], "{message:?} said twice");
+        }
+        assert_eq!(tell(&told).0.status, Status::Confirmed);
+    }
+
+    #[test]
+    fn an_authorization_is_of_use_until_a_margin_before_the_hold_lapses() {
+        assert_eq!(tell(&all(&[RESERVED])).0.pay_until, Some(at(870)));
+    }
+
+    #[test]
+    fn an_order_without_stock_is_cancelled_at_once() {
+        let (order, said) = tell(&all(&[Heard::StockRefused]));
+        assert_eq!(
+            (order.status, order.reason, said),
+            (Status::Cancelled, Some(Reason::OutOfStock), vec!["OrderCancelled"])
+        );
+    }
+
+    #[test]
+    fn a_declined_order_gives_its_stock_back_before_it_is_cancelled() {
+        let (order, said) = tell(&all(&[RESERVED, DECLINED]));
+        assert_eq!((order.status, said), (Status::Pending(Step::Releasing), vec!["StockReleaseDue"]));
+        let (order, _) = tell(&all(&[RESERVED, DECLINED, Heard::StockReleased]));
+        assert_eq!((order.status, order.reason), (Status::Cancelled, Some(Reason::PaymentDeclined)));
+        let timed_out = Heard::PaymentDeclined { timed_out: true };
+        let (order, _) = tell(&all(&[RESERVED, timed_out, Heard::StockReleased]));
+        assert_eq!(order.reason, Some(Reason::PaymentTimedOut));
+    }
+
+    #[test]
+    fn a_paid_order_whose_stock_is_gone_gets_its_money_back_or_a_person() {
+        let gone = all(&[RESERVED, Heard::PaymentAuthorized, Heard::StockNotCommitted]);
+        assert_eq!(tell(&gone).1, ["PaymentVoidDue"]);
+        let ends = [gone.clone(), all(&[Heard::PaymentVoided, Heard::StockReleased])].concat();
+        let (order, _) = tell(&ends);
+        assert_eq!((order.status, order.reason), (Status::Cancelled, Some(Reason::OutOfStock)));
+        let person = Policy { lost_stock_needs_a_person: true, ..POLICY };
+        let (order, said) = tell_under(&person, &gone);
+        assert_eq!((order.status, said), (Status::Attention, vec!["OrderNeedsAttention"]));
+    }
+
+    #[test]
+    fn a_committed_order_whose_money_cannot_be_had_needs_a_person_or_returns_its_stock() {
+        let failed = all(&[RESERVED, Heard::PaymentAuthorized, Heard::StockCommitted, Heard::CaptureFailed]);
+        assert_eq!(tell(&failed).0.reason, Some(Reason::StockButNoMoney));
+        let cancels = Policy { lost_money_needs_a_person: false, ..POLICY };
+        assert_eq!(tell_under(&cancels, &failed).1, ["StockReturnDue"]);
+        let decided = [failed, vec![cancel_it()]].concat();
+        assert_eq!(tell(&decided).1, ["OrderCancelRequested", "PaymentVoidDue"], "the person lets it go");
+    }
+
+    #[test]
+    fn a_cancellation_undoes_what_was_done_and_waits_for_each_answer() {
+        let steps = [RESERVED, Heard::PaymentAuthorized, Heard::StockCommitted];
+        assert_eq!(tell(&[cancel_it()]).1, ["OrderCancelRequested", "StockReleaseDue"]);
+        for done in 1..=steps.len() {
+            let told = [all(&steps[..done]), vec![cancel_it()]].concat();
+            assert_eq!(tell(&told).1, ["OrderCancelRequested", "PaymentVoidDue"]);
+            let voided = [told.clone(), all(&[Heard::PaymentVoided])].concat();
+            let back = if done > 1 { "StockReturnDue" } else { "StockReleaseDue" };
+            assert_eq!(tell(&voided).1, [back], "after {done} steps");
+            let (order, _) = tell(&[voided, all(&[Heard::StockReleased])].concat());
+            assert_eq!((order.status, order.reason), (Status::Cancelled, Some(Reason::Requested)));
+            assert_eq!(tell(&[told, vec![cancel_it()]].concat()).1, [] as [&str; 0], "asked twice");
+        }
+    }
+
+    #[test]
+    fn a_confirmed_order_is_not_cancelled() {
+        let done = all(&[RESERVED, Heard::PaymentAuthorized, Heard::StockCommitted, Heard::PaymentCaptured]);
+        assert_eq!(decide(&tell(&done).0, &cancel_it(), &POLICY), Err(Rejection::AlreadyConfirmed));
+    }
+
+    #[test]
+    fn a_deadline_asks_and_decides_nothing() {
+        let steps = [RESERVED, Heard::PaymentAuthorized, Heard::StockCommitted];
+        let asks = ["StockReleaseDue", "PaymentVoidDue", "StockCommitDue", "CaptureDue"];
+        for (done, asks) in asks.into_iter().enumerate() {
+            let (order, said) = tell(&[all(&steps[..done]), vec![OVERDUE]].concat());
+            assert_eq!(said, ["OrderStepOverdue", asks]);
+            assert!(!order.status.has_ended());
+        }
+        let (_, said) = tell(&[all(&[RESERVED, DECLINED]), vec![OVERDUE]].concat());
+        assert_eq!(said, ["OrderStepOverdue", "StockReleaseDue"]);
+        assert_eq!(POLICY.deadline(&tell(&all(&[RESERVED])).0, at(1)), Some(at(900)));
+        assert_eq!(POLICY.deadline(&tell(&all(&[Heard::StockRefused])).0, at(1)), None);
+    }
+
+    #[test]
+    fn an_authorization_that_comes_after_the_deadline_changes_nothing() {
+        let late = [all(&[RESERVED]), vec![OVERDUE], all(&[Heard::PaymentAuthorized])].concat();
+        let (order, said) = tell(&late);
+        assert_eq!((order.status, said), (Status::Pending(Step::Voiding), vec![]));
+    }
+
+    #[test]
+    fn an_answer_to_another_attempt_changes_nothing() {
+        let other = Command::Hear { order: "o-1".parse().unwrap(), attempt: 2, heard: RESERVED };
+        assert_eq!(tell(&[other]).1, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn every_message_in_every_state_is_taken_without_harm() {
+        let messages = [
+            RESERVED,
+            Heard::StockRefused,
+            Heard::StockCommitted,
+            Heard::StockNotCommitted,
+            Heard::StockReleased,
+            Heard::PaymentAuthorized,
+            DECLINED,
+            Heard::PaymentCaptured,
+            Heard::CaptureFailed,
+            Heard::PaymentVoided,
+        ];
+        for first in messages {
+            for second in messages {
+                for third in messages {
+                    let (order, _) = tell(&all(&[first, second, third]));
+                    let moved = order.status != Status::Pending(Step::Reserving);
+                    let begun = [first, second, third].iter().any(|m| *m == RESERVED || *m == Heard::StockRefused);
+                    assert_eq!(moved, begun, "{first:?} {second:?} {third:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Everything that orders keeps, and every statement about it.
+
+use contracts::orders::{Event, OrderPlaced};
+use db::{Envelope, Failure, Query, Read, Row, Table, Tx, Value, int, text};
+use ids::{Name, Number};
+use world::Moment;
+
+use crate::domain::{Order, Status};
+
+static ORDERS: Table = Table {
+    name: "orders",
+    key: &[int("number")],
+    rest: &[
+        text("name"),
+        text("placed"),
+        text("customer"),
+        int("placed_at"),
+        text("status"),
+        text("step"),
+        text("reason"),
+        text("reservation_status"),
+        text("payment_status"),
+        int("may_be_committed"),
+        int("pay_until"),
+        int("due_at"),
+        int("updated_at"),
+        int("version"),
+    ],
+};
+
+/// The same table without what never changes.
+static STORY: Table = Table {
+    name: "orders",
+    key: &[int("number")],
+    rest: &[
+        text("status"),
+        text("step"),
+        text("reason"),
+        text("reservation_status"),
+        text("payment_status"),
+        int("may_be_committed"),
+        int("pay_until"),
+        int("due_at"),
+        int("updated_at"),
+        int("version"),
+    ],
+};
+
+/// Whose name it is, and the name: the one key under which an order is found.
+pub(crate) fn key(owner: &str, name: &Name) -> String {
+    format!("{owner}/{name}")
+}
+
+/// The orders of these names and numbers, locked in the order of their numbers.
+pub(crate) fn load(
+    tx: &mut Tx<'_>,
+    names: impl IntoIterator<Item = String>,
+    numbers: impl IntoIterator<Item = Number>,
+) -> Result<Vec<Order>, Failure> {
+    let by_name = Query::by(&ORDERS, "name", names.into_iter().map(Value::from)).locked();
+    let by_number = Query::by(&ORDERS, "number", numbers.into_iter().map(Value::from)).locked();
+    tx.ask([by_name, by_number])?.into_iter().flatten().map(order).collect()
+}
+
+/// Adds new orders, each with the event that began it and the time when it is looked at again.
+pub(crate) fn insert(tx: &mut Tx<'_>, orders: &[(&Order, &OrderPlaced, Option<Moment>)]) -> Result<(), Failure> {
+    let row = |(order, placed, due_at): &(&Order, &OrderPlaced, Option<Moment>)| {
+        let placed = serde_json::to_string(placed).map_err(|error| Failure::Corrupt(error.to_string()))?;
+        let mut row = vec![
+            order.number.into(),
+            key(&order.owner, &order.name).into(),
+            placed.into(),
+            Value::from(order.customer.as_deref()),
+            order.placed_at.into(),
+        ];
+        row.extend(story(order, *due_at));
+        Ok(row)
+    };
+    tx.insert(&ORDERS, orders.iter().map(row).collect::<Result<_, Failure>>()?);
+    Ok(())
+}
+
+/// Writes how orders stand now.
+pub(crate) fn update(tx: &mut Tx<'_>, orders: &[(&Order, Option<Moment>)]) {
+    let row = |(order, due_at): &(&Order, Option<Moment>)| {
+        let mut row = vec![order.number.into()];
+        row.extend(story(order, *due_at));
+        row
+    };
+    tx.update(&STORY, orders.iter().map(row).collect());
+}
+
+fn story(order: &Order, due_at: Option<Moment>) -> [Value; 10] {
+    [
+        order.status.as_str().into(),
+        order.status.step().map(|step| step.as_str()).into(),
+        order.reason.map(contracts::orders::Reason::as_str).into(),
+        order.reservation_status.as_str().into(),
+        order.payment_status.as_str().into(),
+        i64::from(order.may_be_committed).into(),
+        order.pay_until.into(),
+        due_at.into(),
+        order.updated_at.into(),
+        order.version.into(),
+    ]
+}
+
+fn order(row: Row) -> Result<Order, Failure> {
+    let mut row = row.columns();
+    let number = row.number()?;
+    let name = row.text()?;
+    let (owner, _) = name.rsplit_once('/').ok_or_else(|| Failure::Corrupt(format!("{name:?} has no owner")))?;
+    let placed: OrderPlaced = row.json()?;
+    let _customer = row.maybe_text()?;
+    let mut order = Order::placed(number, owner, row.moment()?, &placed);
+    let status = row.text()?;
+    let step = row.maybe_text()?;
+    order.status = parsed(step.as_deref().unwrap_or(&status))?;
+    order.reason = match row.maybe_text()? {
+        None => None,
+        Some(word) => Some(
+            serde_json::from_value(serde_json::Value::String(word))
+                .map_err(|error| Failure::Corrupt(format!("an order's reason: {error}")))?,
+        ),
+    };
+    order.reservation_status = row.parsed()?;
+    order.payment_status = row.parsed()?;
+    order.may_be_committed = row.int()? != 0;
+    order.pay_until = row.maybe_moment()?;
+    let _due_at = row.maybe_moment()?;
+    order.updated_at = row.moment()?;
+    order.version = row.int()?;
+    Ok(order)
+}
+
+fn parsed(text: &str) -> Result<Status, Failure> {
+    text.parse().map_err(|_| Failure::Corrupt(format!("an order's status: {text:?}")))
+}
+
+/// Orders whose deadline has passed, those first that have waited longest.
+pub(crate) fn overdue(tx: &mut Tx<'_>, most: usize) -> Result<Vec<Number>, Failure> {
+    let sql = "SELECT number FROM orders WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = tx.rows(Query::sql(sql, [tx.now().into(), most.into()]))?;
+    rows.into_iter().map(|row| row.columns().number()).collect()
+}
+
+/// The order of that name.
+pub(crate) fn find(read: &mut Read<'_>, owner: &str, name: &Name) -> Result<Option<Order>, Failure> {
+    let rows = read.rows(Query::by(&ORDERS, "name", [key(owner, name).into()]))?;
+    rows.into_iter().next().map(order).transpose()
+}
+
+/// Which orders a list is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    pub(crate) status: Option<String>,
+    pub(crate) customer: Option<String>,
+}
+
+/// Some orders of an owner after a number, in the order in which they were placed.
+pub(crate) fn list(
+    read: &mut Read<'_>,
+    owner: &str,
+    filter: &Filter,
+    after: Number,
+    limit: i64,
+) -> Result<Vec<Order>, Failure> {
+    // Names of one owner are those between `owner/` and `owner0`, the next text after all of them.
+    let mut sql = format!("SELECT {} FROM orders WHERE number > $1 AND name >= $2 AND name < $3", ORDERS.columns());
+    let mut values = vec![Value::from(after), format!("{owner}/").into(), format!("{owner}0").into()];
+    for (column, wanted) in [("status", &filter.status), ("customer", &filter.customer)] {
+        if let Some(wanted) = wanted {
+            values.push(wanted.as_str().into());
+            sql.push_str(&format!(" AND {column} = ${}", values.len()));
+        }
+    }
+    values.push(limit.into());
+    sql.push_str(&format!(" ORDER BY number LIMIT ${}", values.len()));
+    read.rows(Query::sql(sql, values))?.into_iter().map(order).collect()
+}
+
+/// Everything that happened to an order, with each event as it was published.
+pub(crate) fn history(read: &mut Read<'_>, number: Number) -> Result<Vec<(Envelope, Event)>, Failure> {
+    let understood = |envelope: Envelope| {
+        let event = Event::read(&envelope.kind, &envelope.body).map_err(|error| Failure::Corrupt(error.0))?;
+        // An event of a newer release: its story cannot be told by this one.
+        let event =
+            event.ok_or_else(|| Failure::Corrupt(format!("a stored event of unknown type {}", envelope.kind)))?;
+        Ok((envelope, event))
+    };
+    read.events_of(number)?.into_iter().map(understood).collect()
+}
