@@ -1,0 +1,232 @@
+//! Requests that payments answers.
+//!
+//! ```text
+//! GET  /v1/payments/{id}             the payment with its tries
+//! POST /v1/payments/{id}/refund      a state to reach: what was taken is given back
+//! POST /v1/payments/{id}/return      the browser is back from the bank's page
+//! POST /v1/payments/webhooks/test    the provider tells something
+//! ```
+//!
+//! **Invariant:** neither the browser nor a webhook is believed: both make payments ask the provider,
+//! and only its answer changes something.
+
+pub mod problem;
+pub mod test_provider;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use db::{Asked, Context, Database, Desk, Trace};
+use ids::Name;
+use money::Money;
+use serde::Serialize;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, timeout_at};
+use web::{Body, Caller, Conditions, ETag, Problem, Segment, Wait};
+use world::{Chance, Moment};
+
+use crate::api::problem::UNKNOWN_PAYMENT;
+use crate::domain::{Command, Payment, Status, Try, TryStatus};
+use crate::perform::{Answer, On};
+use crate::provider::test::Webhook;
+use crate::store::{self, Account, Record};
+
+/// What handlers work with.
+#[derive(Clone)]
+struct Counter {
+    database: Database,
+    desk: Desk<On, Answer>,
+}
+
+/// The routes of payments.
+pub(crate) fn routes(database: &Database, desk: &Desk<On, Answer>) -> Router {
+    Router::new()
+        .route("/v1/payments/{id}", get(show))
+        .route("/v1/payments/{id}/refund", post(refund))
+        .route("/v1/payments/{id}/return", post(come_back))
+        .route("/v1/payments/webhooks/test", post(take_webhook))
+        .with_state(Counter { database: database.clone(), desk: desk.clone() })
+}
+
+/// A payment as it is shown.
+#[derive(Debug, Serialize)]
+struct PaymentDocument {
+    id: Name,
+    order: Name,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    attempts: Vec<TryDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_action: Option<NextAction>,
+    created_at: Moment,
+    updated_at: Moment,
+}
+
+/// A try at the provider as it is shown.
+#[derive(Debug, Serialize)]
+struct TryDocument {
+    number: i64,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    started_at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Moment>,
+}
+
+/// What the customer has to do.
+#[derive(Debug, Serialize)]
+struct NextAction {
+    r#type: &'static str,
+    url: String,
+}
+
+impl From<Payment> for PaymentDocument {
+    fn from(payment: Payment) -> Self {
+        let action = payment.current().filter(|t| t.status == TryStatus::ActionRequired).and_then(|t| t.url.clone());
+        let action = action.filter(|_| payment.status == Status::ActionRequired);
+        let (amount, method) = payment.terms.clone().map(|terms| (terms.amount, terms.method)).unzip();
+        Self {
+            status: word(&payment),
+            next_action: action.map(|url| NextAction { r#type: "redirect", url }),
+            attempts: payment.tries.into_iter().map(TryDocument::from).collect(),
+            id: payment.payment,
+            order: payment.order,
+            reason: payment.reason,
+            amount,
+            method,
+            created_at: payment.created_at,
+            updated_at: payment.updated_at,
+        }
+    }
+}
+
+impl From<Try> for TryDocument {
+    fn from(t: Try) -> Self {
+        let status = match t.status {
+            TryStatus::Asked => "pending",
+            TryStatus::ActionRequired => "action_required",
+            TryStatus::Unknown => "unknown",
+            TryStatus::Voiding => "voiding",
+            TryStatus::Authorized => "authorized",
+            TryStatus::Captured => "captured",
+            TryStatus::Declined => "declined",
+            TryStatus::Abandoned => "voided",
+            TryStatus::Refunded => "refunded",
+        };
+        Self { number: t.number, status, reason: t.reason, started_at: t.started_at, ended_at: t.ended_at }
+    }
+}
+
+/// The word for a payment's status outside: what is under way is not yet so.
+fn word(payment: &Payment) -> &'static str {
+    match payment.status {
+        Status::Requested | Status::Authorizing | Status::Unknown => "pending",
+        Status::ActionRequired => "action_required",
+        Status::Authorized | Status::Capturing => "authorized",
+        Status::Captured | Status::Refunding => "captured",
+        Status::CaptureFailed => "capture_failed",
+        Status::Voiding if payment.tries.iter().any(|t| t.status == TryStatus::Authorized) => "authorized",
+        Status::Voiding => "pending",
+        Status::Voided => "voided",
+        Status::Declined => "declined",
+        Status::Refunded => "refunded",
+    }
+}
+
+async fn show(
+    State(counter): State<Counter>,
+    caller: Caller,
+    Segment(id): Segment<Name>,
+    conditions: Conditions,
+) -> Result<Response, Problem> {
+    let record = counter.find(&Account::new(&caller.context.owner, &id)).await?;
+    let tag = ETag::of_version(record.version);
+    Ok(conditions.answer(tag, || Json(PaymentDocument::from(record.payment)).into_response()))
+}
+
+async fn refund(
+    State(counter): State<Counter>,
+    caller: Caller,
+    Segment(id): Segment<Name>,
+    wait: Wait,
+) -> Result<Json<PaymentDocument>, Problem> {
+    let is_done = |payment: &Payment| payment.status == Status::Refunded;
+    counter.change(&caller, &id, Command::Refund, wait, is_done).await
+}
+
+async fn come_back(
+    State(counter): State<Counter>,
+    caller: Caller,
+    Segment(id): Segment<Name>,
+    wait: Wait,
+) -> Result<Json<PaymentDocument>, Problem> {
+    let is_done = |payment: &Payment| !payment.status.awaits_authorization();
+    counter.change(&caller, &id, Command::Look { number: None }, wait, is_done).await
+}
+
+async fn take_webhook(
+    State(counter): State<Counter>,
+    caller: Caller,
+    Body(webhook): Body<Webhook>,
+) -> Result<StatusCode, Problem> {
+    counter.desk.ask(caller.asks(heard(&webhook))).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a webhook asks for: a look at its try, whatever it says happened.
+fn heard(webhook: &Webhook) -> On {
+    On { account: Account::of(&webhook.key), command: Command::Look { number: Some(webhook.key.number()) } }
+}
+
+/// Takes in what the test provider tells in this process, as if it had come over the wire.
+pub(crate) async fn deliver_webhooks(
+    mut webhooks: UnboundedReceiver<Webhook>,
+    desk: Desk<On, Answer>,
+    mut chance: Chance,
+) {
+    while let Some(webhook) = webhooks.recv().await {
+        let by = Context::system(&webhook.id, Trace::begin(&mut chance));
+        match desk.ask(Asked::new(heard(&webhook), by)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(rejection)) => tracing::warn!(webhook = webhook.id, %rejection, "A webhook fits no payment"),
+            Err(refused) => tracing::warn!(webhook = webhook.id, %refused, "A webhook was not taken in"),
+        }
+    }
+}
+
+impl Counter {
+    async fn find(&self, account: &Account) -> Result<Record, Problem> {
+        let account = account.clone();
+        let found = self.database.read(move |read| store::find(read, &account)).await?;
+        found.ok_or_else(|| Problem::new(&UNKNOWN_PAYMENT))
+    }
+
+    /// Asks for a change, and holds the answer until it has come about or the caller waits no longer.
+    async fn change(
+        &self,
+        caller: &Caller,
+        id: &Name,
+        command: Command,
+        wait: Wait,
+        is_done: impl Fn(&Payment) -> bool,
+    ) -> Result<Json<PaymentDocument>, Problem> {
+        let account = Account::new(&caller.context.owner, id);
+        let deadline = Instant::now() + wait.0.unwrap_or(Duration::ZERO);
+        let mut newest = self.database.ring().newest();
+        let mut payment = self.desk.ask(caller.asks(On { account: account.clone(), command })).await??;
+        while !is_done(&payment) && timeout_at(deadline, newest.changed()).await.is_ok_and(|heard| heard.is_ok()) {
+            payment = self.find(&account).await?.payment;
+        }
+        Ok(Json(payment.into()))
+    }
+}

@@ -1,0 +1,88 @@
+//! The test provider's own pages: the bank's page of a 3-D Secure step, and its book for auditors.
+//!
+//! They belong to the provider and not to payments; they stand here because it runs in this program.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use money::Money;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use web::{Body, Faults, Listed, Page, Problem, Segment};
+
+use crate::api::problem::UNKNOWN_CHALLENGE;
+use crate::provider::test::TestProvider;
+use crate::provider::{Charge, Key, Standing};
+
+/// The routes of the test provider.
+pub(crate) fn routes(provider: &TestProvider) -> Router {
+    Router::new()
+        .route("/v1/test-provider/challenges/{key}", post(answer_challenge))
+        .route("/v1/test-provider/charges", get(charges))
+        .with_state(provider.clone())
+}
+
+/// How the customer ended the step.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawResult {
+    #[serde(default)]
+    result: Value,
+}
+
+/// A charge as the provider shows it; amounts in the currency's minor units.
+#[derive(Debug, Serialize)]
+struct ChargeDocument {
+    key: Key,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    authorized: i64,
+    held: i64,
+    captured: i64,
+    voided: i64,
+    refunded: i64,
+    standing: Standing,
+}
+
+impl From<&Charge> for ChargeDocument {
+    fn from(charge: &Charge) -> Self {
+        Self {
+            key: charge.key.clone(),
+            amount: charge.amount,
+            method: charge.method.clone(),
+            authorized: charge.authorized(),
+            held: charge.held(),
+            captured: charge.captured(),
+            voided: charge.voided(),
+            refunded: charge.refunded(),
+            standing: charge.standing.clone(),
+        }
+    }
+}
+
+async fn answer_challenge(
+    State(provider): State<TestProvider>,
+    Segment(key): Segment<Key>,
+    Body(raw): Body<RawResult>,
+) -> Result<Json<Standing>, Problem> {
+    let mut faults = Faults::default();
+    let succeeded = match raw.result.as_str() {
+        Some("succeed") => Some(true),
+        Some("fail") => Some(false),
+        _ => faults.at("/result").refuse("`succeed` or `fail` is expected here"),
+    };
+    let succeeded = faults.finish(|| succeeded)?;
+    match provider.challenge(&key, succeeded).map_err(Problem::internal)? {
+        Standing::NotFound => Err(Problem::new(&UNKNOWN_CHALLENGE)),
+        standing => Ok(Json(standing)),
+    }
+}
+
+async fn charges(State(provider): State<TestProvider>, page: Page) -> Result<Listed<ChargeDocument>, Problem> {
+    let after: Option<Key> = page.start()?;
+    let book = provider.book();
+    let items = book.charges(after.as_ref()).take(usize::from(page.limit) + 1).map(Into::into).collect();
+    Ok(Listed::of(items, &page, |charge: &ChargeDocument| charge.key.clone()))
+}

@@ -1,0 +1,275 @@
+//! Payments at work between a feed of orders that the test writes and the test provider.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use contracts::orders::{self, CaptureDue, PaymentDue, PaymentVoidDue, Reason};
+use contracts::payments::Event;
+use db::{Context, Crash, Database, Envelope, Location, MemoryDisk, Meters, NewEvent, Options, Plan, Trace, Turn};
+use events::TableFeed;
+use host::{Feeds, Ground, Service, Work};
+use http_body_util::BodyExt;
+use ids::Name;
+use money::{Currency, Money};
+use payments::provider::test::TestProvider;
+use serde_json::Value;
+use tower::ServiceExt;
+use world::World;
+
+/// A step of simulated time.
+const STEP: Duration = Duration::from_millis(10);
+
+/// The shop around payments.
+pub(crate) struct Shop {
+    pub(crate) world: World,
+    pub(crate) provider: TestProvider,
+    location: Location,
+    orders: Database,
+    running: Running,
+}
+
+/// Payments as it runs: turn by turn in a simulated world, or on threads.
+struct Running {
+    database: Database,
+    router: Router,
+    workers: Vec<Box<dyn Work>>,
+    tasks: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    close: Box<dyn Fn() + Send + Sync>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Shop {
+    /// A shop in memory, whose time passes only when it is told to.
+    pub(crate) fn simulated() -> Self {
+        Self::open(World::simulated(1), Location::Memory(MemoryDisk::empty()), true)
+    }
+
+    /// A shop on this database, on threads and in real time.
+    pub(crate) fn on(location: Location) -> Self {
+        Self::open(World::real(), location, false)
+    }
+
+    fn open(world: World, location: Location, simulated: bool) -> Self {
+        let orders = Location::Memory(MemoryDisk::empty());
+        let orders = Database::open("orders", orders, Options::default(), world.clone(), &[]).expect("a database");
+        let provider = TestProvider::in_memory();
+        let running = Running::start(&world, location.clone(), &orders, &provider, simulated);
+        Self { world, provider, location, orders, running }
+    }
+
+    /// Dies on the spot, and comes up again over the same database and the same provider.
+    pub(crate) fn restart(&mut self) {
+        let again = Running::start(&self.world, self.location.clone(), &self.orders, &self.provider, true);
+        self.running = again;
+    }
+
+    /// Performs what waits, and dies at this point.
+    pub(crate) fn crash(&mut self, at: Crash) {
+        let plan = Plan { crash: Some(at), ..Plan::ALL };
+        assert_eq!(self.running.workers[0].turn(&plan), Turn::Crashed);
+        self.restart();
+    }
+
+    /// Orders asks for a payment of 19.99 GBP.
+    pub(crate) async fn payment_due(&self, payment: &str, method: &str, within: Duration) {
+        let due = self.due(payment, method, within);
+        self.say(due.into()).await;
+    }
+
+    pub(crate) fn due(&self, payment: &str, method: &str, within: Duration) -> PaymentDue {
+        let until = self.world.now() + within;
+        PaymentDue {
+            order: order(payment),
+            payment: name(payment),
+            attempt: 1,
+            amount: Money::new(1999, Currency::GBP).expect("an amount"),
+            method: method.to_owned(),
+            customer: None,
+            until,
+            held_until: until,
+        }
+    }
+
+    pub(crate) async fn capture_due(&self, payment: &str) {
+        let due = CaptureDue { order: order(payment), payment: name(payment), attempt: 1 };
+        self.say(due.into()).await;
+    }
+
+    pub(crate) async fn void_due(&self, payment: &str) {
+        let reason = Reason::Requested;
+        let due = PaymentVoidDue { order: order(payment), payment: name(payment), attempt: 1, reason };
+        self.say(due.into()).await;
+    }
+
+    pub(crate) async fn say(&self, event: orders::Event) {
+        let (stream, now) = (self.world.number(), self.world.now());
+        let subject = match &event {
+            orders::Event::PaymentDue(due) => due.order.to_string(),
+            orders::Event::CaptureDue(due) => due.order.to_string(),
+            orders::Event::PaymentVoidDue(due) => due.order.to_string(),
+            _ => unreachable!("no other event concerns payments"),
+        };
+        let news = NewEvent {
+            stream,
+            version: 1,
+            subject,
+            kind: event.kind(),
+            schema: event.schema(),
+            occurred_at: now,
+            by: Context::system("the test", Trace { trace_id: 7, span_id: 7 }),
+            body: event.body(),
+        };
+        let said = self.orders.write(move |tx| {
+            tx.publish(news);
+            Ok(())
+        });
+        said.await.expect("orders can write");
+    }
+
+    /// Lets everything happen that can without time passing.
+    pub(crate) async fn settle(&mut self) {
+        let mut quiet = 0;
+        while quiet < 3 {
+            let mut worked = false;
+            for worker in &mut self.running.workers {
+                worked |= matches!(worker.turn(&Plan::ALL), Turn::Performed(_));
+            }
+            let tasks = &mut self.running.tasks;
+            poll_fn(|cx| {
+                tasks.retain_mut(|task| task.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            tokio::task::yield_now().await;
+            quiet = if worked { 0 } else { quiet + 1 };
+        }
+    }
+
+    /// Lets time pass.
+    pub(crate) async fn pass(&mut self, time: Duration) {
+        let mut left = time;
+        while !left.is_zero() {
+            self.settle().await;
+            let step = STEP.min(left);
+            if self.running.threads.is_empty() {
+                self.world.advance(step);
+            }
+            tokio::time::sleep(step).await;
+            left -= step;
+        }
+        self.settle().await;
+    }
+
+    /// Lets time pass until the payment has this status, as the API has it.
+    pub(crate) async fn until(&mut self, payment: &str, status: &str) -> Value {
+        for _ in 0..6_000 {
+            let (_, document) = self.get(&format!("/v1/payments/{payment}")).await;
+            if document["status"] == status {
+                return document;
+            }
+            self.pass(STEP).await;
+        }
+        panic!("waited a minute for {payment} to be {status}: {:?}", self.get(&format!("/v1/payments/{payment}")).await)
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> (u16, Value) {
+        self.ask(Method::GET, path, &Value::Null).await
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        self.ask(Method::POST, path, body).await
+    }
+
+    async fn ask(&mut self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let router = self.running.router.clone();
+        let mut answer = Box::pin(router.oneshot(request.body(body).expect("a request")));
+        let response = loop {
+            let mut ready = None;
+            poll_fn(|cx| {
+                if let Poll::Ready(response) = answer.as_mut().poll(cx) {
+                    ready = Some(response);
+                }
+                Poll::Ready(())
+            })
+            .await;
+            match ready {
+                Some(response) => break response.expect("an answer"),
+                None if self.running.threads.is_empty() => self.settle().await,
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Everything that was published.
+    pub(crate) async fn events(&self) -> Vec<Envelope> {
+        self.running.database.read(|read| read.events_after(0, 10_000)).await.expect("events")
+    }
+
+    /// The types of what was published about a payment.
+    pub(crate) async fn said(&self, payment: &str) -> Vec<String> {
+        let events = self.events().await.into_iter();
+        events.filter(|event| &*event.subject == payment).map(|event| event.kind.to_string()).collect()
+    }
+
+    /// What was published about a payment, as others read it.
+    pub(crate) async fn read(&self, payment: &str) -> Vec<Event> {
+        let events = self.events().await.into_iter().filter(|event| &*event.subject == payment);
+        events.map(|event| Event::read(&event.kind, &event.body).expect("readable").expect("known")).collect()
+    }
+
+    /// The rows, read beside the service.
+    pub(crate) fn database(&self) -> &Database {
+        &self.running.database
+    }
+}
+
+impl Running {
+    fn start(world: &World, location: Location, orders: &Database, provider: &TestProvider, simulated: bool) -> Self {
+        let options = Options::default();
+        let database =
+            Database::open(payments::NAME, location, options, world.clone(), payments::MIGRATIONS).expect("a database");
+        let producer = orders.clone();
+        let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&producer)));
+        let ground = Ground { database: database.clone(), feeds, meters: Arc::new(Meters::default()) };
+        let config = payments::Config::default();
+        let service = payments::assemble_with_test_provider(&config, &ground, provider).expect("payments");
+        let Service { routes, workers, tasks, close, .. } = service;
+        let router = web::guard(routes, world, &web::Limits::default(), Arc::new(|_| {}));
+        let tasks = tasks.into_iter().map(|task| task.run).collect();
+        let (workers, threads) = if simulated {
+            (workers, Vec::new())
+        } else {
+            (Vec::new(), workers.into_iter().map(Work::start).collect())
+        };
+        Self { database, router, workers, tasks, close, threads }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            (self.close)();
+            self.threads.drain(..).for_each(|thread| thread.join().expect("the worker ends"));
+        }
+    }
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+fn order(payment: &str) -> Name {
+    name(&format!("order-of-{payment}"))
+}
