@@ -30,6 +30,9 @@ pub use db::{Envelope, PARTITIONS, Position, partition_of};
 pub use document::EventDocument;
 pub use feed::{Feed, FeedError, Partitions, Slice};
 pub use listener::{Listener, Listening, Status, Understood, Verdict};
-pub use parked::{DeadLetter, ParkedEvent, dead_letters, discard, parked_events, replay};
+pub use parked::{
+    DeadLetter, ParkedEvent, PutAside, dead_letters, dead_letters_after, discard, parked_events, parked_events_after,
+    put_aside, replay,
+};
 pub use table::TableFeed;
 pub use watch::Watch;

@@ -270,7 +270,7 @@ impl<C, A> Listener<C, A> {
     }
 
     /// What becomes of the event in front of the queue of its subject when it could not be dealt with.
-    fn put_off(&self, tx: &mut Tx<'_>, taken: &Taken, cause: &str) -> Result<(), Failure> {
+    fn put_off(tx: &mut Tx<'_>, taken: &Taken, cause: &str) -> Result<(), Failure> {
         let attempts = match taken.from {
             From::Feed => 1,
             From::Parked { attempts } => attempts + 1,
@@ -407,7 +407,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
                 Verdict::Done => {}
                 Verdict::Retry(cause) => {
                     put_off.insert(&taken.event.subject);
-                    self.put_off(tx, taken, &cause)?;
+                    Self::put_off(tx, taken, &cause)?;
                 }
                 Verdict::DeadLetter(cause) => {
                     if taken.from != From::Feed {
@@ -426,7 +426,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
     fn condemn(&mut self, tx: &mut Tx<'_>, failure: &Failure) -> Result<(), Failure> {
         // The attempt before this one took exactly one, and `ended` has left it in `batch`.
         let Some(first) = self.batch.first() else { return Ok(()) };
-        self.put_off(tx, first, &failure.to_string())?;
+        Self::put_off(tx, first, &failure.to_string())?;
         if first.from == From::Feed {
             self.move_cursors(tx);
         }

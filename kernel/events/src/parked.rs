@@ -4,6 +4,7 @@
 //! and later events of its subject queue behind it; so nothing is lost, nothing overtakes, and all
 //! other subjects go on. After enough attempts it becomes a dead letter, which waits for a person.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use db::{Envelope, Failure, Position, Query, Read, Row, Table, Tx, int, text};
@@ -33,7 +34,7 @@ pub(crate) const MOST_ATTEMPTS: i64 = 20;
 /// How long an event waits after its n-th attempt: 0.1 s, doubled each time, at most 10 minutes.
 pub(crate) fn back_off(attempts: i64) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(13);
-    Duration::from_millis(100 << doublings).min(Duration::from_mins(10))
+    Duration::from_millis(100 << doublings).min(Duration::from_secs(600))
 }
 
 /// An event that waits for another attempt, or behind one of its subject.
@@ -118,14 +119,68 @@ pub(crate) fn due(source: &str, now: Moment, most: usize) -> Query {
 
 /// What waits in a consumer's database, oldest first.
 pub fn parked_events(read: &mut Read<'_>, most: i64) -> Result<Vec<ParkedEvent>, Failure> {
-    let sql = format!("SELECT {} FROM parked_event ORDER BY source, position LIMIT $1", PARKED.columns());
-    read.rows(Query::sql(sql, [most.into()]))?.into_iter().map(parked).collect()
+    parked_events_after(read, "", 0, most)
+}
+
+/// What waits in a consumer's database after a place in the order of source and position.
+pub fn parked_events_after(
+    read: &mut Read<'_>,
+    source: &str,
+    position: Position,
+    most: i64,
+) -> Result<Vec<ParkedEvent>, Failure> {
+    read.rows(after("parked_event", &PARKED, source, position, most))?.into_iter().map(parked).collect()
 }
 
 /// The dead letters in a consumer's database, oldest first.
 pub fn dead_letters(read: &mut Read<'_>, most: i64) -> Result<Vec<DeadLetter>, Failure> {
-    let sql = format!("SELECT {} FROM dead_letter ORDER BY source, position LIMIT $1", DEAD.columns());
-    read.rows(Query::sql(sql, [most.into()]))?.into_iter().map(dead).collect()
+    dead_letters_after(read, "", 0, most)
+}
+
+/// The dead letters in a consumer's database after a place in the order of source and position.
+pub fn dead_letters_after(
+    read: &mut Read<'_>,
+    source: &str,
+    position: Position,
+    most: i64,
+) -> Result<Vec<DeadLetter>, Failure> {
+    read.rows(after("dead_letter", &DEAD, source, position, most))?.into_iter().map(dead).collect()
+}
+
+fn after(name: &str, table: &Table, source: &str, position: Position, most: i64) -> Query {
+    let columns = table.columns();
+    let sql =
+        format!("SELECT {columns} FROM {name} WHERE (source, position) > ($1, $2) ORDER BY source, position LIMIT $3");
+    Query::sql(sql, [source.into(), position.into(), most.into()])
+}
+
+/// How much a consumer has put aside of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutAside {
+    /// Events that wait for another attempt, or behind one of their subject.
+    pub parked_events: i64,
+    /// Subjects that such events are about.
+    pub parked_subjects: i64,
+    /// Events that nobody could deal with.
+    pub dead_letters: i64,
+}
+
+/// How much a consumer has put aside, by source; sources of which there is nothing are left out.
+pub fn put_aside(read: &mut Read<'_>) -> Result<BTreeMap<String, PutAside>, Failure> {
+    let parked = "SELECT source, count(*), count(DISTINCT subject) FROM parked_event GROUP BY source";
+    let dead = "SELECT source, count(*) FROM dead_letter GROUP BY source";
+    let [parked, dead] = read.ask([Query::sql(parked, []), Query::sql(dead, [])])?;
+    let mut put_aside: BTreeMap<String, PutAside> = BTreeMap::new();
+    for row in parked {
+        let mut row = row.columns();
+        let of_source = put_aside.entry(row.text()?).or_default();
+        (of_source.parked_events, of_source.parked_subjects) = (row.int()?, row.int()?);
+    }
+    for row in dead {
+        let mut row = row.columns();
+        put_aside.entry(row.text()?).or_default().dead_letters = row.int()?;
+    }
+    Ok(put_aside)
 }
 
 /// Parks a dead letter again, to be tried at once; false where there is none.

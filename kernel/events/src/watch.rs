@@ -12,10 +12,13 @@ use tokio::sync::oneshot;
 /// Whether an event is the one that is waited for.
 type Ends = fn(&Envelope) -> bool;
 
+/// Who waits, by subject.
+type Waiting = BTreeMap<String, Vec<oneshot::Sender<Arc<Envelope>>>>;
+
 /// Wakes those who wait for an event of a subject; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    waiting: Arc<Mutex<BTreeMap<String, Vec<oneshot::Sender<Arc<Envelope>>>>>>,
+    waiting: Arc<Mutex<Waiting>>,
     ends: Ends,
 }
 

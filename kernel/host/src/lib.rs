@@ -2,11 +2,41 @@
 //!
 //! ```text
 //! Ground (database, feeds, meters) ──▶ inventory::assemble(config, ground) ──▶ Service { routes, workers, tasks }
+//!                                                                                │
+//!        Program: threads for workers, tokio for tasks and connections ◀─────────┘
+//!           ├─ web::guard ─▶ the services' routes, /health, /metrics, /problems, /v1/events, dead letters
+//!           └─ stop: take no more in ─▶ finish what is open ─▶ close the desks ─▶ join the threads
 //! ```
 //!
 //! A program runs the workers on threads and the tasks on its runtime; a simulation drives both
 //! itself. The service knows neither.
+//!
+//! Reading order: `service`, `program`, `board` (what the program knows of itself), then what is
+//! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `aside`; then [`HttpFeed`], the
+//! other end of `feed_route`, and what a process needs once: `signals`, `panics`.
+//!
+//! **Invariant:** tasks and threads are started here, in `kernel/db` and in `kernel/web`'s server, and
+//! each belongs to somebody who waits for its end.
+//!
+//! **Invariant:** a worker or a task that ends before it is told to ends the program with an error.
 
+mod aside;
+mod board;
+mod feed_route;
+mod health;
+mod http_feed;
+mod metrics;
+mod panics;
+mod problems;
+mod program;
 mod service;
+mod signals;
 
+pub use aside::UNKNOWN_DEAD_LETTER;
+pub use feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
+pub use health::NOT_READY;
+pub use http_feed::HttpFeed;
+pub use panics::log_panics;
+pub use program::{Broken, Program};
 pub use service::{Feeds, Ground, Service, Task, Work};
+pub use signals::Signals;

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use axum::Router;
 use db::{Database, Desk, Meters, Plan, Turn, Worker};
 use events::{Feed, Status};
+use web::ProblemKind;
 
 /// What a service is built on.
 #[derive(Clone)]
@@ -18,6 +19,16 @@ pub struct Ground {
     pub feeds: Feeds,
     /// What its desk measures.
     pub meters: Arc<Meters>,
+}
+
+impl Ground {
+    /// A ground whose meters stand on a page, under the name of the service.
+    pub fn metered(database: Database, feeds: Feeds, page: &telemetry::Meters) -> Self {
+        let meters = Arc::new(Meters::default());
+        let service = ("service".into(), database.service().into());
+        page.register(|registry| meters.register(registry.sub_registry_with_label(service)));
+        Self { database, feeds, meters }
+    }
 }
 
 impl fmt::Debug for Ground {
@@ -59,12 +70,16 @@ pub struct Service {
     pub database: Database,
     /// The requests that it answers.
     pub routes: Router,
+    /// The problems of its own with which it says no.
+    pub kinds: &'static [&'static ProblemKind],
     /// What performs its commands.
     pub workers: Vec<Box<dyn Work>>,
     /// What runs beside that, such as calls to a provider.
     pub tasks: Vec<Task>,
     /// The feeds that it listens to.
     pub listens: Vec<(&'static str, Arc<Status>)>,
+    /// How many commands wait at its desk.
+    pub waiting: Box<dyn Fn() -> usize + Send + Sync>,
     /// Closes its desk: what waits is finished, and nothing more is taken in.
     pub close: Box<dyn Fn() + Send + Sync>,
 }
@@ -76,21 +91,23 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// A service with a desk; tasks and listeners are added by whoever has some.
+    /// A service with a desk; tasks, listeners and problems are added by whoever has some.
     pub fn new<C: Send + 'static, A: Send + 'static>(
         database: &Database,
         routes: Router,
         desk: &Desk<C, A>,
         workers: Vec<Worker<C, A>>,
     ) -> Self {
-        let desk = desk.clone();
+        let (desk, queue) = (desk.clone(), desk.clone());
         Self {
             name: database.service(),
             database: database.clone(),
             routes,
+            kinds: &[],
             workers: workers.into_iter().map(|worker| Box::new(worker) as Box<dyn Work>).collect(),
             tasks: Vec::new(),
             listens: Vec::new(),
+            waiting: Box::new(move || queue.waiting()),
             close: Box::new(move || desk.close()),
         }
     }
@@ -115,6 +132,9 @@ pub trait Work: Send {
     /// Performs what waits, as far as the plan goes.
     fn turn(&mut self, plan: &Plan) -> Turn;
 
+    /// Performs on this thread until the desk is closed.
+    fn run(self: Box<Self>);
+
     /// Performs on a thread of its own until the desk is closed.
     fn start(self: Box<Self>) -> JoinHandle<()>;
 }
@@ -122,6 +142,10 @@ pub trait Work: Send {
 impl<C: Send + 'static, A: Send + 'static> Work for Worker<C, A> {
     fn turn(&mut self, plan: &Plan) -> Turn {
         Worker::turn(self, plan)
+    }
+
+    fn run(self: Box<Self>) {
+        Worker::run(*self);
     }
 
     fn start(self: Box<Self>) -> JoinHandle<()> {

@@ -142,7 +142,19 @@ impl Client {
         by: &Context,
         within: Duration,
     ) -> Result<T, NoAnswer> {
-        self.ask(Method::GET, path, None, by, within).await
+        self.ask(Method::GET, path, None, None, by, within).await
+    }
+
+    /// Reads like [`Client::get_json`], and lets the other side hold its answer for so long
+    /// (`Prefer: wait`) until there is something to say.
+    pub async fn get_json_waiting<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        wait: Duration,
+        by: &Context,
+        within: Duration,
+    ) -> Result<T, NoAnswer> {
+        self.ask(Method::GET, path, None, Some(wait), by, wait + within).await
     }
 
     /// Puts a document under a name; safe to repeat.
@@ -153,7 +165,7 @@ impl Client {
         by: &Context,
         within: Duration,
     ) -> Result<T, NoAnswer> {
-        self.ask(Method::PUT, path, Some(to_bytes(document)), by, within).await
+        self.ask(Method::PUT, path, Some(to_bytes(document)), None, by, within).await
     }
 
     /// Posts a document to a path that names a state to reach, such as `…/commit`; safe to repeat.
@@ -164,7 +176,7 @@ impl Client {
         by: &Context,
         within: Duration,
     ) -> Result<T, NoAnswer> {
-        self.ask(Method::POST, path, Some(to_bytes(document)), by, within).await
+        self.ask(Method::POST, path, Some(to_bytes(document)), None, by, within).await
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -172,6 +184,7 @@ impl Client {
         method: Method,
         path: &str,
         document: Option<Vec<u8>>,
+        wait: Option<Duration>,
         by: &Context,
         within: Duration,
     ) -> Result<T, NoAnswer> {
@@ -182,6 +195,9 @@ impl Client {
             .header(X_REQUEST_ID, &*by.correlation);
         if document.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(wait) = wait {
+            request = request.header("prefer", format!("wait={}", wait.as_secs()));
         }
         let request = request.body(document.map_or_else(Body::empty, Body::from));
         let request =

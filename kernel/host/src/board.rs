@@ -1,0 +1,68 @@
+//! What the program knows of itself, for those who ask: health, metrics, events, problems.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use db::Database;
+use events::Status;
+use telemetry::Meters;
+use tokio::sync::watch;
+use web::ProblemKind;
+
+/// The program as its own routes see it.
+#[derive(Debug)]
+pub(crate) struct Board {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) meters: Meters,
+    /// True from the moment in which the program was told to stop.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// One service as it runs.
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    pub(crate) database: Database,
+    pub(crate) listens: Vec<(&'static str, Arc<Status>)>,
+    pub(crate) kinds: &'static [&'static ProblemKind],
+    pub(crate) waiting: Box<dyn Fn() -> usize + Send + Sync>,
+    pub(crate) workers: Arc<Workers>,
+}
+
+/// How many workers a service has, and how many of them run.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    pub(crate) all: usize,
+    running: AtomicUsize,
+}
+
+impl Workers {
+    pub(crate) fn new(all: usize) -> Self {
+        Self { all, running: AtomicUsize::new(all) }
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn one_ended(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Board {
+    /// The service of this name, if it runs here.
+    pub(crate) fn part(&self, name: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+}

@@ -1,0 +1,194 @@
+//! A service's events for whoever asks over HTTP: `GET /v1/events/{service}`.
+//!
+//! The answer is a page of events in their order and `next`, the cursor after which to go on. There
+//! is always a `next`: a feed has no end, and the same cursor asked again later gives what is new.
+//! With `Prefer: wait=10` the answer comes as soon as there is something, or after the seconds.
+//!
+//! A page may be shorter than its limit, even empty, and yet not be the last: one request looks at
+//! so many events and no more ([`MOST_LOOKED_AT`]), and with `type` or `subject` most may be others';
+//! also, a page ends when it has become large. Who wants all goes on from `next` until it no
+//! longer changes; `newest` says how far that is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use db::{Database, Envelope, InMemory, Position};
+use events::EventDocument;
+use ids::Number;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until};
+use web::{Cursor, FieldError, Problem, ProblemKind, Query, Segment, Wait};
+
+use crate::board::Board;
+
+/// A service that does not run here.
+pub static UNKNOWN_SERVICE: ProblemKind = ProblemKind {
+    code: "unknown-service",
+    status: 404,
+    title: "This service does not run here",
+    help: "No service of this name runs in this program. `services` says which do; another process may run it.",
+};
+
+/// A cursor from before a restore.
+pub static CURSOR_OF_ANOTHER_LIFE: ProblemKind = ProblemKind {
+    code: "cursor-of-another-life",
+    status: 410,
+    title: "The events were restored from a backup since",
+    help: "The cursor belongs to a database that was restored from a backup since; what was read with it may not \
+           exist any more. Reconcile what you made of those events, then begin anew without a cursor.",
+};
+
+/// A cursor beyond what there is.
+pub static CURSOR_BEYOND_THE_END: ProblemKind = ProblemKind {
+    code: "cursor-beyond-the-end",
+    status: 410,
+    title: "There are fewer events than were read before",
+    help: "The cursor lies after the newest event: the database was restored from a backup, and what was read after \
+           `newest` does not exist any more. Reconcile what you made of those events, then begin anew without a cursor.",
+};
+
+/// Events that one request looks at.
+const MOST_LOOKED_AT: usize = 10_000;
+/// Bytes of bodies after which a page ends.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// Events that are read at once.
+const PIECE: usize = 256;
+
+/// The routes of this module.
+pub(crate) fn routes(board: &Arc<Board>) -> Router {
+    Router::new().route("/v1/events/{service}", get(events)).with_state(board.clone())
+}
+
+/// A place in a feed: a position in a life of the producer's database. Who knows only the position
+/// (a consumer of ours, which compares the lives itself) leaves the life out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place(pub(crate) Option<Number>, pub(crate) Position);
+
+/// A page of a feed, as it is answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EventPage {
+    /// The events, in their order.
+    pub(crate) items: Vec<EventDocument>,
+    /// The cursor after which to go on; also after the newest event.
+    pub(crate) next: Cursor,
+    /// The position of the newest event of this service.
+    pub(crate) newest: Position,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+struct Asked {
+    limit: usize,
+    after: Position,
+    kinds: BTreeSet<String>,
+    subject: Option<String>,
+}
+
+impl Asked {
+    fn read(mut query: Query, database: &Database) -> Result<Self, Problem> {
+        let kinds: BTreeSet<_> = query.all("type").into_iter().collect();
+        let subject = query.one("subject");
+        let page = query.page();
+        let (page, subject) = query.finish(|| Some((page?, subject?)))?;
+        let after = match page.start::<Place>()? {
+            Some(Place(Some(life), _)) if life != database.incarnation() => {
+                return Err(Problem::new(&CURSOR_OF_ANOTHER_LIFE).member("incarnation", database.incarnation()));
+            }
+            Some(Place(_, position)) if position < 0 => {
+                let detail = "a cursor as it was given is expected".to_owned();
+                let fault = FieldError { pointer: "?after".to_owned(), detail };
+                return Err(Problem::unreadable("The cursor cannot be.").error(fault));
+            }
+            place => place.map_or(0, |Place(_, position)| position),
+        };
+        Ok(Self { limit: page.limit.into(), after, kinds, subject })
+    }
+
+    fn wants(&self, event: &Envelope) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&*event.kind))
+            && self.subject.as_deref().is_none_or(|subject| subject == &*event.subject)
+    }
+}
+
+/// What was found.
+struct Found {
+    items: Vec<EventDocument>,
+    upto: Position,
+    /// Whether there was nothing more.
+    at_end: bool,
+}
+
+async fn events(
+    State(board): State<Arc<Board>>,
+    Segment(service): Segment<String>,
+    Wait(wait): Wait,
+    query: Query,
+) -> Result<Json<EventPage>, Problem> {
+    let Some(part) = board.part(&service) else {
+        let services: Vec<_> = board.parts.iter().map(|part| part.name).collect();
+        return Err(Problem::new(&UNKNOWN_SERVICE).member("services", services));
+    };
+    let database = &part.database;
+    let mut asked = Asked::read(query, database)?;
+    let mut newest = database.ring().newest();
+    let mut stopping = board.stopping.clone();
+    let until = wait.map(|wait| Instant::now() + wait);
+    loop {
+        newest.mark_unchanged();
+        let found = look(database, &asked).await?;
+        asked.after = found.upto;
+        let nothing_new = found.items.is_empty() && found.at_end && !board.is_stopping();
+        if let (true, Some(until)) = (nothing_new, until) {
+            tokio::select! {
+                changed = newest.changed() => if changed.is_ok() { continue },
+                _ = stopping.changed() => {}
+                () = sleep_until(until) => {}
+            }
+        }
+        let next = Cursor::new(&Place(Some(database.incarnation()), found.upto));
+        let newest = *newest.borrow();
+        return Ok(Json(EventPage { items: found.items, next, newest }));
+    }
+}
+
+/// Looks through the events after a place for those that are wanted.
+async fn look(database: &Database, asked: &Asked) -> Result<Found, Problem> {
+    let mut found = Found { items: Vec::new(), upto: asked.after, at_end: false };
+    let (mut looked_at, mut bytes) = (0, 0);
+    while looked_at < MOST_LOOKED_AT {
+        let piece = piece(database, found.upto).await?;
+        found.at_end = piece.is_empty();
+        if found.at_end {
+            break;
+        }
+        looked_at += piece.len();
+        for event in piece {
+            found.upto = event.position;
+            if asked.wants(&event) {
+                bytes += event.body.len();
+                found.items.push(EventDocument::try_from(&*event)?);
+                if found.items.len() >= asked.limit || bytes >= MOST_BYTES {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The next events, from memory or from the table.
+async fn piece(database: &Database, after: Position) -> Result<Vec<Arc<Envelope>>, Problem> {
+    if let InMemory::All(events) = database.ring().after(after, PIECE) {
+        return Ok(events);
+    }
+    let read = database.read(move |read| Ok((read.newest_event()?, read.events_after(after, PIECE)?)));
+    let (newest, events) = read.await?;
+    if newest < after {
+        return Err(Problem::new(&CURSOR_BEYOND_THE_END).member("newest", newest));
+    }
+    database.learned(newest);
+    Ok(events.into_iter().map(Arc::new).collect())
+}

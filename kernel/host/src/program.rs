@@ -1,0 +1,234 @@
+//! The program: services at work together, from the first thread to the last.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use db::Database;
+use telemetry::Meters;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use web::Limits;
+use world::World;
+
+use crate::board::{Board, Part, Workers};
+use crate::service::{Service, Task, Work};
+use crate::{aside, feed_route, health, metrics, problems};
+
+/// Services that run as one program.
+#[derive(Debug)]
+pub struct Program {
+    world: World,
+    limits: Limits,
+    meters: Meters,
+    news_every: Duration,
+    services: Vec<Service>,
+}
+
+/// Why the program ended before it was told to, or not as it should.
+#[derive(Debug, Error)]
+pub enum Broken {
+    /// A desk's thread ended while its desk was open.
+    #[error("the worker of {0} ended although nobody had closed its desk; the log says why")]
+    Worker(&'static str),
+    /// A task of a service ended while the service was at work.
+    #[error("the task {0} ended although nobody had stopped it; the log says why")]
+    Task(String),
+    /// A thread cannot be started.
+    #[error("no thread can be started for the desk of {service}: {cause}")]
+    NoThread {
+        /// The service.
+        service: &'static str,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The desks did not finish what waited.
+    #[error(
+        "{workers} desks had not finished after {secs} s; what waited there was not done, and nobody was told that it was"
+    )]
+    NotDrained {
+        /// Desks whose threads still ran.
+        workers: usize,
+        /// How long they had.
+        secs: u64,
+    },
+}
+
+/// How often a database that others write to as well is asked for news, unless something else is said.
+const NEWS_EVERY: Duration = Duration::from_millis(20);
+
+impl Program {
+    /// A program without services. What it measures, it enters on this page.
+    pub fn new(world: &World, limits: Limits, meters: &Meters) -> Self {
+        Self { world: world.clone(), limits, meters: meters.clone(), news_every: NEWS_EVERY, services: Vec::new() }
+    }
+
+    /// Says how often a database that other processes write to as well is asked for news.
+    #[must_use]
+    pub fn asking_for_news_every(self, news_every: Duration) -> Self {
+        Self { news_every, ..self }
+    }
+
+    /// Adds a service.
+    #[must_use]
+    pub fn with(mut self, service: Service) -> Self {
+        self.services.push(service);
+        self
+    }
+
+    /// Runs until it is asked to stop, or until something breaks that it cannot do without; either
+    /// way it takes nothing more in, finishes what is open, closes the desks and joins their threads.
+    ///
+    /// # Panics
+    /// When two services answer the same route.
+    pub async fn run(self, listener: TcpListener, asked_to_stop: impl Future<Output = ()>) -> Result<(), Broken> {
+        let Self { world, limits, meters, news_every, services } = self;
+        let (stop, stopping) = watch::channel(false);
+        let mut crew = Crew::new();
+        let (mut routes, mut parts, mut closes) = (Router::new(), Vec::new(), Vec::new());
+        for service in services {
+            let Service { name, database, routes: of_service, kinds, workers, tasks, listens, waiting, close } =
+                service;
+            let running = Arc::new(Workers::new(workers.len()));
+            for (place, worker) in workers.into_iter().enumerate() {
+                crew.start_worker(name, place, worker, running.clone())?;
+            }
+            for Task { name, run } in tasks {
+                crew.start_task(name, run);
+            }
+            if database.is_shared() {
+                crew.start_task("news", hear_of_news(database.clone(), news_every));
+            }
+            routes = routes.merge(of_service);
+            closes.push(close);
+            parts.push(Part { name, database, listens, kinds, waiting, workers: running });
+        }
+        let board = Arc::new(Board { parts, meters: meters.clone(), stopping });
+        let routes = routes
+            .merge(health::routes(&board))
+            .merge(metrics::routes(&board))
+            .merge(problems::routes(&board))
+            .merge(feed_route::routes(&board))
+            .merge(aside::routes(&board));
+        let guarded = web::guard(routes, &world, &limits, metrics::observe(&meters));
+        let mut broken = None;
+        let until = async {
+            tokio::select! {
+                () = asked_to_stop => {}
+                cause = crew.somebody_ends() => broken = Some(cause),
+            }
+            stop.send_replace(true);
+        };
+        web::serve(listener, guarded, &limits, until).await;
+        for close in &closes {
+            close();
+        }
+        let drained = crew.go_home(limits.drain_secs).await;
+        broken.map_or(drained, Err)
+    }
+}
+
+/// The threads and tasks of a program.
+struct Crew {
+    tasks: JoinSet<&'static str>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    end: mpsc::UnboundedSender<&'static str>,
+    ended: mpsc::UnboundedReceiver<&'static str>,
+}
+
+impl Crew {
+    fn new() -> Self {
+        let (end, ended) = mpsc::unbounded_channel();
+        Self { tasks: JoinSet::new(), threads: Vec::new(), end, ended }
+    }
+
+    fn start_worker(
+        &mut self,
+        service: &'static str,
+        place: usize,
+        worker: Box<dyn Work>,
+        running: Arc<Workers>,
+    ) -> Result<(), Broken> {
+        let farewell = Farewell { service, running, end: self.end.clone() };
+        let work = move || {
+            let _farewell = farewell;
+            worker.run();
+        };
+        let thread = std::thread::Builder::new().name(format!("{service}-desk-{place}")).spawn(work);
+        self.threads.push(thread.map_err(|cause| Broken::NoThread { service, cause })?);
+        Ok(())
+    }
+
+    fn start_task(&mut self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            run.await;
+            name
+        });
+    }
+
+    /// Waits for the first who ends.
+    async fn somebody_ends(&mut self) -> Broken {
+        tokio::select! {
+            Some(service) = self.ended.recv() => {
+                tracing::error!(service, "The worker of a desk has ended; the program stops");
+                Broken::Worker(service)
+            }
+            Some(ended) = self.tasks.join_next() => {
+                let task = ended.map_or_else(|fault: JoinError| fault.to_string(), str::to_owned);
+                tracing::error!(task, "A task has ended; the program stops");
+                Broken::Task(task)
+            }
+        }
+    }
+
+    /// Waits until the threads, whose desks are closed, have finished what waits; then ends the tasks.
+    async fn go_home(mut self, secs: u64) -> Result<(), Broken> {
+        drop(self.end);
+        // The channel ends with the last thread that holds its other end.
+        let all = async { while self.ended.recv().await.is_some() {} };
+        let drained = timeout(Duration::from_secs(secs), all).await;
+        self.tasks.shutdown().await;
+        let running = self.threads.iter().filter(|thread| !thread.is_finished()).count();
+        if drained.is_err() && running > 0 {
+            return Err(Broken::NotDrained { workers: running, secs });
+        }
+        for thread in self.threads {
+            // It has said farewell already; a panic in it stands in the log.
+            let _ = thread.join();
+        }
+        Ok(())
+    }
+}
+
+/// Says, however the thread that holds it ends, that it has ended.
+struct Farewell {
+    service: &'static str,
+    running: Arc<Workers>,
+    end: mpsc::UnboundedSender<&'static str>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.running.one_ended();
+        // Nobody listens once the program has gone without waiting.
+        let _ = self.end.send(self.service);
+    }
+}
+
+/// Asks a database that other processes write to as well whether they have published something.
+async fn hear_of_news(database: Database, every: Duration) {
+    let mut answers = true;
+    loop {
+        sleep(every).await;
+        let asked = database.learn_of_news().await;
+        if let (Err(refused), true) = (&asked, answers) {
+            tracing::warn!(service = database.service(), %refused, "News of other processes cannot be asked for now");
+        }
+        answers = asked.is_ok();
+    }
+}
