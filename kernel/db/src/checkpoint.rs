@@ -19,6 +19,8 @@ const PAGES_BETWEEN: usize = 10_000;
 const ROUNDS_BETWEEN: usize = 10;
 /// Pages that the writer copies itself: a millisecond or two.
 const FEW_PAGES: i64 = 250;
+/// Each pass leaves what was written while it ran, which is less and less.
+const MOST_PASSES: usize = 8;
 
 /// What the writer and the thread beside it know of each other.
 #[derive(Debug, Default)]
@@ -70,12 +72,22 @@ impl Checkpoints {
             }
             rounds = 0;
             self.pages_since.store(0, Ordering::Relaxed);
+            self.copy(&connection);
+        }
+    }
+
+    /// Copies what is there, then what came meanwhile, until the writer can do the rest.
+    fn copy(&self, connection: &Connection) {
+        for _ in 0..MOST_PASSES {
             let pages = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
                 Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
             });
             match pages {
-                Ok((in_log, copied)) => self.little_is_left.store(in_log - copied < FEW_PAGES, Ordering::Relaxed),
-                Err(error) => tracing::warn!(%error, "A checkpoint failed; the next one tries again"),
+                Ok((in_log, copied)) if in_log - copied < FEW_PAGES => {
+                    return self.little_is_left.store(true, Ordering::Relaxed);
+                }
+                Ok(_) => {}
+                Err(error) => return tracing::warn!(%error, "A checkpoint failed; the next one tries again"),
             }
         }
     }

@@ -4,13 +4,12 @@
 //! tampering: what has run must still be what the program holds.
 //!
 //! One file serves both databases. It is written as `PostgreSQL` reads it, with `TEXT` and `BIGINT`
-//! columns, and four rules turn it into what each database should have:
+//! columns, and three rules turn it into what each database should have:
 //!
 //! | written | `PostgreSQL` | `SQLite` |
 //! |---|---|---|
 //! | `TEXT` | `TEXT COLLATE "C"`: compared by bytes | `TEXT` |
 //! | `BIGINT` | `BIGINT` | `INTEGER` |
-//! | `TEXT PRIMARY KEY` | the same | `TEXT PRIMARY KEY NOT NULL`: it would take nothing for a key |
 //! | the `);` that ends a table | the same | `) STRICT;`, and `WITHOUT ROWID` where the primary key has several columns |
 
 use std::fmt::Write as _;
@@ -115,7 +114,7 @@ fn checksum_of(migration: &Migration) -> String {
     text
 }
 
-/// Applies the four rules of the module's table.
+/// Applies the three rules of the module's table.
 fn translate(sql: &str, dialect: Dialect) -> String {
     let mut translated = String::with_capacity(sql.len() + 256);
     let mut composite_key = false;
@@ -129,9 +128,7 @@ fn translate(sql: &str, dialect: Dialect) -> String {
             Dialect::Postgres => replace_word(code, "TEXT", "TEXT COLLATE \"C\""),
             Dialect::Sqlite if code.trim_end() == ");" && composite_key => ") STRICT, WITHOUT ROWID;".to_owned(),
             Dialect::Sqlite if code.trim_end() == ");" => ") STRICT;".to_owned(),
-            Dialect::Sqlite => {
-                replace_word(code, "BIGINT", "INTEGER").replace("TEXT PRIMARY KEY", "TEXT PRIMARY KEY NOT NULL")
-            }
+            Dialect::Sqlite => replace_word(code, "BIGINT", "INTEGER"),
         };
         translated.push_str(&line);
         translated.push('\n');

@@ -336,7 +336,8 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
                 }
             }
         }
-        if performed > 0 { Turn::Performed(performed) } else { Turn::Waits }
+        // Who asked has been answered, so others may be waiting; an inlet alone would fail again at once.
+        if performed == 0 && batch.requests == 0 { Turn::Waits } else { Turn::Performed(performed) }
     }
 
     fn one_alone(

@@ -1,15 +1,17 @@
 //! A disk that is full.
 
+use std::fs;
+
 use db::{Failure, Location, Refused};
 use testkit::Tmpfs;
 
-use crate::tally::{Command, add, asked, events, open, options, value};
+use crate::tally::{Command, add, asked, events, open, options, value, wait};
 
 #[test]
 fn a_full_disk_refuses_clearly_and_work_goes_on_once_there_is_space() {
     let disk = Tmpfs::of_kib(2_048);
     let ballast = disk.path().join("ballast");
-    std::fs::write(&ballast, vec![0; 512 << 10]).expect("it fits");
+    fs::write(&ballast, vec![0; 512 << 10]).expect("it fits");
     let location = Location::File(disk.path().join("tally.db"));
     let mut tallies = open(location.clone(), options());
     let say = |tallies: &mut crate::tally::Tallies| {
@@ -31,9 +33,22 @@ fn a_full_disk_refuses_clearly_and_work_goes_on_once_there_is_space() {
     let (count, sum) = (events(&tallies.database), value(&tallies.database, "a"));
     assert_eq!((count, sum), (2 * said, i64::try_from(said).expect("few")), "nothing is half done");
 
-    std::fs::remove_file(ballast).expect("it is ours");
+    fs::remove_file(ballast).expect("it is ours");
     assert!(say(&mut tallies).iter().all(Result::is_ok), "there is space again");
     drop(tallies);
     let tallies = open(location, options());
     assert_eq!(events(&tallies.database), 2 * said + 2, "and all is there after a new start");
+}
+
+#[test]
+fn the_log_of_sqlite_begins_anew_while_writes_go_on() {
+    const COMMANDS: usize = 500;
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = open(Location::File(folder.path().join("tally.db")), options()).start();
+    for _ in 0..COMMANDS {
+        assert!(wait(running.desk.ask(asked(Command::Say { bytes: 256 << 10 }))).is_ok());
+    }
+    let log = fs::metadata(folder.path().join("tally.db-wal")).expect("there is a log").len();
+    let written = (COMMANDS as u64) << 18;
+    assert!(log < written * 3 / 4, "a log of {log} bytes for {written} written");
 }

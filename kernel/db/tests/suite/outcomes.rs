@@ -78,6 +78,33 @@ fn a_commit_that_nobody_can_be_asked_after_is_said_to_be_unknown() {
     assert_eq!(tallies.one(add("a", 1)), Ok(Ok(3)), "it had happened, and once; the desk goes on");
 }
 
+/// After a crash the server gives the id of a transaction that its log does not know to another one.
+#[test]
+fn a_commit_of_another_transaction_that_got_the_same_id_proves_nothing() {
+    let postgres = Postgres::own();
+    let url = postgres.database();
+    let (proxy, through) = Proxy::before(&url);
+    let mut tallies = open(Location::Postgres(through), options());
+    assert_eq!(tallies.one(add("a", 1)), Ok(Ok(1)));
+    let trap = proxy.cut_before(b"COMMIT\0");
+    proxy.refuse(true);
+    let told = thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually("the commit is cut", || trap.has_fired());
+            postgres.kill();
+            postgres.start();
+            for _ in 0..4 {
+                postgres.sql(&url, "SELECT pg_current_xact_id()");
+            }
+            proxy.refuse(false);
+        });
+        tallies.one(add("a", 1))
+    });
+    let is_honest = matches!(told, Err(Refused::Failed(Failure::Unavailable(_)) | Refused::OutcomeUnknown));
+    assert!(is_honest, "{told:?}");
+    assert_eq!(value(&tallies.database, "a"), 1);
+}
+
 #[test]
 fn a_server_that_was_started_anew_is_found_by_the_first_who_asks() {
     let postgres = Postgres::own();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use db::{Options, Plan, Refused, Turn};
+use futures_util::FutureExt;
 use world::World;
 
 use crate::tally::{Command, add, asked, events, everywhere, open, open_with, options, value, wait};
@@ -13,9 +14,9 @@ fn what_finds_the_queue_full_is_refused_at_once() {
     for (place, location) in places {
         let mut tallies = open(location, Options { queue_limit: 3, ..options() });
         let waiting: Vec<_> = (0..3).map(|_| tallies.desk.ask(add("a", 1))).collect();
-        let refused = wait(tallies.desk.ask(add("a", 1)));
+        let refused = tallies.desk.ask(add("a", 1)).now_or_never();
         assert!(
-            matches!(refused, Err(Refused::Full { retry_after }) if !retry_after.is_zero()),
+            matches!(refused, Some(Err(Refused::Full { retry_after })) if !retry_after.is_zero()),
             "{place}: {refused:?}"
         );
         assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Performed(3), "{place}");
@@ -86,7 +87,7 @@ fn a_closed_desk_finishes_what_waits_and_takes_nothing_in() {
         let tallies = open(location, options());
         let waiting: Vec<_> = (0..600).map(|_| tallies.desk.ask(add("a", 1))).collect();
         tallies.desk.close();
-        assert_eq!(wait(tallies.desk.ask(add("a", 1))), Err(Refused::Stopping), "{place}");
+        assert_eq!(tallies.desk.ask(add("a", 1)).now_or_never(), Some(Err(Refused::Stopping)), "{place}");
         let running = tallies.start();
         assert_eq!(waiting.into_iter().flat_map(wait).count(), 600, "{place}");
         let database = running.database.clone();
@@ -102,8 +103,8 @@ fn what_waits_for_a_worker_that_goes_away_is_refused() {
         let mut tallies = open(location, options());
         let waiting = tallies.desk.ask(add("a", 1));
         tallies.workers.clear();
-        assert_eq!(wait(waiting), Err(Refused::Stopping), "{place}");
-        assert_eq!(wait(tallies.desk.ask(add("a", 1))), Err(Refused::Stopping), "{place}");
+        assert_eq!(waiting.now_or_never(), Some(Err(Refused::Stopping)), "{place}");
+        assert_eq!(tallies.desk.ask(add("a", 1)).now_or_never(), Some(Err(Refused::Stopping)), "{place}");
     }
 }
 
