@@ -130,13 +130,12 @@ impl From<Try> for TryDocument {
 /// The word for a payment's status outside: what is under way is not yet so.
 fn word(payment: &Payment) -> &'static str {
     match payment.status {
-        Status::Requested | Status::Authorizing | Status::Unknown => "pending",
         Status::ActionRequired => "action_required",
         Status::Authorized | Status::Capturing => "authorized",
         Status::Captured | Status::Refunding => "captured",
         Status::CaptureFailed => "capture_failed",
         Status::Voiding if payment.tries.iter().any(|t| t.status == TryStatus::Authorized) => "authorized",
-        Status::Voiding => "pending",
+        Status::Requested | Status::Authorizing | Status::Unknown | Status::Voiding => "pending",
         Status::Voided => "voided",
         Status::Declined => "declined",
         Status::Refunded => "refunded",

@@ -192,3 +192,136 @@ impl KeptContext {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Duration;
+
+    use contracts::payments::{AuthorizationStarted, PaymentRequested};
+    use db::{Context, Database, Location, MemoryDisk, Options, Trace};
+    use money::{Currency, Money};
+    use world::World;
+
+    use super::{Account, Record, Schedule, due, find, load, on_behalf, save};
+    use crate::domain::{Event, Payment};
+    use crate::provider::Key;
+
+    fn account(name: &str) -> Account {
+        Account::new("local", &name.parse().expect("a name"))
+    }
+
+    fn record(world: &World, name: &str, due_in: Option<Duration>) -> Record {
+        let name = |prefix: &str| format!("{prefix}{name}").parse().expect("a name");
+        let requested = PaymentRequested {
+            payment: name(""),
+            order: name("order-"),
+            attempt: 1,
+            amount: Money::new(1999, Currency::GBP).expect("an amount"),
+            method: "pm_card_visa".to_owned(),
+            until: world.now(),
+        };
+        let started = AuthorizationStarted { payment: name(""), number: 1 };
+        let events: [Event; 2] = [requested.into(), started.into()];
+        let payment = events.iter().fold(Option::None, |payment, event| Payment::apply(payment, event, world.now()));
+        let by = Context { market: Some("uk".into()), ..Context::system("test", Trace { trace_id: 1, span_id: 1 }) };
+        let schedule = Schedule { due_at: due_in.map(|wait| world.now() + wait), asked: 1 };
+        Record { number: world.number(), version: 2, payment: payment.expect("a payment"), schedule, by }
+    }
+
+    fn everywhere(world: &World) -> (Vec<Database>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let locations = [
+            Location::Memory(MemoryDisk::empty()),
+            Location::File(folder.path().join("payments.db")),
+            Location::Postgres(testkit::Postgres::shared().database()),
+        ];
+        let open = |location| {
+            Database::open(crate::NAME, location, Options::default(), world.clone(), crate::MIGRATIONS).expect("opens")
+        };
+        (locations.map(open).into(), folder)
+    }
+
+    #[tokio::test]
+    async fn what_is_saved_is_loaded_and_found_as_it_was() {
+        let world = World::simulated(1);
+        let (databases, _folder) = everywhere(&world);
+        for database in databases {
+            let first = record(&world, "a", None);
+            let mut known = first.clone();
+            database
+                .write(move |tx| {
+                    save(tx, [(&account("a"), &first)], []);
+                    Ok(())
+                })
+                .await
+                .expect("saved");
+            known.version = 3;
+            known.schedule = Schedule { due_at: Some(world.now()), asked: 2 };
+            let expected = known.clone();
+            let loaded = database
+                .write(move |tx| {
+                    let (a, b) = (account("a"), account("b"));
+                    let loaded = load(tx, BTreeSet::from([&a, &b]))?;
+                    save(tx, [], [(&a, &known)]);
+                    Ok(loaded)
+                })
+                .await
+                .expect("loaded");
+            assert_eq!(loaded.keys().collect::<Vec<_>>(), [&account("a")], "{database:?}");
+            let found = database.read(|read| Ok((find(read, &account("a"))?, find(read, &account("b"))?)));
+            assert_eq!(found.await.expect("found"), (Some(expected), None), "{database:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_due_comes_in_the_order_in_which_it_fell_due() {
+        let world = World::simulated(1);
+        let (databases, _folder) = everywhere(&world);
+        for database in databases {
+            let secs = |secs| Some(Duration::from_secs(secs));
+            let records: BTreeMap<_, _> = [("late", secs(9)), ("second", secs(2)), ("first", secs(1)), ("never", None)]
+                .map(|(name, due_in)| (account(name), record(&world, name, due_in)))
+                .into();
+            let by = on_behalf(&records[&account("first")].by, "it was due");
+            database
+                .write(move |tx| {
+                    save(tx, &records, []);
+                    Ok(())
+                })
+                .await
+                .expect("saved");
+            world.advance(Duration::from_secs(3));
+            let found = |most| database.write(move |tx| due(tx, most));
+            let names: Vec<_> = found(10).await.expect("due").into_iter().map(|(account, _)| account).collect();
+            assert_eq!(names, [account("first"), account("second")], "{database:?}");
+            let one = found(1).await.expect("due");
+            assert_eq!(on_behalf(&one[0].1, "it was due"), by, "{database:?}");
+            assert_eq!(one.len(), 1, "{database:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_status_that_does_not_exist_is_refused_by_the_database() {
+        let (databases, _folder) = everywhere(&World::simulated(1));
+        for database in databases {
+            let sql = "INSERT INTO payment (number, name, order_name, attempt, status, version, asked, state, context) \
+                       VALUES (1, 'local/a', 'o', 1, 'paid', 1, 0, '{}', '{}')";
+            let written = database.write(move |tx| {
+                tx.execute(sql, []);
+                Ok(())
+            });
+            assert!(written.await.is_err(), "{database:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_leads_back_to_its_payment() {
+        let own = account("pay.1");
+        assert_eq!(own.key(2), Key::new("pay.1", 2));
+        assert_eq!(Account::of(&own.key(2)), own);
+        let other = Account::new("client-7", &"pay".parse().expect("a name"));
+        assert_eq!(other.key(1).to_string(), "client-7/pay.1");
+        assert_eq!(Account::of(&other.key(1)), other);
+    }
+}

@@ -129,11 +129,11 @@ fn void(payment: &Payment, order: &Name, attempt: i64) -> Decided {
         | Status::Declined
         | Status::Voiding => {
             let again = payment.status == Status::Voiding && told;
-            let events = if again { Vec::new() } else { vec![started()] };
-            // What is unsettled is asked of the payment as it is once it is being voided.
-            let voiding = events.iter().fold(Some(payment.clone()), |p, e| Payment::apply(p, e, payment.updated_at));
-            let first = voiding.and_then(|voiding| voiding.unsettled().first().copied());
-            Decision { events, next: first.map_or(Next::Later, |number| Next::Call(Doing::Void, number)) }
+            let mut events = if again { Vec::new() } else { vec![started()] };
+            let open = payment.tries.iter().find(|t| t.status.is_open() || t.status == TryStatus::Authorized);
+            let next = open.map_or(Next::Keep, |t| Next::Call(Doing::Void, t.number));
+            events.extend(open.is_none().then(|| voided(&payment.payment, &payment.order, attempt)));
+            Decision { events, next }
         }
     })
 }

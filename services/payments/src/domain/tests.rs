@@ -1,1 +1,540 @@
+//! The rules, told as stories: given what happened, when something is asked, then this follows.
 
+use std::time::Duration;
+
+use contracts::payments::{
+    AttemptVoidStarted, AuthorizationStarted, CaptureStarted, PaymentActionRequired, PaymentAttemptAbandoned,
+    PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentOutcomeUnknown, PaymentRefunded,
+    PaymentRequested, PaymentVoided, RefundStarted, VoidStarted,
+};
+use ids::Name;
+use money::{Currency, Money};
+use world::Moment;
+
+use super::{At, Command, Decision, Doing, Event, Next, Payment, Rejection, Said, Status, TryStatus, decide};
+use crate::provider::Standing;
+
+const NOW: Moment = Moment::from_micros(1_767_225_600_000_000);
+const URL: &str = "/v1/test-provider/challenges/pay.1";
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+fn pay() -> Name {
+    name("pay")
+}
+
+fn order() -> Name {
+    name("order")
+}
+
+fn amount() -> Money {
+    Money::new(1999, Currency::GBP).expect("an amount")
+}
+
+fn until() -> Moment {
+    NOW + Duration::from_secs(60)
+}
+
+fn requested() -> Event {
+    let method = "pm_card_visa".to_owned();
+    PaymentRequested { payment: pay(), order: order(), attempt: 1, amount: amount(), method, until: until() }.into()
+}
+
+fn started(number: i64) -> Event {
+    AuthorizationStarted { payment: pay(), number }.into()
+}
+
+fn action_required(number: i64) -> Event {
+    PaymentActionRequired { payment: pay(), order: order(), number, url: URL.to_owned() }.into()
+}
+
+fn unknown(number: i64) -> Event {
+    PaymentOutcomeUnknown { payment: pay(), number, cause: "silence".to_owned() }.into()
+}
+
+fn giving_up(number: i64) -> Event {
+    AttemptVoidStarted { payment: pay(), number }.into()
+}
+
+fn abandoned(number: i64) -> Event {
+    PaymentAttemptAbandoned { payment: pay(), number }.into()
+}
+
+fn authorized(number: i64) -> Event {
+    PaymentAuthorized { payment: pay(), order: order(), attempt: 1, number, amount: amount() }.into()
+}
+
+fn declined(reason: &str) -> Event {
+    PaymentDeclined { payment: pay(), order: order(), attempt: 1, reason: reason.to_owned() }.into()
+}
+
+fn capturing() -> Event {
+    CaptureStarted { payment: pay(), attempt: 1 }.into()
+}
+
+fn captured() -> Event {
+    PaymentCaptured { payment: pay(), order: order(), attempt: 1, amount: amount() }.into()
+}
+
+fn capture_failed(reason: &str) -> Event {
+    PaymentCaptureFailed { payment: pay(), order: order(), attempt: 1, reason: reason.to_owned() }.into()
+}
+
+fn voiding() -> Event {
+    VoidStarted { payment: pay(), order: order(), attempt: 1 }.into()
+}
+
+fn voided() -> Event {
+    PaymentVoided { payment: pay(), order: order(), attempt: 1 }.into()
+}
+
+fn refunding() -> Event {
+    RefundStarted { payment: pay(), attempt: 1 }.into()
+}
+
+fn refunded() -> Event {
+    PaymentRefunded { payment: pay(), order: order(), attempt: 1, amount: amount() }.into()
+}
+
+fn request() -> Command {
+    let method = "pm_card_visa".to_owned();
+    Command::Request { payment: pay(), order: order(), attempt: 1, amount: amount(), method, until: until() }
+}
+
+fn capture() -> Command {
+    Command::Capture { order: order(), attempt: 1 }
+}
+
+fn void() -> Command {
+    Command::Void { payment: pay(), order: order(), attempt: 1 }
+}
+
+fn learn(doing: Doing, number: i64, standing: Standing) -> Command {
+    Command::Learn { number, doing, said: Said::Stands(standing) }
+}
+
+fn no_answer(doing: Doing, number: i64) -> Command {
+    Command::Learn { number, doing, said: Said::NoAnswer("silence".to_owned()) }
+}
+
+fn not_done(doing: Doing, number: i64) -> Command {
+    Command::Learn { number, doing, said: Said::NotDone("down".to_owned()) }
+}
+
+/// A payment to which this has happened, and the time.
+struct Given {
+    payment: Option<Payment>,
+    at: At,
+}
+
+fn given(events: impl IntoIterator<Item = Event>) -> Given {
+    let mut payment = None;
+    for event in events {
+        payment = Payment::apply(payment, &event, NOW);
+    }
+    Given { payment, at: At { now: NOW, unasked: false, max_tries: 4 } }
+}
+
+impl Given {
+    fn when(&self, command: &Command) -> Result<(Vec<Event>, Next), Rejection> {
+        decide(self.payment.as_ref(), command, &self.at).map(|Decision { events, next }| (events, next))
+    }
+
+    fn too_late(mut self) -> Self {
+        self.at.now = until();
+        self
+    }
+
+    fn unasked(mut self) -> Self {
+        self.at.unasked = true;
+        self
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside a decision, which may be a rejection")]
+fn then(events: impl IntoIterator<Item = Event>, next: Next) -> Result<(Vec<Event>, Next), Rejection> {
+    Ok((events.into_iter().collect(), next))
+}
+
+fn nothing() -> Result<(Vec<Event>, Next), Rejection> {
+    then([], Next::Keep)
+}
+
+/// What happened to a payment in each of its states.
+fn every_state() -> Vec<(Status, Vec<Event>)> {
+    let open = || vec![requested(), started(1)];
+    let held = || vec![requested(), started(1), authorized(1)];
+    let taken = || [held(), vec![capturing(), captured()]].concat();
+    vec![
+        (Status::Authorizing, open()),
+        (Status::ActionRequired, [open(), vec![action_required(1)]].concat()),
+        (Status::Unknown, [open(), vec![unknown(1)]].concat()),
+        (Status::Authorized, held()),
+        (Status::Capturing, [held(), vec![capturing()]].concat()),
+        (Status::Captured, taken()),
+        (Status::CaptureFailed, [held(), vec![capturing(), capture_failed("expired")]].concat()),
+        (Status::Voiding, [held(), vec![voiding()]].concat()),
+        (Status::Voided, [held(), vec![voiding(), voided()]].concat()),
+        (Status::Declined, [open(), vec![declined("generic_decline")]].concat()),
+        (Status::Refunding, [taken(), vec![refunding()]].concat()),
+        (Status::Refunded, [taken(), vec![refunding(), refunded()]].concat()),
+    ]
+}
+
+fn in_state(status: Status) -> Given {
+    let (_, events) = every_state().into_iter().find(|(state, _)| *state == status).expect("a state");
+    let given = given(events);
+    assert_eq!(given.payment.as_ref().map(|payment| payment.status), Some(status));
+    given
+}
+
+#[test]
+fn a_request_is_written_down_before_the_provider_is_asked() {
+    assert_eq!(given([]).when(&request()), then([requested(), started(1)], Next::Call(Doing::Authorize, 1)));
+}
+
+#[test]
+fn a_request_whose_time_is_over_is_declined_without_asking_anybody() {
+    assert_eq!(given([]).too_late().when(&request()), then([requested(), declined("timed_out")], Next::Keep));
+}
+
+#[test]
+fn a_request_that_comes_again_hastens_and_begins_nothing() {
+    for (status, events) in every_state() {
+        let (events, next) = given(events).when(&request()).unwrap();
+        assert_eq!(events, [], "{status}");
+        let hastened = matches!(status, Status::Unknown | Status::ActionRequired);
+        assert_eq!(next, if hastened { Next::Call(Doing::Inquire, 1) } else { Next::Keep }, "{status}");
+    }
+}
+
+#[test]
+fn a_request_for_something_else_under_the_same_name_is_refused() {
+    let Command::Request { payment, order, attempt, method, until, .. } = request() else { unreachable!() };
+    let dearer = Money::new(2000, Currency::GBP).unwrap();
+    let other = Command::Request { payment, order, attempt, amount: dearer, method, until };
+    for (status, events) in every_state() {
+        assert_eq!(given(events).when(&other), Err(Rejection::DifferentContent), "{status}");
+    }
+}
+
+#[test]
+fn capture_in_every_state() {
+    for (status, events) in every_state() {
+        let then = match status {
+            Status::Requested | Status::Authorizing | Status::ActionRequired | Status::Unknown => {
+                Err(Rejection::NotAuthorizedYet)
+            }
+            Status::Authorized => then([capturing()], Next::Call(Doing::Capture, 1)),
+            Status::Capturing => then([], Next::Call(Doing::Inquire, 1)),
+            Status::Voiding | Status::Voided => then([capture_failed("voided")], Next::Keep),
+            Status::Declined => then([capture_failed("declined")], Next::Keep),
+            Status::Captured | Status::CaptureFailed | Status::Refunding | Status::Refunded => nothing(),
+        };
+        assert_eq!(given(events).when(&capture()), then, "{status}");
+    }
+    assert_eq!(given([]).when(&capture()), Err(Rejection::UnknownPayment));
+}
+
+#[test]
+fn a_capture_that_was_refused_is_answered_once_and_the_payment_stays_as_it_ended() {
+    let ended = [requested(), started(1), declined("generic_decline"), capture_failed("declined")];
+    let given = given(ended);
+    assert_eq!(given.payment.as_ref().map(|payment| payment.status), Some(Status::Declined));
+    assert_eq!(given.when(&capture()), nothing());
+}
+
+#[test]
+fn void_in_every_state() {
+    for (status, events) in every_state() {
+        let then = match status {
+            Status::Requested
+            | Status::Authorizing
+            | Status::ActionRequired
+            | Status::Unknown
+            | Status::Authorized
+            | Status::CaptureFailed => then([voiding()], Next::Call(Doing::Void, 1)),
+            Status::Capturing => then([voiding()], Next::Keep),
+            Status::Captured => then([refunding()], Next::Call(Doing::Refund, 1)),
+            Status::Voiding => then([], Next::Call(Doing::Void, 1)),
+            Status::Refunding => then([], Next::Call(Doing::Inquire, 1)),
+            Status::Declined => then([voided()], Next::Keep),
+            Status::Voided | Status::Refunded => nothing(),
+        };
+        assert_eq!(given(events).when(&void()), then, "{status}");
+    }
+}
+
+#[test]
+fn a_void_of_what_is_not_known_yet_refuses_the_request_that_comes_after_it() {
+    assert_eq!(given([]).when(&void()), then([voided()], Next::Keep));
+    let tombstone = given([voided()]);
+    assert_eq!(tombstone.when(&request()), nothing());
+    assert_eq!(tombstone.when(&void()), nothing());
+    assert_eq!(tombstone.when(&Command::Refund), Err(Rejection::NotCaptured));
+}
+
+#[test]
+fn another_attempt_that_asks_for_an_end_is_answered_with_its_own_number() {
+    let void = Command::Void { payment: pay(), order: order(), attempt: 2 };
+    let voided = PaymentVoided { payment: pay(), order: order(), attempt: 2 };
+    assert_eq!(in_state(Status::Voided).when(&void), then([voided.into()], Next::Keep));
+    let refunded = PaymentRefunded { payment: pay(), order: order(), attempt: 2, amount: amount() };
+    assert_eq!(in_state(Status::Refunded).when(&void), then([refunded.into()], Next::Keep));
+}
+
+#[test]
+fn nobody_undoes_or_captures_what_belongs_to_another_order() {
+    for (status, events) in every_state() {
+        let given = given(events);
+        let void = Command::Void { payment: pay(), order: name("other"), attempt: 1 };
+        assert_eq!(given.when(&void), Err(Rejection::DifferentContent), "{status}");
+        let capture = Command::Capture { order: name("other"), attempt: 1 };
+        assert_eq!(given.when(&capture), Err(Rejection::DifferentContent), "{status}");
+    }
+}
+
+#[test]
+fn only_what_was_captured_is_refunded() {
+    for (status, events) in every_state() {
+        let then = match status {
+            Status::Captured => then([refunding()], Next::Call(Doing::Refund, 1)),
+            Status::Refunding | Status::Refunded => nothing(),
+            _ => Err(Rejection::NotCaptured),
+        };
+        assert_eq!(given(events).when(&Command::Refund), then, "{status}");
+    }
+}
+
+#[test]
+fn each_answer_to_an_authorization() {
+    let open = || given([requested(), started(1)]);
+    let declined_by_bank = Standing::Declined { reason: "insufficient_funds".to_owned() };
+    for (said, expected) in [
+        (learn(Doing::Authorize, 1, Standing::Authorized), then([authorized(1)], Next::Keep)),
+        (learn(Doing::Authorize, 1, declined_by_bank), then([declined("insufficient_funds")], Next::Keep)),
+        (
+            learn(Doing::Authorize, 1, Standing::ActionRequired { url: URL.to_owned() }),
+            then([action_required(1)], Next::Later),
+        ),
+        (no_answer(Doing::Authorize, 1), then([unknown(1)], Next::Later)),
+        // Surely not done: a new try, but not at once.
+        (not_done(Doing::Authorize, 1), then([abandoned(1), started(2)], Next::Later)),
+        // It was refused because its key was voided.
+        (
+            learn(Doing::Authorize, 1, Standing::Voided),
+            then([abandoned(1), started(2)], Next::Call(Doing::Authorize, 2)),
+        ),
+    ] {
+        assert_eq!(open().when(&said), expected, "{said:?}");
+    }
+}
+
+#[test]
+fn a_provider_that_has_never_heard_of_a_try_refuses_it_from_now_on_before_there_is_another() {
+    let lost = given([requested(), started(1), unknown(1)]);
+    let not_found = learn(Doing::Inquire, 1, Standing::NotFound);
+    assert_eq!(lost.when(&not_found), then([giving_up(1)], Next::Call(Doing::Void, 1)));
+    let given_up = given([requested(), started(1), unknown(1), giving_up(1)]);
+    let void = learn(Doing::Void, 1, Standing::Voided);
+    assert_eq!(given_up.when(&void), then([abandoned(1), started(2)], Next::Call(Doing::Authorize, 2)));
+}
+
+#[test]
+fn a_try_that_is_being_given_up_is_not_believed_any_more() {
+    let given_up = given([requested(), started(1), unknown(1), giving_up(1)]);
+    let late = learn(Doing::Inquire, 1, Standing::Authorized);
+    assert_eq!(given_up.when(&late), then([], Next::Call(Doing::Void, 1)));
+    assert_eq!(given_up.when(&no_answer(Doing::Void, 1)), then([], Next::Later));
+    assert_eq!(given_up.when(&Command::Wake), then([], Next::Call(Doing::Void, 1)));
+}
+
+#[test]
+fn a_try_that_was_given_up_and_holds_money_after_all_is_undone_and_no_other() {
+    let events = [requested(), started(1), abandoned(1), started(2), authorized(2)];
+    let late = learn(Doing::Authorize, 1, Standing::Authorized);
+    let (said, next) = given(events.clone()).when(&late).unwrap();
+    assert!(matches!(said.as_slice(), [Event::PaymentOutcomeUnknown(e)] if e.number == 1), "{said:?}");
+    assert_eq!(next, Next::Call(Doing::Void, 1));
+    let undoing = given(events.into_iter().chain(said));
+    let payment = undoing.payment.as_ref().unwrap();
+    assert_eq!((payment.status, payment.holder(), payment.unsettled()), (Status::Authorized, 2, vec![1]));
+    assert!(!payment.is_at_rest(), "it is looked after until it is undone");
+    assert_eq!(undoing.when(&late), then([], Next::Call(Doing::Void, 1)));
+    assert_eq!(undoing.when(&Command::Wake), then([], Next::Call(Doing::Void, 1)));
+    assert_eq!(undoing.when(&learn(Doing::Void, 1, Standing::Captured)), then([], Next::Call(Doing::Refund, 1)));
+    assert_eq!(undoing.when(&learn(Doing::Void, 1, Standing::Voided)), then([abandoned(1)], Next::Keep));
+}
+
+#[test]
+fn a_declined_try_that_holds_money_after_all_is_undone() {
+    let given = in_state(Status::Declined);
+    let (said, next) = given.when(&learn(Doing::Inquire, 1, Standing::Authorized)).unwrap();
+    assert!(matches!(said.as_slice(), [Event::PaymentOutcomeUnknown(_)]));
+    assert_eq!(next, Next::Call(Doing::Void, 1));
+}
+
+#[test]
+fn when_the_time_is_over_the_provider_is_asked_to_void_and_only_its_answer_declines() {
+    for status in [Status::ActionRequired, Status::Unknown, Status::Authorizing] {
+        let late = in_state(status).too_late();
+        assert_eq!(late.when(&Command::Wake), then([giving_up(1)], Next::Call(Doing::Void, 1)), "{status}");
+        let found = learn(Doing::Inquire, 1, Standing::Authorized);
+        assert_eq!(late.when(&found), then([giving_up(1)], Next::Call(Doing::Void, 1)), "{status}");
+        let gone = learn(Doing::Void, 1, Standing::Voided);
+        assert_eq!(late.when(&gone), then([abandoned(1), declined("timed_out")], Next::Keep), "{status}");
+        assert_eq!(late.when(&no_answer(Doing::Void, 1)), then([], Next::Later), "{status}");
+    }
+}
+
+#[test]
+fn the_last_try_ends_the_payment() {
+    let mut last = given([requested(), started(1), abandoned(1), started(2)]);
+    last.at.max_tries = 2;
+    let expected = then([abandoned(2), declined("provider_unavailable")], Next::Keep);
+    assert_eq!(last.when(&not_done(Doing::Authorize, 2)), expected);
+}
+
+#[test]
+fn what_is_due_is_asked_about_and_never_simply_done_again() {
+    for (status, events) in every_state() {
+        let given = given(events);
+        let (said, next) = given.when(&Command::Wake).unwrap();
+        match status {
+            Status::Authorizing => {
+                assert!(matches!(said.as_slice(), [Event::PaymentOutcomeUnknown(_)]));
+                assert_eq!(next, Next::Call(Doing::Inquire, 1));
+            }
+            Status::ActionRequired | Status::Unknown | Status::Capturing | Status::Refunding => {
+                assert_eq!((said, next), (vec![], Next::Call(Doing::Inquire, 1)), "{status}");
+            }
+            Status::Voiding => assert_eq!((said, next), (vec![], Next::Call(Doing::Void, 1))),
+            _ => assert_eq!(said, [], "{status}"),
+        }
+    }
+}
+
+#[test]
+fn a_try_that_was_put_off_is_asked_for_when_it_is_due() {
+    let put_off = given([requested(), started(1), abandoned(1), started(2)]).unasked();
+    assert_eq!(put_off.when(&Command::Wake), then([], Next::Call(Doing::Authorize, 2)));
+}
+
+#[test]
+fn each_answer_to_a_capture() {
+    let refused = Standing::CaptureRefused { reason: "expired".to_owned() };
+    for (said, expected) in [
+        (learn(Doing::Capture, 1, Standing::Captured), then([captured()], Next::Keep)),
+        (learn(Doing::Inquire, 1, Standing::Captured), then([captured()], Next::Keep)),
+        (learn(Doing::Inquire, 1, Standing::Authorized), then([], Next::Call(Doing::Capture, 1))),
+        (learn(Doing::Capture, 1, Standing::Authorized), then([], Next::Later)),
+        (learn(Doing::Authorize, 1, Standing::Authorized), nothing()),
+        (learn(Doing::Capture, 1, refused), then([capture_failed("expired")], Next::Keep)),
+        (learn(Doing::Capture, 1, Standing::Voided), then([capture_failed("voided")], Next::Keep)),
+        // A question from before the capture, answered late.
+        (learn(Doing::Inquire, 1, Standing::NotFound), then([], Next::Call(Doing::Capture, 1))),
+        (no_answer(Doing::Capture, 1), then([], Next::Later)),
+        (not_done(Doing::Capture, 1), then([], Next::Later)),
+    ] {
+        assert_eq!(in_state(Status::Capturing).when(&said), expected, "{said:?}");
+    }
+}
+
+#[test]
+fn a_void_while_capturing_waits_for_the_outcome_and_undoes_that() {
+    let undone = || given([requested(), started(1), authorized(1), capturing(), voiding()]);
+    assert_eq!(undone().payment.map(|payment| payment.status), Some(Status::Capturing));
+    for (said, expected) in [
+        (learn(Doing::Capture, 1, Standing::Captured), then([captured(), refunding()], Next::Call(Doing::Refund, 1))),
+        (learn(Doing::Inquire, 1, Standing::Authorized), then([], Next::Call(Doing::Void, 1))),
+        (learn(Doing::Void, 1, Standing::Voided), then([capture_failed("voided"), voided()], Next::Keep)),
+        (no_answer(Doing::Capture, 1), then([], Next::Later)),
+    ] {
+        assert_eq!(undone().when(&said), expected, "{said:?}");
+    }
+}
+
+#[test]
+fn each_answer_while_voiding() {
+    let refused = Standing::Declined { reason: "generic_decline".to_owned() };
+    for (said, expected) in [
+        (learn(Doing::Void, 1, Standing::Voided), then([voided()], Next::Keep)),
+        (learn(Doing::Inquire, 1, refused), then([voided()], Next::Keep)),
+        (learn(Doing::Authorize, 1, Standing::Authorized), then([], Next::Call(Doing::Void, 1))),
+        (learn(Doing::Void, 1, Standing::Captured), then([], Next::Call(Doing::Refund, 1))),
+        (learn(Doing::Refund, 1, Standing::Refunded), then([voided()], Next::Keep)),
+        (no_answer(Doing::Void, 1), then([], Next::Later)),
+        (not_done(Doing::Void, 1), then([], Next::Later)),
+    ] {
+        assert_eq!(in_state(Status::Voiding).when(&said), expected, "{said:?}");
+    }
+}
+
+#[test]
+fn each_answer_while_refunding() {
+    for (said, expected) in [
+        (learn(Doing::Refund, 1, Standing::Refunded), then([refunded()], Next::Keep)),
+        (learn(Doing::Inquire, 1, Standing::Captured), then([], Next::Call(Doing::Refund, 1))),
+        (learn(Doing::Refund, 1, Standing::Captured), then([], Next::Later)),
+        (learn(Doing::Authorize, 1, Standing::Authorized), nothing()),
+        (no_answer(Doing::Refund, 1), then([], Next::Later)),
+    ] {
+        assert_eq!(in_state(Status::Refunding).when(&said), expected, "{said:?}");
+    }
+}
+
+#[test]
+fn late_and_doubled_answers_change_nothing_where_they_are_no_news() {
+    for (status, doing, standing) in [
+        (Status::Authorized, Doing::Authorize, Standing::Authorized),
+        (Status::Authorized, Doing::Inquire, Standing::ActionRequired { url: URL.to_owned() }),
+        (Status::Authorized, Doing::Inquire, Standing::NotFound),
+        (Status::Captured, Doing::Authorize, Standing::Authorized),
+        (Status::Captured, Doing::Capture, Standing::Captured),
+        (Status::Refunded, Doing::Capture, Standing::Captured),
+        (Status::Refunded, Doing::Authorize, Standing::Authorized),
+        (Status::Declined, Doing::Inquire, Standing::Declined { reason: "generic_decline".to_owned() }),
+        (Status::Voided, Doing::Void, Standing::Voided),
+        (Status::CaptureFailed, Doing::Authorize, Standing::Authorized),
+    ] {
+        assert_eq!(in_state(status).when(&learn(doing, 1, standing.clone())), nothing(), "{status} {standing:?}");
+    }
+    for (status, events) in every_state() {
+        let given = given(events);
+        assert_eq!(given.when(&learn(Doing::Inquire, 9, Standing::Authorized)), Err(Rejection::UnknownTry), "{status}");
+    }
+}
+
+#[test]
+fn money_that_is_taken_after_all_is_given_back() {
+    let failed = in_state(Status::CaptureFailed);
+    let (said, next) = failed.when(&learn(Doing::Inquire, 1, Standing::Captured)).unwrap();
+    assert!(matches!(said.as_slice(), [Event::PaymentOutcomeUnknown(_)]));
+    assert_eq!(next, Next::Call(Doing::Void, 1));
+}
+
+#[test]
+fn money_that_the_provider_gave_back_by_itself_is_said() {
+    let refund = learn(Doing::Inquire, 1, Standing::Refunded);
+    assert_eq!(in_state(Status::Captured).when(&refund), then([refunding(), refunded()], Next::Keep));
+}
+
+#[test]
+fn a_look_asks_and_decides_nothing() {
+    let look = Command::Look { number: None };
+    for (status, events) in every_state() {
+        let (said, next) = given(events).when(&look).unwrap();
+        let asks = status.awaits_authorization();
+        assert_eq!((said, next), (vec![], if asks { Next::Call(Doing::Inquire, 1) } else { Next::Keep }), "{status}");
+    }
+    let named = Command::Look { number: Some(2) };
+    assert_eq!(in_state(Status::Authorized).when(&named), Err(Rejection::UnknownTry));
+}
+
+#[test]
+fn a_refund_marks_the_try_whose_money_it_was() {
+    let payment = in_state(Status::Refunded).payment.unwrap();
+    assert_eq!(payment.tries.iter().map(|t| t.status).collect::<Vec<_>>(), [TryStatus::Refunded]);
+}

@@ -166,9 +166,10 @@ impl Book {
         self.change(key, |charge| {
             if charge.standing == Standing::Authorized {
                 let refuses = charge.method.as_deref().map(Method::of) == Some(Method::RefusesCapture);
-                charge.standing = match refuses {
-                    true => Standing::CaptureRefused { reason: "capture_refused".to_owned() },
-                    false => Standing::Captured,
+                charge.standing = if refuses {
+                    Standing::CaptureRefused { reason: "capture_refused".to_owned() }
+                } else {
+                    Standing::Captured
                 };
             }
         })
@@ -211,9 +212,10 @@ impl Book {
         self.change(key, |charge| {
             if matches!(charge.standing, Standing::ActionRequired { .. }) {
                 charge.was_authorized = succeeded;
-                charge.standing = match succeeded {
-                    true => Standing::Authorized,
-                    false => Standing::Declined { reason: "authentication_failed".to_owned() },
+                charge.standing = if succeeded {
+                    Standing::Authorized
+                } else {
+                    Standing::Declined { reason: "authentication_failed".to_owned() }
                 };
             }
         })

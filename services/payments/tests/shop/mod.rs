@@ -11,7 +11,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use contracts::orders::{self, CaptureDue, PaymentDue, PaymentVoidDue, Reason};
-use contracts::payments::Event;
 use db::{Context, Crash, Database, Envelope, Location, MemoryDisk, Meters, NewEvent, Options, Plan, Trace, Turn};
 use events::TableFeed;
 use host::{Feeds, Ground, Service, Work};
@@ -221,12 +220,6 @@ impl Shop {
     pub(crate) async fn said(&self, payment: &str) -> Vec<String> {
         let events = self.events().await.into_iter();
         events.filter(|event| &*event.subject == payment).map(|event| event.kind.to_string()).collect()
-    }
-
-    /// What was published about a payment, as others read it.
-    pub(crate) async fn read(&self, payment: &str) -> Vec<Event> {
-        let events = self.events().await.into_iter().filter(|event| &*event.subject == payment);
-        events.map(|event| Event::read(&event.kind, &event.body).expect("readable").expect("known")).collect()
     }
 
     /// The rows, read beside the service.
