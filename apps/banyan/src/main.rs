@@ -1,2 +1,35 @@
-//! (being written)
-fn main() {}
+//! The program: all of Banyan in one process, or the services that are named.
+//!
+//! ```text
+//! banyan up               everything, with a file for each service
+//! banyan serve SERVICE…   some services; the events of others come over HTTP
+//! banyan events           what happened, from the running server
+//! banyan settings         every setting with its meaning and default
+//! ```
+//!
+//! Reading order: `cli`, `services` (what there is), `config` (what may be chosen), `run` (from
+//! settings to a program at work), `folder`, `demo`, `events`.
+//!
+//! **Invariant:** exit code 0 means done, 1 that the work failed, 2 a wrong use or setting; what went
+//! wrong is said in one line on the error output.
+
+mod cli;
+mod config;
+mod demo;
+mod events;
+mod folder;
+mod run;
+mod services;
+mod stop;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            eprintln!("banyan: {stop}");
+            stop.code()
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! A service's events for whoever asks over HTTP: `GET /v1/events/{service}`.
+//! A service's events for whoever asks over HTTP: `GET /v1/events/{service}`; `GET /v1/events` lists
+//! the services whose events can be read here.
 //!
 //! The answer is a page of events in their order and `next`, the cursor after which to go on. There
 //! is always a `next`: a feed has no end, and the same cursor asked again later gives what is new.
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use web::{Cursor, FieldError, Problem, ProblemKind, Query, Segment, Wait};
 
-use crate::board::Board;
+use crate::board::{Board, Part};
 
 /// A service that does not run here.
 pub static UNKNOWN_SERVICE: ProblemKind = ProblemKind {
@@ -59,7 +60,21 @@ const PIECE: usize = 256;
 
 /// The routes of this module.
 pub(crate) fn routes(board: &Arc<Board>) -> Router {
-    Router::new().route("/v1/events/{service}", get(events)).with_state(board.clone())
+    Router::new().route("/v1/events", get(feeds)).route("/v1/events/{service}", get(events)).with_state(board.clone())
+}
+
+/// A feed that can be read here.
+#[derive(Debug, Serialize)]
+struct FeedDocument {
+    service: &'static str,
+    /// The position of its newest event; 0 when there is none.
+    newest: Position,
+}
+
+async fn feeds(State(board): State<Arc<Board>>) -> Json<serde_json::Value> {
+    let feed = |part: &Part| FeedDocument { service: part.name, newest: *part.database.ring().newest().borrow() };
+    let items: Vec<_> = board.parts.iter().map(feed).collect();
+    Json(serde_json::json!({ "items": items }))
 }
 
 /// A place in a feed: a position in a life of the producer's database. Who knows only the position

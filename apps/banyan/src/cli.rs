@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use settings::Settings;
+
+use crate::services::{self, Known};
+use crate::stop::Stop;
+use crate::{config, events, run};
+
+/// An event-driven shop that grows around the one you have.
+#[derive(Debug, Parser)]
+#[command(name = "banyan", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs everything in one program
+    Up {
+        #[command(flatten)]
+        place: Place,
+        /// Fills an empty data folder with a stock of so many SKUs, and shows what to try
+        #[arg(long, value_name = "SKUS", num_args = 0..=1, require_equals = true, default_missing_value = "1000")]
+        demo: Option<u32>,
+    },
+    /// Runs one or several services
+    Serve {
+        /// The services
+        #[arg(value_name = "SERVICE", required = true)]
+        services: Vec<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Tells what happened, from the running server: lines on a terminal, JSON elsewhere
+    Events {
+        /// Goes on with what happens next
+        #[arg(long)]
+        follow: bool,
+        /// Only what happened to this order, reservation, SKU …
+        #[arg(long, value_name = "SUBJECT")]
+        subject: Option<String>,
+        /// The running server
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+        server: String,
+        /// A line of JSON for each event, also on a terminal
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows every setting
+    Settings {
+        /// With its meaning, its default and its variable, as Markdown
+        #[arg(long, required = true)]
+        reference: bool,
+    },
+}
+
+/// Where the program runs.
+#[derive(Debug, Args)]
+struct Place {
+    /// The folder of the data [default: ./banyan-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The address to listen on; only this machine can be served [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// A file of settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Does what the command line says.
+pub(crate) fn run() -> Result<(), Stop> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    match cli.verb {
+        Verb::Up { place, demo } => start(place, services::ALL.iter().collect(), demo),
+        Verb::Serve { services, place } => start(place, named(&services)?, None),
+        Verb::Events { follow, subject, server, json } => events::tell(&server, subject.as_deref(), follow, json),
+        Verb::Settings { reference: _ } => {
+            print!("{}", settings::reference(config::sections()));
+            Ok(())
+        }
+    }
+}
+
+fn start(place: Place, services: Vec<&'static Known>, demo: Option<u32>) -> Result<(), Stop> {
+    let settings = Settings::load(config::sections(), place.config.as_deref())?;
+    let mut program: config::Program = settings.section("")?;
+    if let Some(data) = place.data {
+        program.data = data;
+    }
+    if let Some(listen) = place.listen {
+        program.listen = listen;
+    }
+    run::run(&run::Plan { settings, program, services, demo })
+}
+
+fn named(names: &[String]) -> Result<Vec<&'static Known>, Stop> {
+    let find = |name: &String| {
+        services::ALL.iter().find(|known| known.name == name).ok_or_else(|| {
+            let all: Vec<_> = services::ALL.iter().map(|known| known.name).collect();
+            Stop::Usage(format!("there is no service of this name; there are {}", all.join(", ")))
+        })
+    };
+    let mut found = names.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    found.sort_by_key(|known| known.name);
+    found.dedup_by_key(|known| known.name);
+    Ok(found)
+}
+
+/// Says in one line what cannot be; help and version are no faults.
+fn refuse(error: &clap::Error) -> Result<(), Stop> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print!("{}", error.render());
+            Ok(())
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Stop::Usage("say what to do: up, serve, events or settings; `banyan --help` tells more".to_owned()))
+        }
+        _ => {
+            let text = error.render().to_string();
+            let paragraph = text.split("\n\n").next().unwrap_or_default();
+            let cause = paragraph.trim_start_matches("error: ").trim();
+            Err(Stop::Usage(format!("{cause}; `banyan --help` tells more")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_does_not_contradict_itself() {
+        super::Cli::command().debug_assert();
+    }
+}

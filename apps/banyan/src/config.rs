@@ -1,0 +1,284 @@
+//! What an operator may choose about the program, and about where each service has its data.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use db::{Durability, Options};
+use serde::Deserialize;
+use settings::{Field, Kind, Secret, Section};
+
+use crate::services;
+
+/// What an operator may choose about the program as a whole.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct Program {
+    /// The folder of the data.
+    pub(crate) data: PathBuf,
+    /// The address to listen on.
+    pub(crate) listen: String,
+    /// The database of all services that have none of their own.
+    pub(crate) database_url: Option<Secret>,
+    /// How often a database that other processes write to as well is asked for news.
+    pub(crate) news_every_ms: u64,
+    /// What is told in the log.
+    pub(crate) log: String,
+    /// How the log is written.
+    pub(crate) log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// Lines for a person on a terminal, JSON elsewhere.
+    Auto,
+    /// Lines for a person.
+    Pretty,
+    /// An object of JSON a line.
+    Json,
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        Self {
+            data: "banyan-data".into(),
+            listen: "127.0.0.1:8080".to_owned(),
+            database_url: None,
+            news_every_ms: 20,
+            log: "info".to_owned(),
+            log_format: LogFormat::Auto,
+        }
+    }
+}
+
+impl Program {
+    /// How often a database that other processes write to as well is asked for news.
+    pub(crate) fn news_every(&self) -> Duration {
+        Duration::from_millis(self.news_every_ms.max(1))
+    }
+}
+
+/// What an operator may choose about the data of one service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct Place {
+    /// Its database, where that is another than the program's.
+    pub(crate) database_url: Option<Secret>,
+    /// Where it runs, for the services of another process that listen to it.
+    pub(crate) url: Option<String>,
+    queue_limit: NonZeroUsize,
+    writers: NonZeroUsize,
+    readers: NonZeroUsize,
+    durable: bool,
+    allow_fsync_off: bool,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        let Options { queue_limit, writers, readers, .. } = Options::default();
+        let one_or_more = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            database_url: None,
+            url: None,
+            queue_limit: one_or_more(queue_limit),
+            writers: one_or_more(writers),
+            readers: one_or_more(readers),
+            durable: true,
+            allow_fsync_off: false,
+        }
+    }
+}
+
+impl Place {
+    /// What the database is told of it.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            writers: self.writers.get(),
+            readers: self.readers.get(),
+            queue_limit: self.queue_limit.get(),
+            durability: if self.durable { Durability::Full } else { Durability::Off },
+            allow_fsync_off: self.allow_fsync_off,
+            ..Options::default()
+        }
+    }
+}
+
+const PROGRAM: Section = Section {
+    name: "",
+    meaning: "Where it runs and what it tells.",
+    fields: &[
+        Field {
+            name: "data",
+            kind: Kind::Text,
+            default: "banyan-data",
+            meaning: "The folder of the data; `--data` goes before it.",
+        },
+        Field {
+            name: "listen",
+            kind: Kind::Text,
+            default: "127.0.0.1:8080",
+            meaning: "The address to listen on; only this machine can be served. `--listen` goes before it.",
+        },
+        Field {
+            name: "database_url",
+            kind: Kind::Secret,
+            default: "",
+            meaning: "The PostgreSQL database of all services that have none of their own; without it each has a file of \
+                      SQLite in the data folder.",
+        },
+        Field {
+            name: "news_every_ms",
+            kind: Kind::Whole,
+            default: "20",
+            meaning: "How often a PostgreSQL database is asked whether another process has published something.",
+        },
+        Field {
+            name: "log",
+            kind: Kind::Text,
+            default: "info",
+            meaning: "What is told in the log: a level, then levels of single crates, as in `info,orders=debug`.",
+        },
+        Field {
+            name: "log_format",
+            kind: Kind::Text,
+            default: "auto",
+            meaning: "How the log is written: `pretty` for a person, `json` for a machine, `auto` as suits the output.",
+        },
+    ],
+};
+
+/// What every service's section holds beside the service's own settings.
+const PLACE: &[Field] = &[
+    Field {
+        name: "database_url",
+        kind: Kind::Secret,
+        default: "",
+        meaning: "The PostgreSQL database of this service; without it, that of the program.",
+    },
+    Field {
+        name: "url",
+        kind: Kind::Text,
+        default: "",
+        meaning: "Where this service runs, such as `http://127.0.0.1:8081`, when `banyan serve` runs it in another \
+                  process and a service here listens to it.",
+    },
+    Field {
+        name: "queue_limit",
+        kind: Kind::Whole,
+        default: "8192",
+        meaning: "Commands that may wait for one writer; more are refused at once.",
+    },
+    Field {
+        name: "writers",
+        kind: Kind::Whole,
+        default: "1",
+        meaning: "Threads that write; SQLite takes one, whatever is said here.",
+    },
+    Field { name: "readers", kind: Kind::Whole, default: "2", meaning: "Threads that read." },
+    Field {
+        name: "durable",
+        kind: Kind::Flag,
+        default: "true",
+        meaning: "Whether an answer waits for the disk (SQLite); without it, a power cut takes back what was answered.",
+    },
+    Field {
+        name: "allow_fsync_off",
+        kind: Kind::Flag,
+        default: "false",
+        meaning: "Whether to work on a PostgreSQL that runs with `fsync=off`.",
+    },
+];
+
+const HTTP: Section = Section {
+    name: "http",
+    meaning: "How long the server waits, and how much it takes.",
+    fields: &[
+        Field {
+            name: "request_secs",
+            kind: Kind::Whole,
+            default: "30",
+            meaning: "How long a request may take; what it asks for with `Prefer: wait` comes on top.",
+        },
+        Field {
+            name: "head_secs",
+            kind: Kind::Whole,
+            default: "15",
+            meaning: "Within which the head of a request must have come, and for which an idle connection is kept.",
+        },
+        Field {
+            name: "body_secs",
+            kind: Kind::Whole,
+            default: "15",
+            meaning: "Within which the body of a request must have come.",
+        },
+        Field {
+            name: "write_secs",
+            kind: Kind::Whole,
+            default: "30",
+            meaning: "For which a client may leave an answer unread.",
+        },
+        Field {
+            name: "head_bytes",
+            kind: Kind::Whole,
+            default: "32768",
+            meaning: "Bytes of a request's head; at least 8192.",
+        },
+        Field { name: "body_bytes", kind: Kind::Whole, default: "1048576", meaning: "Bytes of a request's body." },
+        Field {
+            name: "open_requests",
+            kind: Kind::Whole,
+            default: "4096",
+            meaning: "Requests that are worked on at once; one more is answered with `overloaded`.",
+        },
+        Field {
+            name: "connections",
+            kind: Kind::Whole,
+            default: "20000",
+            meaning: "Connections that are held at once; one more is answered with `overloaded` and closed.",
+        },
+        Field {
+            name: "drain_secs",
+            kind: Kind::Whole,
+            default: "20",
+            meaning: "How long open requests, and then what waits at the desks, have to finish when the program stops.",
+        },
+    ],
+};
+
+/// All sections: the program, its way in, and each service with its own settings and its place.
+pub(crate) fn sections() -> &'static [Section] {
+    static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
+        let of_service = |known: &services::Known| {
+            // Made once in the life of the process, and needed as long.
+            let fields = [known.section.fields, PLACE].concat().leak();
+            Section { fields, ..known.section }
+        };
+        [PROGRAM, HTTP].into_iter().chain(services::ALL.iter().map(of_service)).collect()
+    });
+    &SECTIONS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{HTTP, PLACE, PROGRAM, Place, Program, sections};
+
+    #[test]
+    fn the_reference_says_what_the_settings_are() {
+        settings::check_reference::<Program>(PROGRAM.fields);
+        settings::check_reference::<Place>(PLACE);
+        settings::check_reference::<web::Limits>(HTTP.fields);
+    }
+
+    #[test]
+    fn a_service_has_no_setting_that_its_place_has_as_well() {
+        for section in sections() {
+            let names: BTreeSet<_> = section.fields.iter().map(|field| field.name).collect();
+            assert_eq!(names.len(), section.fields.len(), "[{}]", section.name);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The services that there are. A new service is one more entry in [`ALL`].
+
+use std::path::Path;
+
+use db::Migration;
+use host::{Ground, Service};
+use payments::provider::test::TestProvider;
+use settings::{Section, Settings};
+use web::ProblemKind;
+
+use crate::stop::Stop;
+
+/// A service that this program can run.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) name: &'static str,
+    pub(crate) migrations: &'static [Migration],
+    pub(crate) section: Section,
+    pub(crate) kinds: &'static [&'static ProblemKind],
+    /// The services whose events it reads.
+    pub(crate) listens: &'static [&'static str],
+    /// Puts it together; the folder is for what it keeps beside its database.
+    pub(crate) assemble: fn(&Settings, &Ground, &Path) -> Result<Service, Stop>,
+}
+
+/// All of them, in the order of their names.
+pub(crate) static ALL: &[Known] = &[
+    Known {
+        name: inventory::NAME,
+        migrations: inventory::MIGRATIONS,
+        section: inventory::SECTION,
+        kinds: inventory::api::problem::KINDS,
+        listens: &[orders::NAME],
+        assemble: |settings, ground, _| {
+            inventory::assemble(&settings.section(inventory::NAME)?, ground).map_err(Stop::failed)
+        },
+    },
+    Known {
+        name: orders::NAME,
+        migrations: orders::MIGRATIONS,
+        section: orders::SECTION,
+        kinds: orders::api::problem::KINDS,
+        listens: &[inventory::NAME, payments::NAME],
+        assemble: |settings, ground, _| {
+            orders::assemble(&settings.section(orders::NAME)?, ground).map_err(Stop::failed)
+        },
+    },
+    Known {
+        name: payments::NAME,
+        migrations: payments::MIGRATIONS,
+        section: payments::SECTION,
+        kinds: payments::api::problem::KINDS,
+        listens: &[orders::NAME],
+        assemble: |settings, ground, folder| {
+            let book = folder.join("test-provider.book");
+            let provider = TestProvider::open(&book).map_err(|cause| {
+                Stop::Failed(format!("the test provider's book {} cannot be read: {cause}", book.display()))
+            })?;
+            payments::assemble_with_test_provider(&settings.section(payments::NAME)?, ground, &provider)
+                .map_err(Stop::failed)
+        },
+    },
+];
