@@ -4,12 +4,12 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use db::{Database, Failure, Location, Options, Query, Refused};
+use db::{Database, Failure, Location, Options, Query, Refused, Value};
 use testkit::{Frozen, Postgres};
 use world::World;
 
 use crate::child::start_until;
-use crate::tally::{Command, TALLY, add, asked, events, open, options, value, wait};
+use crate::tally::{Command, NOTE, TALLY, add, asked, events, open, options, value, wait};
 
 #[test]
 fn a_frozen_process_holds_up_only_who_wants_its_row_and_not_for_ever() {
@@ -104,4 +104,33 @@ fn writers_whose_commands_overlap_in_any_order_never_deadlock() {
     let log = postgres.log();
     let met = log.lines().filter(|line| line.contains(&format!(" {database} ")) && line.contains("deadlock")).count();
     assert_eq!(met, 0, "{log}");
+}
+
+#[test]
+fn two_that_make_the_same_rows_at_the_same_moment_do_not_deadlock() {
+    static BOTH: Barrier = Barrier::new(2);
+    let location = Location::Postgres(Postgres::shared().database());
+    let [one, other] = [location.clone(), location].map(|location| open(location, options()).database);
+    for round in 0..4 {
+        let mut rows: Vec<_> =
+            (0..4_000).map(|row| vec![format!("{round} {row}").into(), Value::Null, Value::Null]).collect();
+        let make = |database: &Database, rows: Vec<Vec<Value>>| {
+            wait(database.write(move |tx| {
+                tx.rows(Query::by(&NOTE, "name", []))?;
+                tx.insert(&NOTE, rows);
+                BOTH.wait();
+                Ok(())
+            }))
+        };
+        let there = rows.clone();
+        rows.reverse();
+        let (forth, back) = thread::scope(|scope| {
+            let forth = scope.spawn(|| make(&one, there));
+            let back = make(&other, rows);
+            (forth.join().expect("no panic"), back)
+        });
+        assert!(forth.is_ok() ^ back.is_ok(), "{forth:?} {back:?}");
+        let Err(Refused::Failed(Failure::Conflict(why))) = forth.and(back) else { panic!("a conflict") };
+        assert!(why.contains("duplicate key"), "{why}");
+    }
 }
