@@ -45,7 +45,7 @@ struct Patience {
 impl Patience {
     /// How long to wait before asking again what was asked so often already: twice as long each time.
     fn back_off(&self, asked: i64) -> Duration {
-        let doublings = u32::try_from(asked - 1).unwrap_or(0).min(20);
+        let doublings = asked.saturating_sub(1).clamp(0, 20);
         self.retry.saturating_mul(1 << doublings).min(self.retry_at_most)
     }
 }
@@ -170,4 +170,20 @@ fn call(account: &Account, payment: &Payment, doing: Doing, number: i64, by: &Co
     let by = on_behalf(by, &key.to_string());
     let request = Authorize { key, amount: terms.amount, method: terms.method.clone() };
     Some(Call { account: account.clone(), doing, request, by })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Patience;
+
+    #[test]
+    fn each_question_waits_twice_as_long_as_the_one_before_it_up_to_a_limit() {
+        let millis = Duration::from_millis;
+        let (timeout, retry, retry_at_most) = (millis(10_000), millis(500), millis(3_000));
+        let patience = Patience { timeout, retry, retry_at_most, max_tries: 4 };
+        let waits = [0, 1, 2, 3, 4, 1_000, i64::MAX].map(|asked| patience.back_off(asked));
+        assert_eq!(waits, [500, 500, 1_000, 2_000, 3_000, 3_000, 3_000].map(millis));
+    }
 }

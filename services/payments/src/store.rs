@@ -280,7 +280,7 @@ mod tests {
         let (databases, _folder) = everywhere(&world);
         for database in databases {
             let secs = |secs| Some(Duration::from_secs(secs));
-            let records: BTreeMap<_, _> = [("late", secs(9)), ("second", secs(2)), ("first", secs(1)), ("never", None)]
+            let records: BTreeMap<_, _> = [("first", secs(1)), ("late", secs(9)), ("second", secs(2)), ("never", None)]
                 .map(|(name, due_in)| (account(name), record(&world, name, due_in)))
                 .into();
             let by = on_behalf(&records[&account("first")].by, "it was due");

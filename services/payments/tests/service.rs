@@ -137,10 +137,11 @@ async fn wherever_the_process_dies_there_is_one_charge_in_the_end() {
         for crash in [Crash::BeforeCommit, Crash::AfterCommit, Crash::AfterAnswer] {
             let mut shop = Shop::simulated();
             shop.payment_due("pay", method, MINUTE).await;
-            shop.crash(crash);
+            shop.crash(crash).await;
+            assert_eq!(shop.provider.book().charges(None).count(), 0, "called before the commit: {crash:?}");
             shop.until("pay", "authorized").await;
             shop.capture_due("pay").await;
-            shop.crash(crash);
+            shop.crash(crash).await;
             shop.until("pay", "captured").await;
             assert_eq!(shop.provider.book().totals()["GBP"], taken(), "{method} {crash:?}");
             assert_eq!(shop.post("/v1/payments/pay/refund", &Value::Null).await.0, 200);
@@ -257,15 +258,19 @@ async fn what_cannot_be_captured_yet_waits_and_what_stands_for_something_else_is
 async fn follows_from_its_events(shop: &Shop, name: &str) {
     let events = shop.events().await.into_iter().filter(|event| &*event.subject == name);
     let mut folded = None;
+    let mut version = 0;
     for event in events {
+        version += 1;
+        assert_eq!(event.version, version, "{name}");
         let read = Event::read(&event.kind, &event.body).expect("readable").expect("known");
         folded = Payment::apply(folded, &read, event.occurred_at);
     }
-    let sql = "SELECT state FROM payment WHERE name = $1";
+    let sql = "SELECT state, version FROM payment WHERE name = $1";
     let query = db::Query::sql(sql, [format!("local/{name}").into()]);
     let rows = shop.database().read(|read| read.rows(query)).await.expect("rows");
-    let kept = rows.into_iter().next().expect("a row").columns().json::<Payment>().expect("a payment");
-    assert_eq!(folded, Some(kept), "{name}");
+    let mut row = rows.into_iter().next().expect("a row").columns();
+    let kept = row.json::<Payment>().expect("a payment");
+    assert_eq!((folded, version), (Some(kept), row.int().expect("a version")), "{name}");
 }
 
 #[tokio::test]

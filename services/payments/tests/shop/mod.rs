@@ -70,9 +70,11 @@ impl Shop {
     }
 
     /// Performs what waits, and dies at this point.
-    pub(crate) fn crash(&mut self, at: Crash) {
+    pub(crate) async fn crash(&mut self, at: Crash) {
         let plan = Plan { crash: Some(at), ..Plan::ALL };
         assert_eq!(self.running.workers[0].turn(&plan), Turn::Crashed);
+        // What was handed out before the end still goes its way.
+        self.running.poll_tasks().await;
         self.restart();
     }
 
@@ -140,12 +142,7 @@ impl Shop {
             for worker in &mut self.running.workers {
                 worked |= matches!(worker.turn(&Plan::ALL), Turn::Performed(_));
             }
-            let tasks = &mut self.running.tasks;
-            poll_fn(|cx| {
-                tasks.retain_mut(|task| task.as_mut().poll(cx).is_pending());
-                Poll::Ready(())
-            })
-            .await;
+            self.running.poll_tasks().await;
             tokio::task::yield_now().await;
             quiet = if worked { 0 } else { quiet + 1 };
         }
@@ -247,6 +244,14 @@ impl Running {
             (Vec::new(), workers.into_iter().map(Work::start).collect())
         };
         Self { database, router, workers, tasks, close, threads }
+    }
+
+    async fn poll_tasks(&mut self) {
+        poll_fn(|cx| {
+            self.tasks.retain_mut(|task| task.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
     }
 }
 
