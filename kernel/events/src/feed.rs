@@ -1,5 +1,6 @@
 //! The port through which a consumer reads what a producer published.
 
+use std::fmt;
 use std::sync::Arc;
 
 use db::{Bell, Envelope, Position};
@@ -7,7 +8,7 @@ use ids::Number;
 use thiserror::Error;
 
 /// Reads the events of one producer for one consumer. All carriers keep the same promise and pass
-/// the same suite (`tests/carriers.rs`).
+/// the same suite (`kernel/host/tests/carriers`).
 pub trait Feed: Send + Sync {
     /// The producer.
     fn source(&self) -> &str;
@@ -18,7 +19,8 @@ pub trait Feed: Send + Sync {
     /// What is there after a position, without waiting; where it first has to be fetched, nothing
     /// comes now and the bell rings once it is there.
     ///
-    /// Events of one subject come in their order. The same event may come again.
+    /// Events of one subject come in their order. The same event may come again. Who reads on has
+    /// dealt with all that was handed over before; who wants nothing (0) only asks what is there.
     fn read(&self, partitions: Partitions, after: Position, most: usize) -> Result<Slice, FeedError>;
 }
 
@@ -29,9 +31,11 @@ pub struct Slice {
     pub incarnation: Number,
     /// The events.
     pub events: Vec<Arc<Envelope>>,
-    /// All events of the asked partitions up to here have been handed over, now or before.
+    /// All events of the asked partitions up to here have been handed over, now or before. A carrier
+    /// that hands events over in another order than that of their positions counts only what it
+    /// handed over before.
     pub upto: Position,
-    /// The newest event that the producer is known to have.
+    /// The newest event that the producer is known to have; it may have more.
     pub newest: Position,
 }
 
@@ -53,7 +57,7 @@ pub enum FeedError {
     },
 }
 
-/// A set of partitions.
+/// A set of partitions; written as 16 hexadecimal digits, the lowest bit for partition 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partitions(u64);
 
@@ -73,5 +77,11 @@ impl Partitions {
     /// Whether a partition is among them.
     pub fn contains(self, partition: u8) -> bool {
         self.0 & (1 << (partition % db::PARTITIONS)) != 0
+    }
+}
+
+impl fmt::Display for Partitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }

@@ -109,6 +109,10 @@ struct Start {
     position: Position,
     /// What the database holds of it.
     saved: Position,
+    /// The furthest cursor, where that lies beyond: the producer must know at least so much, or it
+    /// was restored. To be found out before anything is read, for what it says anew under positions
+    /// that were dealt with before would be taken for known.
+    furthest: Option<Position>,
 }
 
 struct Waiting<C> {
@@ -194,7 +198,11 @@ impl<C, A> Listener<C, A> {
     fn read_ahead(&mut self) {
         while self.waiting.is_empty() {
             let Some(start) = &mut self.read else { return };
-            let slice = match self.feed.read(self.partitions, start.position, READ_AHEAD) {
+            let (after, most) = match start.furthest {
+                Some(furthest) => (furthest, 0),
+                None => (start.position, READ_AHEAD),
+            };
+            let slice = match self.feed.read(self.partitions, after, most) {
                 Ok(slice) => slice,
                 Err(FeedError::Unavailable(cause)) => {
                     tracing::debug!(source = self.feed.source(), cause, "A feed cannot be read now");
@@ -209,6 +217,13 @@ impl<C, A> Listener<C, A> {
                 let (source, found) = (self.feed.source(), slice.incarnation);
                 return self
                     .stop(format!("{source} is of incarnation {found}, not of {known} as before: it was restored"));
+            }
+            if let Some(furthest) = start.furthest {
+                if slice.newest < furthest {
+                    return; // not heard of yet, or going back will be said next
+                }
+                start.furthest = None;
+                continue;
             }
             start.incarnation = Some(slice.incarnation);
             let nothing_new = slice.events.is_empty() && slice.upto <= start.position;
@@ -230,16 +245,33 @@ impl<C, A> Listener<C, A> {
     }
 
     fn load_start(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
-        let rows = tx.rows(Query::by(&START, "source", [self.feed.source().into()]))?;
-        let mut start = Start { incarnation: None, position: 0, saved: 0 };
-        if let Some(row) = rows.into_iter().next() {
+        let start = Query::by(&START, "source", [self.start_key().into()]);
+        // The keys that begin with the source and a slash, which `0` follows.
+        let source = self.feed.source();
+        let cursors = "SELECT max(position) FROM feed_cursor WHERE feed >= $1 AND feed < $2";
+        let cursors = Query::sql(cursors, [format!("{source}/").into(), format!("{source}0").into()]);
+        let [starts, cursors] = tx.ask([start, cursors])?;
+        let mut start = Start { incarnation: None, position: 0, saved: 0, furthest: None };
+        if let Some(row) = starts.into_iter().next() {
             let mut row = row.columns();
             let (_source, incarnation, position) = (row.text()?, row.number()?, row.int()?);
-            start = Start { incarnation: Some(incarnation), position, saved: position };
+            start = Start { incarnation: Some(incarnation), position, saved: position, furthest: None };
+        }
+        if let Some(row) = cursors.into_iter().next() {
+            start.furthest = row.columns().maybe_int()?.filter(|furthest| *furthest > start.position);
         }
         self.status.read.store(start.position, Ordering::Relaxed);
         self.read = Some(start);
         Ok(())
+    }
+
+    /// Where its start is saved: consumers of different partitions have different starts.
+    fn start_key(&self) -> String {
+        if self.partitions == Partitions::ALL {
+            self.feed.source().to_owned()
+        } else {
+            format!("{}/{}", self.feed.source(), self.partitions)
+        }
     }
 
     fn cursor_key(&self, event: &Envelope) -> String {
@@ -298,7 +330,7 @@ impl<C, A> Listener<C, A> {
         let Some(Start { incarnation: Some(incarnation), saved, .. }) = self.read else { return };
         let reached = self.reached();
         if saved == 0 || reached - saved >= SAVE_EVERY {
-            tx.upsert(&START, vec![vec![self.feed.source().into(), incarnation.into(), reached.into()]]);
+            tx.upsert(&START, vec![vec![self.start_key().into(), incarnation.into(), reached.into()]]);
         }
     }
 
@@ -348,9 +380,9 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         if fresh == 0 && parked == 0 {
             return Ok(Vec::new());
         }
-        let looked_up = self.look_up(tx, fresh, parked)?;
+        let mut looked_up = self.look_up(tx, fresh, parked)?;
         let mut commands = Vec::new();
-        for event in looked_up.due.into_iter().take(most) {
+        for event in std::mem::take(&mut looked_up.due).into_iter().take(most) {
             let from = From::Parked { attempts: event.attempts };
             let event = Arc::new(event.event);
             let (step, command) = step((self.listening.understand)(&event));
@@ -365,9 +397,12 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         }
         for waiting in self.waiting.iter().take(fresh.min(room)) {
             let event = waiting.event.clone();
-            let cursor = looked_up.cursors.get(&self.cursor_key(&event)).copied().unwrap_or(0);
+            let cursor = looked_up.cursors.entry(self.cursor_key(&event)).or_insert(0);
             let (mut step, mut command) = step(waiting.meaning.clone());
-            if event.position <= cursor {
+            // Also what comes twice within the batch is known the second time.
+            let known = event.position <= *cursor;
+            *cursor = event.position.max(*cursor);
+            if known {
                 (step, command) = (Step::Known, None);
             } else if looked_up.parked.contains(event.subject.as_ref()) {
                 (step, command) = (Step::QueueBehind, None);

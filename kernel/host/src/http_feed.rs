@@ -57,6 +57,9 @@ struct Buffer {
     life: Option<Number>,
     newest: Position,
     trouble: Option<Trouble>,
+    /// Whether the producer has answered since the consumer said where to begin; the first answer is
+    /// not held until there is something new, so that the consumer soon knows how far there is.
+    is_answered: bool,
     /// Grows when the consumer reads from elsewhere: what is on its way then is of no use.
     generation: u64,
     waits_for_room: bool,
@@ -167,19 +170,21 @@ impl Buffer {
         self.events.len() < AHEAD_EVENTS && self.bytes < AHEAD_BYTES
     }
 
-    /// After which position to fetch; none while there is nothing to do.
-    fn next_fetch(&mut self) -> Option<(Position, u64)> {
+    /// What to fetch; none while there is nothing to do.
+    fn next_fetch(&mut self) -> Option<Next> {
         let is_over = matches!(self.trouble, Some(Trouble::AnotherLife(_) | Trouble::WentBack { .. }));
         if !self.is_asked || is_over {
             return None;
         }
         self.waits_for_room = !self.has_room();
-        (!self.waits_for_room).then_some((self.upto, self.generation))
+        let wait = if self.is_answered { LONG_POLL } else { Duration::ZERO };
+        (!self.waits_for_room).then_some(Next { after: self.upto, wait, generation: self.generation })
     }
 
     /// Takes in what came.
     fn take(&mut self, page: Fetched) {
         self.newest = self.newest.max(page.newest);
+        self.is_answered = true;
         if self.life.is_some_and(|life| life != page.life) {
             self.trouble = Some(Trouble::AnotherLife(page.life));
             return;
@@ -197,6 +202,15 @@ impl Buffer {
     }
 }
 
+/// A page to fetch.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    after: Position,
+    /// How long the producer may hold its answer.
+    wait: Duration,
+    generation: u64,
+}
+
 /// A page that was read.
 struct Fetched {
     life: Number,
@@ -210,17 +224,17 @@ async fn fetch(shared: Arc<Shared>, client: Client, by: Context) {
     let mut pause = FIRST_PAUSE;
     loop {
         let next = lock(&shared.buffer).next_fetch();
-        let Some((after, generation)) = next else {
+        let Some(next) = next else {
             shared.wanted.notified().await;
             continue;
         };
         let fetched = tokio::select! {
-            fetched = page(&client, &shared.source, after, &by) => fetched,
+            fetched = page(&client, &shared.source, next, &by) => fetched,
             () = shared.wanted.notified() => continue,
         };
         let failed = {
             let mut buffer = lock(&shared.buffer);
-            if buffer.generation != generation {
+            if buffer.generation != next.generation {
                 continue;
             }
             match fetched {
@@ -241,14 +255,14 @@ async fn fetch(shared: Arc<Shared>, client: Client, by: Context) {
     }
 }
 
-async fn page(client: &Client, source: &str, after: Position, by: &Context) -> Result<Fetched, Trouble> {
+async fn page(client: &Client, source: &str, next: Next, by: &Context) -> Result<Fetched, Trouble> {
     let path =
-        format!("{}?limit={PAGE}&after={}", web::path(["v1", "events", source]), Cursor::new(&Place(None, after)));
-    let page: EventPage = match client.get_json_waiting(&path, LONG_POLL, by, PATIENCE).await {
+        format!("{}?limit={PAGE}&after={}", web::path(["v1", "events", source]), Cursor::new(&Place(None, next.after)));
+    let page: EventPage = match client.get_json_waiting(&path, next.wait, by, PATIENCE).await {
         Ok(page) => page,
         Err(NoAnswer::Refused(refusal)) if refusal.code == CURSOR_BEYOND_THE_END.code => {
             let newest = refusal.members.get("newest").and_then(serde_json::Value::as_i64).unwrap_or(0);
-            return Err(Trouble::WentBack { newest, read: after });
+            return Err(Trouble::WentBack { newest, read: next.after });
         }
         Err(no_answer) => return Err(Trouble::Unavailable(format!("{source} {no_answer}"))),
     };
