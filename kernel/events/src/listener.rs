@@ -211,6 +211,10 @@ impl<C, A> Listener<C, A> {
                 Err(error @ FeedError::WentBack { .. }) => return self.stop(error.to_string()),
             };
             self.status.newest.fetch_max(slice.newest, Ordering::Relaxed);
+            #[cfg(feature = "planted-bugs")]
+            if world::planted::is(world::planted::Bug::RestoredUnnoticed) {
+                start.incarnation = Some(slice.incarnation);
+            }
             if let Some(known) = start.incarnation
                 && known != slice.incarnation
             {

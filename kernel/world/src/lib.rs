@@ -9,6 +9,8 @@
 //! the whole platform run under a seed (`clippy.toml` refuses the other ways).
 
 mod moment;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -18,6 +18,10 @@ pub(super) fn allocate(stock: &Stock, lines: &[Line], policy: &Policy) -> Result
     let mut wishes: BTreeMap<&Sku, Wish<'_>> = BTreeMap::new();
     for line in lines {
         let wish = wishes.entry(&line.sku).or_default();
+        #[cfg(feature = "planted-bugs")]
+        if world::planted::is(world::planted::Bug::LinesNotSummed) {
+            *wish = Wish::default();
+        }
         match &line.warehouse {
             Some(warehouse) => *wish.bound.entry(warehouse).or_default() += line.quantity,
             None => wish.anywhere += line.quantity,

@@ -382,6 +382,10 @@ impl Books {
         let Some(reservation) = self.find(owner, name) else {
             let number = new_number();
             let reservation = Box::new(blank(number, owner, name));
+            #[cfg(feature = "planted-bugs")]
+            if world::planted::is(world::planted::Bug::ReleaseForgotten) {
+                return nothing_but(Ok(Settled::Reservation { is_new: true, reservation }));
+            }
             let events = vec![(number, released(name, order, Vec::new()))];
             return (events, Ok(Settled::Reservation { is_new: true, reservation }));
         };

@@ -4,6 +4,8 @@ use contracts::orders::{self as say, Event, OrderLine, Reason};
 use ids::{Name, Number};
 use money::Money;
 use world::Moment;
+#[cfg(feature = "planted-bugs")]
+use world::planted::{self, Bug};
 
 use super::order::{Order, Status, Step};
 
@@ -160,6 +162,17 @@ fn ours(kind: &str, number: Number) -> Name {
 
 fn hear(order: &Order, heard: Heard, policy: &Policy) -> Vec<Event> {
     let Status::Pending(step) = order.status else { return vec![] };
+    #[cfg(feature = "planted-bugs")]
+    match (step, heard) {
+        (Step::Authorizing, Heard::PaymentDeclined { .. }) if planted::is(Bug::OrphanOrder) => {
+            return vec![cancelled(order, Reason::PaymentDeclined)];
+        }
+        (Step::Committing, Heard::StockCommitted) if planted::is(Bug::ConfirmedTooEarly) => {
+            let confirmed = say::OrderConfirmed { order: order.name.clone(), total: order.total };
+            return vec![capture_due(order), confirmed.into()];
+        }
+        _ => {}
+    }
     match (step, heard) {
         (Step::Reserving, Heard::StockReserved { until }) => vec![payment_due(order, until, policy)],
         (Step::Reserving, Heard::StockRefused) => vec![cancelled(order, Reason::OutOfStock)],
@@ -207,6 +220,10 @@ fn cancel(order: &Order, reason: &str) -> Result<Vec<Event>, Rejection> {
 /// asked again where the answer must come.
 fn overdue(order: &Order) -> Vec<Event> {
     let Status::Pending(step) = order.status else { return vec![] };
+    #[cfg(feature = "planted-bugs")]
+    if step == Step::Authorizing && planted::is(Bug::DeadlineDecides) {
+        return vec![release_due(order, Reason::PaymentTimedOut)];
+    }
     let ask = match step {
         Step::Reserving => release_due(order, Reason::ReservationTimedOut),
         Step::Authorizing => void_due(order, Reason::PaymentTimedOut),

@@ -1,0 +1,263 @@
+//! Stock is conserved: received + counted differences + adjusted = on hand + shipped, promises never
+//! exceed it, and what is told about it is what the events say.
+
+use std::collections::BTreeMap;
+
+use contracts::inventory::{Event, ReservedLine};
+use events::Envelope;
+use world::Moment;
+
+use super::Evidence;
+
+/// One SKU in one warehouse, as the events tell of it.
+#[derive(Default)]
+struct Shelf {
+    /// Received, found and adjusted, less what has left.
+    on_hand: i64,
+    /// What live holds keep.
+    held: i64,
+    /// What is firm and has not left.
+    firm: i64,
+    /// What stock-takes took from promises, as said by shortfalls; goods that come in serve it.
+    was_short: bool,
+}
+
+#[derive(Clone, PartialEq)]
+enum Promise {
+    Held(Vec<ReservedLine>),
+    Firm(Vec<ReservedLine>),
+    Left(Vec<ReservedLine>),
+    Over,
+}
+
+#[derive(Default)]
+struct Auditor {
+    shelves: BTreeMap<(String, String), Shelf>,
+    promises: BTreeMap<String, Promise>,
+    found: Vec<String>,
+}
+
+/// What is wrong with the stock.
+pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
+    let mut auditor = Auditor::default();
+    for envelope in &evidence.events["inventory"] {
+        match Event::read(&envelope.kind, &envelope.body) {
+            Ok(Some(event)) => auditor.enter(envelope, event),
+            other => auditor.found.push(format!("event {} cannot be read: {other:?}", envelope.id())),
+        }
+    }
+    auditor.found.extend(cancelled_while_held(evidence));
+    auditor.compare_with_answers(evidence);
+    auditor.compare_with_orders(evidence);
+    auditor.found
+}
+
+/// An order that is cancelled has given its stock back before.
+fn cancelled_while_held(evidence: &Evidence) -> Vec<String> {
+    let mut held: BTreeMap<String, (Moment, Option<Moment>)> = BTreeMap::new();
+    for envelope in &evidence.events["inventory"] {
+        let at = envelope.recorded_at;
+        match Event::read(&envelope.kind, &envelope.body) {
+            Ok(Some(Event::StockReserved(e))) => {
+                held.insert(e.reservation.to_string(), (at, None));
+            }
+            Ok(Some(Event::StockCommitted(e))) if e.retaken => {
+                held.insert(e.reservation.to_string(), (at, None));
+            }
+            Ok(Some(Event::StockReleased(_) | Event::StockReservationExpired(_) | Event::StockReturned(_))) => {
+                if let Some((_, until)) = held.get_mut(envelope.subject.as_ref()) {
+                    // A release that is asked for again is answered again, and holds nothing by then.
+                    until.get_or_insert(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    for event in evidence.events["orders"].iter().filter(|event| event.kind.as_ref() == "OrderCancelled") {
+        let reservation = evidence.orders[event.subject.as_ref()]["reservation"]["id"].as_str().unwrap_or_default();
+        if let Some((since, until)) = held.get(reservation)
+            && *since <= event.recorded_at
+            && until.is_none_or(|until| until > event.recorded_at)
+        {
+            found.push(format!("{} was cancelled while its stock was still held", event.subject));
+        }
+    }
+    found
+}
+
+impl Auditor {
+    fn enter(&mut self, envelope: &Envelope, event: Event) {
+        let id = envelope.id();
+        match event {
+            Event::SupplierShipmentReceived(e) => self.shelf(&e.sku, &e.warehouse).on_hand += e.quantity,
+            Event::StockCounted(e) => {
+                let shelf = self.shelf(&e.sku, &e.warehouse);
+                shelf.on_hand += e.difference;
+                let (on_hand, counted) = (shelf.on_hand, e.counted);
+                shelf.was_short |= shelf.held + shelf.firm > counted;
+                self.check(on_hand == counted, || format!("{id}: {counted} counted, the books say {on_hand}"));
+            }
+            Event::StockLevelAdjusted(e) => self.shelf(&e.sku, &e.warehouse).on_hand += e.quantity,
+            Event::StockReserved(e) => {
+                let wanted: i64 = e.lines.iter().map(|line| line.quantity).sum();
+                let given: i64 =
+                    e.lines.iter().flat_map(|line| &line.allocations).map(|allocation| allocation.quantity).sum();
+                self.check(wanted == given, || format!("{id}: {wanted} wanted, {given} allocated"));
+                let known = self.promises.insert(e.reservation.to_string(), Promise::Held(e.lines.clone()));
+                self.check(known.is_none(), || {
+                    format!("{id}: {} is reserved under a name that was used", e.reservation)
+                });
+                self.each(&e.lines, |shelf, quantity| shelf.held += quantity);
+                self.not_oversold(&id, &e.lines);
+            }
+            Event::StockReservationExpired(e) => {
+                let held = self.promises.insert(e.reservation.to_string(), Promise::Over);
+                self.check(held == Some(Promise::Held(e.lines.clone())), || format!("{id}: it was not held like this"));
+                self.each(&e.lines, |shelf, quantity| shelf.held -= quantity);
+            }
+            Event::StockReleased(e) => {
+                let held = self.promises.insert(e.reservation.to_string(), Promise::Over);
+                let fits = match held {
+                    Some(Promise::Held(lines)) => lines == e.lines,
+                    None | Some(Promise::Over) => e.lines.is_empty(),
+                    Some(Promise::Firm(_) | Promise::Left(_)) => false,
+                };
+                self.check(fits, || format!("{id}: what is released is not what was held"));
+                self.each(&e.lines, |shelf, quantity| shelf.held -= quantity);
+            }
+            Event::StockCommitted(e) => {
+                let now = if e.shipped { Promise::Left(e.lines.clone()) } else { Promise::Firm(e.lines.clone()) };
+                let held = self.promises.insert(e.reservation.to_string(), now);
+                let fits = match held {
+                    Some(Promise::Held(lines)) => !e.retaken && lines == e.lines,
+                    Some(Promise::Over) => e.retaken,
+                    _ => false,
+                };
+                self.check(fits, || format!("{id}: what is committed is not what was held"));
+                let (retaken, shipped) = (e.retaken, e.shipped);
+                self.each(&e.lines, |shelf, quantity| {
+                    shelf.held -= if retaken { 0 } else { quantity };
+                    shelf.on_hand -= if shipped { quantity } else { 0 };
+                    shelf.firm += if shipped { 0 } else { quantity };
+                });
+                self.not_oversold(&id, &e.lines);
+            }
+            Event::StockShipped(e) => {
+                let firm = self.promises.insert(e.reservation.to_string(), Promise::Left(e.lines.clone()));
+                if firm == Some(Promise::Firm(e.lines.clone())) {
+                    self.each(&e.lines, |shelf, quantity| {
+                        shelf.firm -= quantity;
+                        shelf.on_hand -= quantity;
+                    });
+                } else {
+                    let had_left = matches!(firm, Some(Promise::Left(_))) && e.lines.is_empty();
+                    self.check(had_left, || format!("{id}: what is shipped was not committed"));
+                }
+            }
+            Event::StockReturned(e) => {
+                let was = self.promises.insert(e.reservation.to_string(), Promise::Over);
+                let fits = was
+                    == Some(if e.was_shipped {
+                        Promise::Left(e.lines.clone())
+                    } else {
+                        Promise::Firm(e.lines.clone())
+                    });
+                self.check(fits, || format!("{id}: what is returned is not what was committed"));
+                let was_shipped = e.was_shipped;
+                self.each(&e.lines, |shelf, quantity| {
+                    shelf.on_hand += if was_shipped { quantity } else { 0 };
+                    shelf.firm -= if was_shipped { 0 } else { quantity };
+                });
+            }
+            Event::StockReservationRejected(_)
+            | Event::StockReservationExtended(_)
+            | Event::StockCommitRejected(_)
+            | Event::StockMovementRejected(_)
+            | Event::StockShortfallFound(_) => {}
+        }
+        let negative = self.shelves.iter().find(|(_, shelf)| shelf.on_hand < 0 || shelf.held < 0 || shelf.firm < 0);
+        if let Some(((sku, warehouse), shelf)) = negative {
+            let Shelf { on_hand, held, firm, .. } = shelf;
+            self.found
+                .push(format!("{id}: {sku} in {warehouse} is negative: {on_hand} on hand, {held} held, {firm} firm"));
+        }
+    }
+
+    fn shelf(&mut self, sku: &ids::Sku, warehouse: &ids::Warehouse) -> &mut Shelf {
+        self.shelves.entry((sku.to_string(), warehouse.to_string())).or_default()
+    }
+
+    fn each(&mut self, lines: &[ReservedLine], change: impl Fn(&mut Shelf, i64)) {
+        for line in lines {
+            for allocation in &line.allocations {
+                change(self.shelf(&line.sku, &allocation.warehouse), allocation.quantity);
+            }
+        }
+    }
+
+    /// A new promise is covered by what lies there, unless a stock-take had taken that away before.
+    fn not_oversold(&mut self, id: &str, lines: &[ReservedLine]) {
+        for line in lines {
+            for allocation in &line.allocations {
+                let shelf = self.shelf(&line.sku, &allocation.warehouse);
+                let (promised, on_hand) = (shelf.held + shelf.firm, shelf.on_hand);
+                let oversold = promised > on_hand && !shelf.was_short;
+                if promised <= on_hand {
+                    shelf.was_short = false;
+                }
+                self.check(!oversold, || {
+                    format!("{id}: {} in {} is oversold: {promised} of {on_hand}", line.sku, allocation.warehouse)
+                });
+            }
+        }
+    }
+
+    fn check(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+        if !holds {
+            self.found.push(otherwise());
+        }
+    }
+
+    /// What is answered about stock is what the events add up to.
+    fn compare_with_answers(&mut self, evidence: &Evidence) {
+        for (sku, answer) in &evidence.stock {
+            let of_sku = || self.shelves.iter().filter(|((of, _), _)| of == sku).map(|(_, shelf)| shelf);
+            let on_hand: i64 = of_sku().map(|shelf| shelf.on_hand).sum();
+            let held: i64 = of_sku().map(|shelf| shelf.held).sum();
+            let promised: i64 = of_sku().map(|shelf| shelf.held + shelf.firm).sum();
+            let number = |name: &str| answer[name].as_i64().unwrap_or(i64::MIN);
+            let said = number("reserved") + number("committed") + number("owed");
+            let fits = number("on_hand") == on_hand && said == promised;
+            self.check(fits, || {
+                format!("{sku}: the events say {on_hand} on hand, {promised} promised; told was {answer}")
+            });
+            self.check(held == 0, || format!("{sku}: {held} are still held although every hold has lapsed"));
+        }
+    }
+
+    /// A confirmed order has left the shelf with exactly what was ordered; a cancelled one with nothing.
+    fn compare_with_orders(&mut self, evidence: &Evidence) {
+        for (name, order) in &evidence.orders {
+            let mut ordered: BTreeMap<String, i64> = BTreeMap::new();
+            for line in order["lines"].as_array().into_iter().flatten() {
+                let quantity = line["quantity"].as_i64().unwrap_or(0);
+                *ordered.entry(line["sku"].as_str().unwrap_or_default().to_owned()).or_default() += quantity;
+            }
+            let reservation = order["reservation"]["id"].as_str().unwrap_or_default();
+            let promised: BTreeMap<String, i64> = match self.promises.get(reservation) {
+                Some(Promise::Firm(lines) | Promise::Left(lines) | Promise::Held(lines)) => {
+                    lines.iter().map(|line| (line.sku.to_string(), line.quantity)).collect()
+                }
+                _ => BTreeMap::new(),
+            };
+            let fits = match order["status"].as_str() {
+                Some("confirmed") => promised == ordered,
+                Some("cancelled") => promised.is_empty(),
+                _ => true,
+            };
+            let status = &order["status"];
+            self.check(fits, || format!("{name} is {status}; ordered were {ordered:?}, promised are {promised:?}"));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The platform as it is assembled for a run: disks that last, processes that die.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use db::{Crash, Database, Location, MemoryDisk, Meters, Migration, Options, Plan, Turn};
+use events::Envelope;
+use host::{Feeds, Ground, Service, Work};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+use world::World;
+
+use crate::delivery::{RoughFeed, Weather};
+use crate::provider::RoughProvider;
+
+/// The services of the platform, with how their tables came to be.
+const SERVICES: [(&str, &[Migration]); 3] = [
+    (inventory::NAME, inventory::MIGRATIONS),
+    (orders::NAME, orders::MIGRATIONS),
+    (payments::NAME, payments::MIGRATIONS),
+];
+
+/// What a client hears: a status and a document, or nothing at all.
+pub(crate) type Heard = Option<(u16, Value)>;
+
+pub(crate) struct Platform {
+    pub(crate) world: World,
+    pub(crate) weather: Weather,
+    pub(crate) provider: RoughProvider,
+    disks: BTreeMap<&'static str, MemoryDisk>,
+    /// The carriers' own view of each disk.
+    views: BTreeMap<&'static str, Database>,
+    processes: Vec<Process>,
+    lives: u64,
+}
+
+/// One running process of one service.
+struct Process {
+    service: &'static str,
+    router: Router,
+    workers: Vec<Box<dyn Work>>,
+    tasks: Vec<JoinHandle<()>>,
+    /// Requests that it is answering; they end with it.
+    open: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        for task in self.tasks.iter().chain(&self.open) {
+            task.abort();
+        }
+    }
+}
+
+impl Platform {
+    /// The platform on empty disks; `doubled` services run as two processes each.
+    pub(crate) fn start(world: &World, weather: &Weather, doubled: &[&'static str]) -> Self {
+        let disks: BTreeMap<_, _> = SERVICES.iter().map(|(name, _)| (*name, MemoryDisk::empty())).collect();
+        let view =
+            |(name, migrations): &(&'static str, &[Migration])| (*name, open(world, name, &disks[name], migrations));
+        let views = SERVICES.iter().map(view).collect();
+        let provider = RoughProvider::new(world.chance("provider"), weather);
+        let (world, weather) = (world.clone(), weather.clone());
+        let mut platform = Self { world, weather, provider, disks, views, processes: Vec::new(), lives: 0 };
+        for (service, _) in SERVICES {
+            platform.start_process(service);
+            if doubled.contains(&service) {
+                platform.start_process(service);
+            }
+        }
+        platform
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the simulation hosts the services, so it spawns their tasks")]
+    fn start_process(&mut self, service: &'static str) {
+        let process = self.assemble(service);
+        let Service { routes, workers, tasks, .. } = process;
+        let router = web::guard(routes, &self.world, &web::Limits::default(), Arc::new(|_| {}));
+        let tasks = tasks.into_iter().map(|task| tokio::spawn(task.run)).collect();
+        self.processes.push(Process { service, router, workers, tasks, open: Vec::new() });
+    }
+
+    fn assemble(&mut self, service: &'static str) -> Service {
+        self.lives += 1;
+        let migrations = SERVICES.iter().find(|(name, _)| *name == service).expect("a known service").1;
+        let database = open(&self.world, service, &self.disks[service], migrations);
+        let mut feeds = Feeds::default();
+        for (source, view) in &self.views {
+            let (view, weather) = (view.clone(), self.weather.clone());
+            let chance = self.world.chance(&format!("feed of {source} to {service}, life {}", self.lives));
+            feeds = feeds.with(source, move || Arc::new(RoughFeed::of(&view, chance.clone(), &weather)));
+        }
+        let ground = Ground { database, feeds, meters: Arc::new(Meters::default()) };
+        let assembled = match service {
+            inventory::NAME => inventory::assemble(&inventory::Config::default(), &ground),
+            orders::NAME => orders::assemble(&orders::Config::default(), &ground),
+            _ => payments::assemble(&payments::Config::default(), &ground, Arc::new(self.provider.clone())),
+        };
+        assembled.expect("a service is assembled in memory")
+    }
+
+    /// How many processes run.
+    pub(crate) fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// The service that a process runs.
+    pub(crate) fn service_of(&self, process: usize) -> &'static str {
+        self.processes[process].service
+    }
+
+    /// Lets one process take a turn; if it dies in it, another takes its place.
+    pub(crate) fn turn(&mut self, process: usize, plan: &Plan) -> Turn {
+        let mut last = Turn::Idle;
+        for worker in &mut self.processes[process].workers {
+            last = worker.turn(plan);
+            if last == Turn::Crashed {
+                break;
+            }
+        }
+        if last == Turn::Crashed {
+            self.replace(process);
+        }
+        last
+    }
+
+    /// Ends a process as `kill -9` does, and starts another on the same disk.
+    pub(crate) fn replace(&mut self, process: usize) {
+        let service = self.processes.remove(process).service;
+        self.start_process(service);
+    }
+
+    /// Sends a request to one of the processes of a service; what is heard of it lands in `heard`.
+    #[expect(clippy::disallowed_methods, reason = "a request ends with the process that answers it")]
+    pub(crate) fn send(&mut self, choose: usize, request: &Sent, heard: Rc<RefCell<Option<Heard>>>) {
+        let of_service: Vec<usize> =
+            (0..self.processes.len()).filter(|place| self.processes[*place].service == request.service).collect();
+        let process = &mut self.processes[of_service[choose % of_service.len()]];
+        process.open.retain(|open| !open.is_finished());
+        let router = process.router.clone();
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let sent = request.http();
+        process.open.push(tokio::spawn(async move {
+            let response = router.oneshot(sent).await.expect("a router always answers");
+            let status = response.status().as_u16();
+            let body =
+                response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            drop(answer.send((status, serde_json::from_slice(&body).unwrap_or(Value::Null))));
+        }));
+        tokio::task::spawn_local(async move {
+            let answer = answered.await.ok();
+            *heard.borrow_mut() = Some(answer);
+        });
+    }
+
+    /// Moves time, for the services and for what waits on timers.
+    pub(crate) async fn advance(&self, by: Duration) {
+        self.world.advance(by);
+        tokio::time::advance(by).await;
+    }
+
+    /// Everything that a service has published after a position.
+    pub(crate) async fn events_after(&self, service: &str, position: i64) -> Vec<Envelope> {
+        let read = self.views[service].read(move |read| read.events_after(position, 10_000_000)).await;
+        read.expect("a disk in memory is read")
+    }
+
+    /// The services, by name.
+    pub(crate) fn services() -> impl Iterator<Item = &'static str> {
+        SERVICES.iter().map(|(name, _)| *name)
+    }
+}
+
+fn open(world: &World, name: &'static str, disk: &MemoryDisk, migrations: &[Migration]) -> Database {
+    let location = Location::Memory(disk.clone());
+    Database::open(name, location, Options::default(), world.clone(), migrations).expect("a disk in memory is opened")
+}
+
+/// A request as a client sends it; it can be sent again.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sent {
+    pub(crate) service: &'static str,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: Value,
+}
+
+impl Sent {
+    fn http(&self) -> Request<Body> {
+        let body = if self.body.is_null() { Body::empty() } else { Body::from(self.body.to_string()) };
+        let request = Request::builder().method(self.method.clone()).uri(&self.path);
+        request.header("content-type", "application/json").body(body).expect("a request of ours is well formed")
+    }
+}
+
+impl std::fmt::Display for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.method, self.path, self.body)
+    }
+}
+
+/// All points at which a process can die in a turn.
+pub(crate) const CRASHES: [Crash; 3] = [Crash::BeforeCommit, Crash::AfterCommit, Crash::AfterAnswer];

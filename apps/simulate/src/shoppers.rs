@@ -1,0 +1,268 @@
+//! Those who ask: shoppers, shops with reservations of their own, people who count shelves.
+//!
+//! They keep what they asked and what they heard; what got no answer they ask again under the same
+//! name, as every client should.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use world::Chance;
+
+use crate::platform::{Heard, Platform, Sent};
+
+/// One request with all that was heard of it, each time it was sent.
+pub(crate) struct Exchange {
+    pub(crate) sent: Sent,
+    pub(crate) heard: Vec<Rc<RefCell<Option<Heard>>>>,
+}
+
+impl Exchange {
+    /// The answers that came, in the order in which the requests were sent.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (u16, Value)> + '_ {
+        self.heard.iter().filter_map(|heard| heard.borrow().clone().flatten())
+    }
+
+    fn is_open(&self) -> bool {
+        self.heard.iter().any(|heard| heard.borrow().is_none())
+    }
+
+    /// Whether it was answered in a way that settles it.
+    fn is_settled(&self) -> bool {
+        self.answers().any(|(status, _)| status < 500)
+    }
+}
+
+pub(crate) struct Shoppers {
+    chance: Chance,
+    skus: Vec<String>,
+    warehouses: Vec<&'static str>,
+    pub(crate) exchanges: Vec<Exchange>,
+    left: usize,
+    made: usize,
+}
+
+const METHODS: [&str; 16] = [
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_chargeDeclined",
+    "pm_card_chargeDeclinedInsufficientFunds",
+    "pm_card_authenticationRequired",
+    "pm_card_authenticationRequired",
+    "pm_test_timeout_before",
+    "pm_test_timeout_after_charge",
+    "pm_test_slow",
+    "pm_test_unavailable",
+    "pm_test_capture_refused",
+];
+
+impl Shoppers {
+    pub(crate) fn new(mut chance: Chance, requests: usize) -> Self {
+        let skus = (0..=chance.below(5)).map(|n| format!("sku {n}/é")).collect();
+        let warehouses = ["main", "north", "west"][..=chance.below(3)].to_vec();
+        Self { chance, skus, warehouses, exchanges: Vec::new(), left: requests, made: 0 }
+    }
+
+    /// The SKUs of this run.
+    pub(crate) fn skus(&self) -> &[String] {
+        &self.skus
+    }
+
+    /// Whether there is still something to ask for.
+    pub(crate) fn has_more(&self) -> bool {
+        self.left > 0
+    }
+
+    /// Whether every request was answered in a way that settles it.
+    pub(crate) fn all_settled(&self) -> bool {
+        self.exchanges.iter().all(Exchange::is_settled)
+    }
+
+    /// Asks again what got no answer.
+    pub(crate) fn ask_again(&mut self, platform: &mut Platform) {
+        for place in 0..self.exchanges.len() {
+            if !self.exchanges[place].is_settled() && !self.exchanges[place].is_open() {
+                self.send(platform, place, 1);
+            }
+        }
+    }
+
+    /// Does one thing that people do; says what.
+    pub(crate) fn act(&mut self, platform: &mut Platform) -> Option<String> {
+        self.left = self.left.saturating_sub(1);
+        let choice = self.chance.below(100);
+        if choice < 12 && !self.exchanges.is_empty() {
+            // The same again: an impatient click, or a client that gave up waiting.
+            let place = self.chance.below(self.exchanges.len());
+            self.send(platform, place, 1);
+            return Some(format!("again: {}", self.exchanges[place].sent));
+        }
+        let sent = match choice {
+            12..=59 => self.place_order(),
+            60..=69 => self.cancel_order()?,
+            70..=75 => self.move_stock(),
+            76..=91 => self.reservation(),
+            _ => return self.visit_the_bank(platform),
+        };
+        self.exchanges.push(Exchange { sent: sent.clone(), heard: Vec::new() });
+        // Sometimes the network sends one request several times at once.
+        let times = if self.chance.once_in(6) { 1 + self.chance.below(5) } else { 1 };
+        self.send(platform, self.exchanges.len() - 1, times);
+        Some(format!("{times}x {sent}"))
+    }
+
+    fn send(&mut self, platform: &mut Platform, place: usize, times: usize) {
+        for _ in 0..times {
+            let heard = Rc::new(RefCell::new(None));
+            self.exchanges[place].heard.push(heard.clone());
+            platform.send(self.chance.below(8), &self.exchanges[place].sent, heard);
+        }
+    }
+
+    fn name(&mut self, kind: &str) -> String {
+        self.made += 1;
+        format!("{kind}-{}", self.made)
+    }
+
+    fn sku(&mut self) -> String {
+        self.skus[self.chance.below(self.skus.len())].clone()
+    }
+
+    fn lines(&mut self, with_price: bool) -> Vec<Value> {
+        let count = 1 + self.chance.below(4);
+        let mut lines = Vec::new();
+        for _ in 0..count {
+            let (sku, quantity) = (self.sku(), self.chance.between(1, 4));
+            lines.push(if with_price {
+                let amount = self.chance.between(1, 5_000);
+                json!({"sku": sku, "quantity": quantity, "unit_price": {"amount": amount, "currency": "GBP"}})
+            } else {
+                json!({"sku": sku, "quantity": quantity})
+            });
+        }
+        lines
+    }
+
+    fn place_order(&mut self) -> Sent {
+        let method = METHODS[self.chance.below(METHODS.len())];
+        let body = json!({"lines": self.lines(true), "payment": {"method": method}, "customer": "c-1"});
+        // Once in a while somebody uses a name twice for different things.
+        let name = if self.chance.once_in(15) && self.made > 0 {
+            format!("order-{}", 1 + self.chance.below(self.made))
+        } else {
+            self.name("order")
+        };
+        Sent { service: "orders", method: Method::PUT, path: format!("/v1/orders/{name}"), body }
+    }
+
+    /// The names of orders that were asked for.
+    fn orders(&self) -> Vec<String> {
+        let path = |exchange: &Exchange| {
+            let order = exchange.sent.path.strip_prefix("/v1/orders/").filter(|_| exchange.sent.method == Method::PUT);
+            order.map(ToOwned::to_owned)
+        };
+        self.exchanges.iter().filter_map(path).collect()
+    }
+
+    fn cancel_order(&mut self) -> Option<Sent> {
+        let orders = self.orders();
+        let order = self.chance.pick(&orders)?;
+        let path = format!("/v1/orders/{order}/cancel");
+        Some(Sent { service: "orders", method: Method::POST, path, body: json!({"reason": "changed my mind"}) })
+    }
+
+    /// What fills the shelves at the beginning.
+    pub(crate) fn deliver(&mut self, platform: &mut Platform) {
+        for sku in self.skus.clone() {
+            for warehouse in self.warehouses.clone() {
+                let quantity = self.chance.between(5, 80);
+                let body = json!({"type": "receive", "sku": sku, "warehouse": warehouse, "quantity": quantity});
+                let path = format!("/v1/stock-movements/{}", self.name("delivery"));
+                let sent = Sent { service: "inventory", method: Method::PUT, path, body };
+                self.exchanges.push(Exchange { sent, heard: Vec::new() });
+                self.send(platform, self.exchanges.len() - 1, 1);
+            }
+        }
+    }
+
+    fn move_stock(&mut self) -> Sent {
+        let (sku, warehouse) = (self.sku(), self.warehouses[self.chance.below(self.warehouses.len())]);
+        let body = match self.chance.below(4) {
+            0 | 1 => {
+                json!({"type": "receive", "sku": sku, "warehouse": warehouse, "quantity": self.chance.between(1, 10)})
+            }
+            2 => json!({"type": "count", "sku": sku, "warehouse": warehouse, "counted": self.chance.between(0, 25)}),
+            _ => {
+                let quantity = self.chance.between(1, 5) * if self.chance.once_in(3) { 1 } else { -1 };
+                json!({"type": "adjust", "sku": sku, "warehouse": warehouse, "quantity": quantity, "reason": "found"})
+            }
+        };
+        let path = format!("/v1/stock-movements/{}", self.name("movement"));
+        Sent { service: "inventory", method: Method::PUT, path, body }
+    }
+
+    /// The names of reservations that shops made themselves, or tried to.
+    pub(crate) fn reservations(&self) -> BTreeSet<String> {
+        let path = |exchange: &Exchange| exchange.sent.path.strip_prefix("/v1/reservations/").map(ToOwned::to_owned);
+        let name = |path: String| path.split('/').next().unwrap_or_default().to_owned();
+        self.exchanges.iter().filter_map(path).map(name).collect()
+    }
+
+    /// Something with a reservation of the shop's own; in any order, also release before reserve.
+    fn reservation(&mut self) -> Sent {
+        let name = format!("hold-{}", self.chance.below(8));
+        let post = |act: &str, body: Value| Sent {
+            service: "inventory",
+            method: Method::POST,
+            path: format!("/v1/reservations/{name}/{act}"),
+            body,
+        };
+        match self.chance.below(8) {
+            0..=3 => {
+                let hold_secs = self.chance.between(1, 120);
+                let body = json!({"lines": self.lines(false), "hold_secs": hold_secs});
+                let path = format!("/v1/reservations/{name}");
+                Sent { service: "inventory", method: Method::PUT, path, body }
+            }
+            4 => post("commit", json!({})),
+            5 => post("release", json!({})),
+            6 => post("extend", json!({"hold_secs": self.chance.between(1, 300)})),
+            _ => post("ship", json!({})),
+        }
+    }
+
+    /// The customer passes, or fails, the 3-D Secure step of a payment; then the bank's webhook comes,
+    /// late, twice or not at all, and the browser returns, or does not.
+    fn visit_the_bank(&mut self, platform: &mut Platform) -> Option<String> {
+        let book = platform.provider.bank.book();
+        let waiting: Vec<_> = book
+            .charges(None)
+            .filter(|charge| matches!(charge.standing, payments::provider::Standing::ActionRequired { .. }))
+            .map(|charge| charge.key.clone())
+            .collect();
+        let key = self.chance.pick(&waiting)?.clone();
+        let succeeded = !self.chance.once_in(4);
+        drop(platform.provider.bank.challenge(&key, succeeded));
+        let kind = if succeeded { "authorization.succeeded" } else { "authorization.failed" };
+        for _ in 0..self.chance.below(3) {
+            let body = json!({"id": format!("whk_{key}"), "key": key.to_string(), "type": kind});
+            let path = "/v1/payments/webhooks/test".to_owned();
+            let sent = Sent { service: "payments", method: Method::POST, path, body };
+            platform.send(self.chance.below(8), &sent, Rc::default());
+        }
+        if self.chance.once_in(2) {
+            let payment = key.payment().rsplit('/').next().unwrap_or_default().to_owned();
+            let path = format!("/v1/payments/{payment}/return");
+            let sent = Sent { service: "payments", method: Method::POST, path, body: json!({}) };
+            platform.send(self.chance.below(8), &sent, Rc::default());
+        }
+        Some(format!("at the bank: {key} {kind}"))
+    }
+}

@@ -1,0 +1,55 @@
+//! Bugs that other platforms shipped, planted one at a time: the simulator finds each, and nothing
+//! where none is planted.
+#![cfg(feature = "planted-bugs")]
+
+use simulate::{Journal, Scenario, run};
+use world::planted::{Bug, plant};
+
+/// Seeds after which a bug counts as not found.
+const MOST_SEEDS: u64 = 300;
+
+/// The first seed that finds the bug, with what it finds.
+fn first_seed_that_finds(bug: Bug) -> Option<(u64, String)> {
+    plant(Some(bug));
+    let found = (0..MOST_SEEDS).find_map(|seed| {
+        let outcome = run(seed, &Scenario::default(), Journal::default());
+        outcome.findings.first().map(|finding| (seed, finding.to_string()))
+    });
+    plant(None);
+    found
+}
+
+fn is_found(bug: Bug) {
+    let (seed, finding) = first_seed_that_finds(bug).unwrap_or_else(|| panic!("{bug:?} is not found"));
+    println!("{bug:?} is found with seed {seed}: {finding}");
+}
+
+#[test]
+fn an_order_that_forgets_its_stock_is_found() {
+    is_found(Bug::OrphanOrder);
+}
+
+#[test]
+fn an_order_confirmed_before_its_last_step_is_found() {
+    is_found(Bug::ConfirmedTooEarly);
+}
+
+#[test]
+fn repeated_lines_that_are_not_summed_are_found() {
+    is_found(Bug::LinesNotSummed);
+}
+
+#[test]
+fn a_release_that_is_forgotten_is_found() {
+    is_found(Bug::ReleaseForgotten);
+}
+
+#[test]
+fn a_deadline_that_decides_is_found() {
+    is_found(Bug::DeadlineDecides);
+}
+
+#[test]
+fn an_event_without_its_fact_is_found() {
+    is_found(Bug::EventWithoutFact);
+}

@@ -1,0 +1,55 @@
+//! Bugs that stand behind a switch, to see that the simulator finds them; in no program but tests.
+
+use std::cell::Cell;
+
+thread_local! {
+    static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+}
+
+/// What other platforms shipped, each to be found by an auditor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A declined order is cancelled at once, and nobody gives its stock back.
+    OrphanOrder,
+    /// An order is confirmed before its last step, which can still fail.
+    ConfirmedTooEarly,
+    /// Browser and webhook both complete one payment.
+    CompletedTwice,
+    /// What undoes a failed try undoes a later one that succeeded.
+    UndoesTheWrongTry,
+    /// Of several lines of one SKU only the last counts.
+    LinesNotSummed,
+    /// A release that comes before its reserve is forgotten.
+    ReleaseForgotten,
+    /// A deadline decides that nothing was authorized.
+    DeadlineDecides,
+    /// A consumer goes on reading a producer that was restored from an older backup.
+    RestoredUnnoticed,
+    /// An event is published although its rows were not written.
+    EventWithoutFact,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::OrphanOrder,
+        Self::ConfirmedTooEarly,
+        Self::CompletedTwice,
+        Self::UndoesTheWrongTry,
+        Self::LinesNotSummed,
+        Self::ReleaseForgotten,
+        Self::DeadlineDecides,
+        Self::RestoredUnnoticed,
+        Self::EventWithoutFact,
+    ];
+}
+
+/// Plants a bug for this thread, or none.
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether this bug is planted.
+pub fn is(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
