@@ -1,5 +1,6 @@
 //! From settings to a program at work, and to its end.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use telemetry::{Format, Meters, Stopwatch};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-use web::Client;
+use web::{Client, Limits};
 use world::World;
 
 use crate::config::{self, LogFormat, Place};
@@ -36,6 +37,9 @@ pub(crate) struct Plan {
 pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let since = Stopwatch::start();
     let address = address(&plan.program.listen)?;
+    let limits = plan.settings.section("http")?;
+    let places = plan.services.iter().map(|known| place(plan, known)).collect::<Result<Vec<_>, _>>()?;
+    let clients = clients(plan)?;
     let format = match plan.program.log_format {
         LogFormat::Auto => Format::of_stderr(),
         LogFormat::Pretty => Format::Pretty,
@@ -44,6 +48,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     telemetry::init(format, &plan.program.log).map_err(|error| Stop::Usage(error.to_string()))?;
     host::log_panics();
 
+    let folder = Folder::take(&plan.program.data, plan.services.iter().map(|known| known.name))?;
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(Stop::failed)?;
     let listener = runtime
         .block_on(TcpListener::bind(address))
@@ -54,10 +59,10 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
         Signals::listen().map_err(Stop::failed)?
     };
     let world = World::real();
-    let folder = Folder::take(&plan.program.data, plan.services.iter().map(|known| known.name))?;
-    let opened = open(plan, &folder, &world)?;
+    let opened = open(plan, &places, &folder, &world)?;
     let is_empty = opened.iter().all(|opened| *opened.database.ring().newest().borrow() == 0);
-    let program = assemble(plan, &opened, &folder, &world, runtime.handle())?;
+    let feeds = feeds(&opened, clients, &world, runtime.handle());
+    let program = assemble(plan, limits, &opened, &feeds, &folder, &world)?;
     say_started(plan, &opened, &folder, address, since.elapsed());
     drop(opened);
 
@@ -110,9 +115,34 @@ struct Opened {
     shown: String,
 }
 
-fn open(plan: &Plan, folder: &Folder, world: &World) -> Result<Vec<Opened>, Stop> {
-    let open = |known: &&'static Known| {
-        let place: Place = plan.settings.section(known.name)?;
+/// What was chosen about a service's data; also looks whether its own settings can be.
+fn place(plan: &Plan, known: &Known) -> Result<Place, Stop> {
+    (known.check)(&plan.settings)?;
+    Ok(plan.settings.section(known.name)?)
+}
+
+/// Clients of the services that run elsewhere and are listened to here.
+fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
+    let mut clients = BTreeMap::new();
+    for known in &plan.services {
+        let here = |source: &str| plan.services.iter().any(|known| known.name == source);
+        for source in known.listens.iter().filter(|source| !here(source)) {
+            let place: Place = plan.settings.section(source)?;
+            let url = place.url.ok_or_else(|| {
+                let (name, variable) = (known.name, format!("BANYAN_{}__URL", source.to_uppercase()));
+                Stop::Usage(format!(
+                    "{name} listens to {source}, which does not run here; say where it runs, as in {variable}=http://127.0.0.1:8081"
+                ))
+            })?;
+            let refused = |fault| Stop::Usage(format!("setting {source}.url is refused: {fault}"));
+            clients.insert(*source, Client::new(&url).map_err(refused)?);
+        }
+    }
+    Ok(clients)
+}
+
+fn open(plan: &Plan, places: &[Place], folder: &Folder, world: &World) -> Result<Vec<Opened>, Stop> {
+    let open = |(known, place): (&&'static Known, &Place)| {
         let url = place.database_url.as_ref().or(plan.program.database_url.as_ref());
         let (location, shown) = if let Some(url) = url {
             (Location::Postgres(url.expose().to_owned()), format!("PostgreSQL, schema {}", known.name))
@@ -123,24 +153,32 @@ fn open(plan: &Plan, folder: &Folder, world: &World) -> Result<Vec<Opened>, Stop
         let database = Database::open(known.name, location, place.options(), world.clone(), known.migrations);
         Ok(Opened { known, database: database.map_err(Stop::failed)?, shown })
     };
-    plan.services.iter().map(open).collect()
+    plan.services.iter().zip(places).map(open).collect()
 }
 
-fn assemble(plan: &Plan, opened: &[Opened], folder: &Folder, world: &World, runtime: &Handle) -> Result<Program, Stop> {
+/// Where the events of each service are read: in this process, or over HTTP.
+fn feeds(opened: &[Opened], clients: BTreeMap<&'static str, Client>, world: &World, runtime: &Handle) -> Feeds {
     let mut feeds = Feeds::default();
     for Opened { database, .. } in opened {
         let producer = database.clone();
         feeds = feeds.with(database.service(), move || Arc::new(TableFeed::of(&producer)));
     }
-    for Opened { known, .. } in opened {
-        for source in known.listens.iter().filter(|source| !plan.services.iter().any(|known| known.name == **source)) {
-            let client = elsewhere(plan, known, source)?;
-            let (world, runtime) = (world.clone(), runtime.clone());
-            feeds = feeds.with(source, move || Arc::new(HttpFeed::of(source, client.clone(), &world, &runtime)));
-        }
+    for (source, client) in clients {
+        let (world, runtime) = (world.clone(), runtime.clone());
+        feeds = feeds.with(source, move || Arc::new(HttpFeed::of(source, client.clone(), &world, &runtime)));
     }
+    feeds
+}
+
+fn assemble(
+    plan: &Plan,
+    limits: Limits,
+    opened: &[Opened],
+    feeds: &Feeds,
+    folder: &Folder,
+    world: &World,
+) -> Result<Program, Stop> {
     let meters = Meters::new();
-    let limits = plan.settings.section("http")?;
     let mut program = Program::new(world, limits, &meters).asking_for_news_every(plan.program.news_every());
     for Opened { known, database, .. } in opened {
         let ground = Ground::metered(database.clone(), feeds.clone(), &meters);
@@ -150,17 +188,6 @@ fn assemble(plan: &Plan, opened: &[Opened], folder: &Folder, world: &World, runt
         program = program.with(service);
     }
     Ok(program)
-}
-
-/// A client of a service that runs in another process.
-fn elsewhere(plan: &Plan, listener: &Known, source: &str) -> Result<Client, Stop> {
-    let place: Place = plan.settings.section(source)?;
-    let variable = format!("BANYAN_{}__URL", source.to_uppercase());
-    let url = place.url.ok_or_else(|| {
-        let name = listener.name;
-        Stop::Usage(format!("{name} listens to {source}, which does not run here; say where it runs, as in {variable}=http://127.0.0.1:8081"))
-    })?;
-    Client::new(&url).map_err(|fault| Stop::Usage(format!("setting {source}.url is refused: {fault}")))
 }
 
 /// Says where everything is: a picture on a terminal, a line of the log elsewhere.

@@ -5,7 +5,7 @@ use std::path::Path;
 use db::Migration;
 use host::{Ground, Service};
 use payments::provider::test::TestProvider;
-use settings::{Section, Settings};
+use settings::{Section, Settings, SettingsError};
 use web::ProblemKind;
 
 use crate::stop::Stop;
@@ -19,6 +19,8 @@ pub(crate) struct Known {
     pub(crate) kinds: &'static [&'static ProblemKind],
     /// The services whose events it reads.
     pub(crate) listens: &'static [&'static str],
+    /// Whether its settings can be, so that a wrong one is said before anything is touched.
+    pub(crate) check: fn(&Settings) -> Result<(), SettingsError>,
     /// Puts it together; the folder is for what it keeps beside its database.
     pub(crate) assemble: fn(&Settings, &Ground, &Path) -> Result<Service, Stop>,
 }
@@ -31,6 +33,7 @@ pub(crate) static ALL: &[Known] = &[
         section: inventory::SECTION,
         kinds: inventory::api::problem::KINDS,
         listens: &[orders::NAME],
+        check: |settings| settings.section::<inventory::Config>(inventory::NAME).map(drop),
         assemble: |settings, ground, _| {
             inventory::assemble(&settings.section(inventory::NAME)?, ground).map_err(Stop::failed)
         },
@@ -41,6 +44,7 @@ pub(crate) static ALL: &[Known] = &[
         section: orders::SECTION,
         kinds: orders::api::problem::KINDS,
         listens: &[inventory::NAME, payments::NAME],
+        check: |settings| settings.section::<orders::Config>(orders::NAME).map(drop),
         assemble: |settings, ground, _| {
             orders::assemble(&settings.section(orders::NAME)?, ground).map_err(Stop::failed)
         },
@@ -51,6 +55,7 @@ pub(crate) static ALL: &[Known] = &[
         section: payments::SECTION,
         kinds: payments::api::problem::KINDS,
         listens: &[orders::NAME],
+        check: |settings| settings.section::<payments::Config>(payments::NAME).map(drop),
         assemble: |settings, ground, folder| {
             let book = folder.join("test-provider.book");
             let provider = TestProvider::open(&book).map_err(|cause| {
