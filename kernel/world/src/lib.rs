@@ -43,6 +43,7 @@ const DRAWN_BITS: u32 = 10;
 
 impl World {
     /// The world as it is: the machine's clock, and chance from the operating system.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that draws chance from the system")]
     pub fn real() -> Self {
         Self::new(None, fastrand::u64(..))
     }
@@ -83,6 +84,9 @@ impl World {
     ///
     /// Two processes can draw the same number (once in a thousand within one microsecond); the
     /// unique key of the table then refuses the second, and the command runs again with another.
+    ///
+    /// # Panics
+    /// When 63 bits are used up, three centuries after 2020.
     pub fn number(&self) -> Number {
         let drawn = self.0.numbers.lock().unwrap_or_else(PoisonError::into_inner).i64(0..1 << DRAWN_BITS);
         let wanted = ((self.now().micros() - NUMBERS_START_MICROS) << DRAWN_BITS) | drawn;

@@ -167,6 +167,7 @@ fn token(faults: &mut Faults, pointer: &str, value: &Value) -> Option<String> {
 }
 
 /// A name of the caller's for something of theirs.
+#[expect(clippy::option_option, reason = "none within is a label not given, none without is one refused")]
 fn label(faults: &mut Faults, pointer: &str, value: &Value) -> Option<Option<String>> {
     match faults.at(pointer).text_if_given(value, 1..=200)? {
         Some(text) => no_card_number(faults, pointer, text).map(Some),

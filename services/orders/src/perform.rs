@@ -68,12 +68,11 @@ impl Batch {
             (_, Some(name)) => self.names.get(&name).copied(),
             (_, None) => None,
         };
-        let entry = match number.and_then(|number| self.orders.get_mut(&number)) {
-            Some(entry) => entry,
-            None => match &asked.command {
-                Command::Place(place) => return Ok(self.place(tx, &asked.by, place, policy)),
-                _ => return Err(Rejection::UnknownOrder),
-            },
+        let Some(entry) = number.and_then(|number| self.orders.get_mut(&number)) else {
+            return match &asked.command {
+                Command::Place(place) => Ok(self.place(tx, &asked.by, place, policy)),
+                _ => Err(Rejection::UnknownOrder),
+            };
         };
         for event in domain::decide(&entry.order, &asked.command, policy)? {
             entry.order.apply(tx.now(), &event);

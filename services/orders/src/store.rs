@@ -5,7 +5,7 @@ use db::{Envelope, Failure, Query, Read, Row, Table, Tx, Value, int, text};
 use ids::{Name, Number};
 use world::Moment;
 
-use crate::domain::{Order, Status};
+use crate::domain::{Order, Status, Step};
 
 static ORDERS: Table = Table {
     name: "orders",
@@ -93,7 +93,7 @@ pub(crate) fn update(tx: &mut Tx<'_>, orders: &[(&Order, Option<Moment>)]) {
 fn story(order: &Order, due_at: Option<Moment>) -> [Value; 10] {
     [
         order.status.as_str().into(),
-        order.status.step().map(|step| step.as_str()).into(),
+        order.status.step().map(Step::as_str).into(),
         order.reason.map(contracts::orders::Reason::as_str).into(),
         order.reservation_status.as_str().into(),
         order.payment_status.as_str().into(),
@@ -167,16 +167,17 @@ pub(crate) fn list(
     limit: i64,
 ) -> Result<Vec<Order>, Failure> {
     // Names of one owner are those between `owner/` and `owner0`, the next text after all of them.
-    let mut sql = format!("SELECT {} FROM orders WHERE number > $1 AND name >= $2 AND name < $3", ORDERS.columns());
+    let mut conditions = vec!["number > $1 AND name >= $2 AND name < $3".to_owned()];
     let mut values = vec![Value::from(after), format!("{owner}/").into(), format!("{owner}0").into()];
     for (column, wanted) in [("status", &filter.status), ("customer", &filter.customer)] {
         if let Some(wanted) = wanted {
             values.push(wanted.as_str().into());
-            sql.push_str(&format!(" AND {column} = ${}", values.len()));
+            conditions.push(format!("{column} = ${}", values.len()));
         }
     }
     values.push(limit.into());
-    sql.push_str(&format!(" ORDER BY number LIMIT ${}", values.len()));
+    let (columns, conditions, limit) = (ORDERS.columns(), conditions.join(" AND "), values.len());
+    let sql = format!("SELECT {columns} FROM orders WHERE {conditions} ORDER BY number LIMIT ${limit}");
     read.rows(Query::sql(sql, values))?.into_iter().map(order).collect()
 }
 

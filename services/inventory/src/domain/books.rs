@@ -222,9 +222,9 @@ impl Books {
             }
             Act::Adjust { quantity, reason } => {
                 if *quantity > 0 {
-                    after.put(*quantity)
+                    after.put(*quantity);
                 } else {
-                    after.take(-quantity)
+                    after.take(-quantity);
                 }
                 let (quantity, reason, level) = (*quantity, reason.clone(), after.level());
                 say::StockLevelAdjusted { movement, fingerprint, sku, warehouse, quantity, reason, level }.into()
@@ -486,9 +486,9 @@ impl Books {
             Event::StockLevelAdjusted(e) => {
                 let pool = self.pool_mut(&e.sku, &e.warehouse);
                 if e.quantity > 0 {
-                    pool.put(e.quantity)
+                    pool.put(e.quantity);
                 } else {
-                    pool.take(-e.quantity)
+                    pool.take(-e.quantity);
                 }
                 self.record(stream, owner, moved(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, Ok(e.level)))
             }

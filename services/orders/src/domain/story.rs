@@ -339,7 +339,9 @@ mod tests {
         for message in messages {
             let events = decide(&order, message, policy).expect("no rule says no");
             said = events.iter().map(Event::kind).collect();
-            events.iter().for_each(|event| order.apply(at(1), event));
+            for event in &events {
+                order.apply(at(1), event);
+            }
         }
         (order, said)
     }
