@@ -178,7 +178,8 @@ pub fn put_aside(read: &mut Read<'_>) -> Result<BTreeMap<String, PutAside>, Fail
     }
     for row in dead {
         let mut row = row.columns();
-        put_aside.entry(row.text()?).or_default().dead_letters = row.int()?;
+        let (source, dead_letters) = (row.text()?, row.int()?);
+        put_aside.entry(source).or_default().dead_letters = dead_letters;
     }
     Ok(put_aside)
 }

@@ -39,6 +39,9 @@ async fn measure(part: &Part, meters: &Meters) {
     let running = i64::try_from(part.workers.running()).unwrap_or(i64::MAX);
     meters.gauge("desk_running_workers", "Workers of the desk that run").set(running);
     let put_aside = timeout(PATIENCE, part.database.read(events::put_aside)).await;
+    if let Ok(Err(refused)) = &put_aside {
+        tracing::warn!(service = part.name, %refused, "What is put aside cannot be counted now");
+    }
     for (source, status) in &part.listens {
         let meters = meters.labelled("source", source);
         meters.gauge("consumer_lag_events", "Events of the producer that are not dealt with").set(status.lag());

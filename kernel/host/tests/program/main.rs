@@ -1,0 +1,12 @@
+//! A program over real sockets: what it says of itself, what it shows, and how it ends.
+
+mod asking;
+mod listening;
+mod running;
+
+mod aside;
+mod ending;
+mod feeds;
+mod health;
+mod metrics;
+mod problems;
