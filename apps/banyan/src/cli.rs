@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use settings::Settings;
 
+use crate::bench::{self, Bench};
 use crate::services::{self, Known};
 use crate::stop::Stop;
 use crate::{config, events, run};
@@ -51,6 +52,11 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Measures: a figure, and its ratio to a limit taken in the same run
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+    },
     /// Shows every setting
     Settings {
         /// With its meaning, its default and its variable, as Markdown
@@ -83,6 +89,7 @@ pub(crate) fn run() -> Result<(), Stop> {
         Verb::Up { place, demo } => start(place, services::ALL.iter().collect(), demo),
         Verb::Serve { services, place } => start(place, named(&services)?, None),
         Verb::Events { follow, subject, server, json } => events::tell(&server, subject.as_deref(), follow, json),
+        Verb::Bench { bench } => bench::run(&bench),
         Verb::Settings { reference: _ } => {
             print!("{}", settings::reference(config::sections()));
             Ok(())

@@ -13,6 +13,7 @@
 //! **Invariant:** exit code 0 means done, 1 that the work failed, 2 a wrong use or setting; what went
 //! wrong is said in one line on the error output.
 
+mod bench;
 mod cli;
 mod config;
 mod demo;

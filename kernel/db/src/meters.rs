@@ -9,6 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// Batches, waits and failures of one service's desk.
 #[derive(Debug)]
 pub struct Meters {
+    batches: Counter,
     batch_size: Histogram,
     batch_seconds: Histogram,
     wait_seconds: Histogram,
@@ -19,6 +20,7 @@ pub struct Meters {
 impl Default for Meters {
     fn default() -> Self {
         Self {
+            batches: Counter::default(),
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             batch_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             wait_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
@@ -41,7 +43,13 @@ impl Meters {
         registry.register("desk_unknown_commits", help, self.unknown_commits.clone());
     }
 
+    /// Batches that were committed since the start.
+    pub fn batches(&self) -> u64 {
+        self.batches.get()
+    }
+
     pub(crate) fn batch(&self, commands: usize, took: Duration) {
+        self.batches.inc();
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few hundred commands")]
         self.batch_size.observe(commands as f64);
         self.batch_seconds.observe(took.as_secs_f64());

@@ -23,7 +23,7 @@ mod publish;
 mod rebuild;
 mod store;
 
-use db::{Database, Desk, Failure, Migration, open_desk};
+use db::{Desk, Failure, Migration, open_desk};
 use events::Listener;
 use host::{Ground, Service};
 
@@ -45,18 +45,19 @@ pub type InventoryDesk = Desk<Command, Answer>;
 
 /// Puts inventory together on its ground.
 pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {
+    assemble_with_desk(config, ground).map(|(service, _)| service)
+}
+
+/// Puts inventory together, and gives its desk beside it: for benches, which ask without HTTP.
+pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, InventoryDesk), Failure> {
     let orders = Listener::to(ground.feeds.of(contracts::orders::Event::SOURCE), consumers::ORDERS);
     let status = orders.status();
     let due = jobs::lapsed_holds(ground.database.world());
     let perform = perform::under(config.policy());
     let (desk, workers) =
         open_desk(&ground.database, &perform::KIND, &perform, vec![Box::new(orders), Box::new(due)], &ground.meters)?;
-    let routes = api::routes(shelf(config, &ground.database, &desk));
-    let mut service = Service::new(&ground.database, routes, &desk, workers);
+    let shelf = api::Shelf { desk: desk.clone(), database: ground.database.clone(), hold_secs: config.hold_secs };
+    let mut service = Service::new(&ground.database, api::routes(shelf), &desk, workers);
     service.listens.push((contracts::orders::Event::SOURCE, status));
-    Ok(service)
-}
-
-fn shelf(config: &Config, database: &Database, desk: &InventoryDesk) -> api::Shelf {
-    api::Shelf { desk: desk.clone(), database: database.clone(), hold_secs: config.hold_secs }
+    Ok((service, desk))
 }

@@ -1,0 +1,88 @@
+//! Benches: a figure, and its ratio to a limit that is taken in the same run.
+//!
+//! A shared machine is noisy and its disk drifts, so a rate alone says little. Each round first
+//! takes the limit (a bare append of 4 KiB with `fdatasync`, or an empty handler), then the figure;
+//! the median of the rounds is printed, with every round beside it.
+
+mod append;
+mod checkout;
+mod http;
+mod reserve;
+mod shop;
+mod spread;
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use db::Location;
+
+use crate::stop::Stop;
+
+/// What can be measured.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Durable reservations in process, everything on: the rate, against bare fsynced appends
+    Reserve(reserve::Options),
+    /// Whole checkouts over HTTP at a fixed rate of arrivals: p50 and p99 to confirmed
+    Checkout(checkout::Options),
+    /// Durable reservations over HTTP, against an empty handler that parses the same JSON
+    Http(http::Options),
+}
+
+/// Where a bench keeps its data.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct On {
+    /// Measures on this PostgreSQL instead of SQLite: an empty database
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
+    /// The folder of the data, on the disk that is to be measured; it is emptied [default: ./banyan-bench]
+    #[arg(long, value_name = "DIR", default_value = "banyan-bench")]
+    data: PathBuf,
+}
+
+impl On {
+    /// An empty folder.
+    fn fresh_folder(&self) -> Result<&Path, Stop> {
+        if self.data.exists() {
+            let is_ours = self.data.join(MARK).exists();
+            if !is_ours {
+                let data = self.data.display();
+                return Err(Stop::Usage(format!(
+                    "{data} exists and is no folder of a bench; name another with --data"
+                )));
+            }
+            std::fs::remove_dir_all(&self.data).map_err(|error| Stop::Failed(error.to_string()))?;
+        }
+        let made = std::fs::create_dir_all(&self.data).and_then(|()| std::fs::write(self.data.join(MARK), ""));
+        made.map_err(|error| Stop::Failed(format!("{} cannot be made: {error}", self.data.display())))?;
+        Ok(&self.data)
+    }
+
+    fn location(&self, service: &str) -> Location {
+        match &self.postgres {
+            Some(url) => Location::Postgres(url.clone()),
+            None => Location::File(self.data.join(format!("{service}.db"))),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        if self.postgres.is_some() { "PostgreSQL" } else { "SQLite" }
+    }
+}
+
+/// What marks a folder that a bench may empty.
+const MARK: &str = ".banyan-bench";
+
+/// Runs a bench and prints what it finds.
+pub(crate) fn run(bench: &Bench) -> Result<(), Stop> {
+    match bench {
+        Bench::Reserve(options) => reserve::run(options),
+        Bench::Checkout(options) => checkout::run(options),
+        Bench::Http(options) => http::run(options),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

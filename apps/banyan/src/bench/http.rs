@@ -1,0 +1,137 @@
+//! `bench http`: durable reservations over HTTP, against an empty handler that parses the same JSON.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use telemetry::Stopwatch;
+use tokio::runtime::Runtime;
+use world::World;
+
+use super::shop::{Connection, Pool, Shop, fill, sku};
+use super::spread::Spread;
+use super::{On, median};
+use crate::stop::Stop;
+
+/// How it is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    on: On,
+    /// Connections that each wait for their answer before they ask again
+    #[arg(long, default_value_t = 256)]
+    connections: usize,
+    /// SKUs
+    #[arg(long, default_value_t = 10_000)]
+    skus: usize,
+    /// Seconds of a round
+    #[arg(long, default_value_t = 4)]
+    secs: u64,
+    /// Rounds, after one that warms up
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+/// The same document as a reservation's, parsed and forgotten.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it is parsed, and that is all")]
+struct Parsed {
+    lines: Vec<ParsedLine>,
+    #[serde(default)]
+    hold_secs: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it is parsed, and that is all")]
+struct ParsedLine {
+    sku: Value,
+    quantity: Value,
+    #[serde(default)]
+    warehouse: Value,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Stop> {
+    let folder = options.on.fresh_folder()?.to_owned();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(Stop::failed)?;
+    let shop = Shop::start(&options.on, &folder)?;
+    let empty = start_empty(&runtime)?;
+    println!("http on {}: {} connections, {} SKUs", options.on.name(), options.connections, options.skus);
+    runtime.block_on(async {
+        shop.is_up().await?;
+        fill(&Pool::to(shop.address), options.skus).await?;
+        let mut ratios = Vec::new();
+        for number in 0..=options.rounds {
+            let limit = load(empty, options, 200).await?;
+            let figure = load(shop.address, options, 201).await?;
+            let (ratio, mut spread) = (figure.0 / limit.0, figure.1);
+            println!(
+                "{}: {:.0} reserves/s, p50 {:.1} ms, p99 {:.1} ms; empty handler {:.0}/s: {ratio:.2} of it",
+                if number == 0 { "warm-up".to_owned() } else { format!("round {number}") },
+                figure.0,
+                spread.percentile_ms(0.5),
+                spread.percentile_ms(0.99),
+                limit.0
+            );
+            if number > 0 {
+                ratios.push(ratio);
+            }
+        }
+        println!("median: {:.2} of the empty handler's rate", median(ratios));
+        Ok(())
+    })
+}
+
+/// Serves the empty handler as the program serves its own.
+#[expect(clippy::disallowed_methods, reason = "the server of a bench is a task of its own")]
+fn start_empty(runtime: &Runtime) -> Result<SocketAddr, Stop> {
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).map_err(Stop::failed)?;
+    let address = listener.local_addr().map_err(Stop::failed)?;
+    let limits = web::Limits::default();
+    let handler = |web::Body(_): web::Body<Parsed>| async { "" };
+    let routes = axum::Router::new().route("/v1/reservations/{id}", axum::routing::put(handler));
+    let router = web::guard(routes, &World::real(), &limits, Arc::new(|_| {}));
+    runtime.spawn(async move { web::serve(listener, router, &limits, std::future::pending()).await });
+    Ok(address)
+}
+
+/// Requests a second and how long they took, as many connections as there are.
+#[expect(clippy::disallowed_methods, reason = "the connections of a bench are tasks of its own")]
+async fn load(address: SocketAddr, options: &Options, expected: u16) -> Result<(f64, Spread), Stop> {
+    let world = World::real();
+    let length = Duration::from_secs(options.secs);
+    let all = Stopwatch::start();
+    let connections: Vec<_> = (0..options.connections)
+        .map(|number| {
+            let mut chance = world.chance(&format!("connection {number}"));
+            let skus = options.skus;
+            tokio::spawn(async move {
+                let mut connection = Connection::open(address).await?;
+                let mut spread = Spread::default();
+                let round = Stopwatch::start();
+                while round.elapsed() < length {
+                    let path = format!("/v1/reservations/{:016x}{:016x}", chance.bits(), chance.bits());
+                    let body = format!(r#"{{"lines":[{{"sku":"{}","quantity":1}}]}}"#, sku(chance.below(skus)));
+                    let one = Stopwatch::start();
+                    let (status, answer) = connection.ask("PUT", &path, "", &body).await?;
+                    if status != expected {
+                        return Err(std::io::Error::other(format!("{status} {answer}")));
+                    }
+                    spread.add(one.elapsed());
+                }
+                Ok(spread)
+            })
+        })
+        .collect();
+    let mut spread = Spread::default();
+    for connection in connections {
+        spread = spread.merge(connection.await.map_err(Stop::failed)?.map_err(Stop::failed)?);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
+    let per_sec = spread.count() as f64 / all.elapsed().as_secs_f64();
+    Ok((per_sec, spread))
+}
