@@ -9,7 +9,7 @@ use std::time::Duration;
 use db::{Database, Location};
 use events::TableFeed;
 use host::{Feeds, Ground, HttpFeed, Program, Signals};
-use settings::Settings;
+use settings::{Secret, Settings};
 use telemetry::{Format, Meters, Stopwatch};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
@@ -48,7 +48,10 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     telemetry::init(format, &plan.program.log).map_err(|error| Stop::Usage(error.to_string()))?;
     host::log_panics();
 
-    let folder = Folder::take(&plan.program.data, plan.services.iter().map(|known| known.name))?;
+    // On PostgreSQL a service may run in several processes.
+    let is_alone = |(known, place): &(&&Known, &Place)| known.keeps_files || url(plan, place).is_none();
+    let alone = plan.services.iter().zip(&places).filter(is_alone).map(|(known, _)| known.name);
+    let folder = Folder::take(&plan.program.data, alone)?;
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(Stop::failed)?;
     let listener = runtime
         .block_on(TcpListener::bind(address))
@@ -141,10 +144,14 @@ fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
     Ok(clients)
 }
 
+/// The `PostgreSQL` database of a service, if it has one.
+fn url<'a>(plan: &'a Plan, place: &'a Place) -> Option<&'a Secret> {
+    place.database_url.as_ref().or(plan.program.database_url.as_ref())
+}
+
 fn open(plan: &Plan, places: &[Place], folder: &Folder, world: &World) -> Result<Vec<Opened>, Stop> {
     let open = |(known, place): (&&'static Known, &Place)| {
-        let url = place.database_url.as_ref().or(plan.program.database_url.as_ref());
-        let (location, shown) = if let Some(url) = url {
+        let (location, shown) = if let Some(url) = url(plan, place) {
             (Location::Postgres(url.expose().to_owned()), format!("PostgreSQL, schema {}", known.name))
         } else {
             let file = format!("{}.db", known.name);

@@ -19,6 +19,8 @@ pub(crate) struct Known {
     pub(crate) kinds: &'static [&'static ProblemKind],
     /// The services whose events it reads.
     pub(crate) listens: &'static [&'static str],
+    /// Whether it keeps something in the data folder beside its database.
+    pub(crate) keeps_files: bool,
     /// Whether its settings can be, so that a wrong one is said before anything is touched.
     pub(crate) check: fn(&Settings) -> Result<(), SettingsError>,
     /// Puts it together; the folder is for what it keeps beside its database.
@@ -33,6 +35,7 @@ pub(crate) static ALL: &[Known] = &[
         section: inventory::SECTION,
         kinds: inventory::api::problem::KINDS,
         listens: &[orders::NAME],
+        keeps_files: false,
         check: |settings| settings.section::<inventory::Config>(inventory::NAME).map(drop),
         assemble: |settings, ground, _| {
             inventory::assemble(&settings.section(inventory::NAME)?, ground).map_err(Stop::failed)
@@ -44,6 +47,7 @@ pub(crate) static ALL: &[Known] = &[
         section: orders::SECTION,
         kinds: orders::api::problem::KINDS,
         listens: &[inventory::NAME, payments::NAME],
+        keeps_files: false,
         check: |settings| settings.section::<orders::Config>(orders::NAME).map(drop),
         assemble: |settings, ground, _| {
             orders::assemble(&settings.section(orders::NAME)?, ground).map_err(Stop::failed)
@@ -55,6 +59,7 @@ pub(crate) static ALL: &[Known] = &[
         section: payments::SECTION,
         kinds: payments::api::problem::KINDS,
         listens: &[orders::NAME],
+        keeps_files: true,
         check: |settings| settings.section::<payments::Config>(payments::NAME).map(drop),
         assemble: |settings, ground, folder| {
             let book = folder.join("test-provider.book");

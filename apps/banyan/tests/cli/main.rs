@@ -1,0 +1,9 @@
+//! The program itself, from the shell's side: what it prints, what it answers, how it ends.
+
+mod binary;
+
+mod ending;
+mod events;
+mod serving;
+mod settings;
+mod starting;
