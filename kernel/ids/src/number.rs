@@ -1,3 +1,5 @@
+//! The number that stands for a thing in every table: ours, and ordered by time.
+
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;

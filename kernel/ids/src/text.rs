@@ -1,3 +1,5 @@
+//! Texts that callers choose, checked once where they come in.
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;

@@ -1,3 +1,5 @@
+//! The currencies that there are, and how many decimals each has.
+
 use std::fmt;
 use std::str::FromStr;
 

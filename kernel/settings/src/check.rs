@@ -1,3 +1,5 @@
+//! Holds the struct of a service's settings and their reference together.
+
 use std::fmt::{self, Debug};
 
 use serde::de::value::Error;

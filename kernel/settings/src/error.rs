@@ -1,3 +1,5 @@
+//! Why settings are refused: one clear line, with the place where the value stands.
+
 use std::fmt;
 
 /// Where a value comes from.

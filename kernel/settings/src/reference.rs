@@ -1,3 +1,5 @@
+//! What settings there are, and the reference that is drawn from it.
+
 use std::fmt::Write;
 
 use toml::Value;

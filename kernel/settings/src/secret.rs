@@ -1,3 +1,5 @@
+//! Values that are used and never shown.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};

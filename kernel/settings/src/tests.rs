@@ -1,3 +1,5 @@
+//! What wins over what, and what is refused with which words.
+
 use serde::Deserialize;
 
 use crate::{Field, Kind, Secret, Section, Settings, SettingsError, check_reference, reference};

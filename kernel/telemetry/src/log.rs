@@ -1,3 +1,5 @@
+//! Log lines: for a person on a terminal, as JSON for a machine.
+
 use std::fmt;
 use std::io::{self, IsTerminal};
 

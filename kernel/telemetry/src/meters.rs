@@ -1,3 +1,5 @@
+//! Counters, gauges and histograms, and the page on which they stand.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

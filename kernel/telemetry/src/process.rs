@@ -1,3 +1,5 @@
+//! What the operating system knows of this process: memory, files, processor time.
+
 use std::fmt;
 use std::fs;
 

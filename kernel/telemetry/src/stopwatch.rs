@@ -1,3 +1,5 @@
+//! How long something takes, for meters and logs.
+
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::histogram::Histogram;

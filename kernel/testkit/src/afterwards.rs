@@ -1,3 +1,5 @@
+//! What is cleaned up even where the test process is killed.
+
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 

@@ -1,3 +1,5 @@
+//! A process that is held still, to see what waits for it.
+
 use crate::afterwards::Afterwards;
 use crate::eventually;
 use crate::process::{is_stopped, runs, signal};

@@ -1,3 +1,5 @@
+//! Signals to other processes, and what `/proc` says of them.
+
 use std::fs;
 use std::process::Command;
 

@@ -1,3 +1,5 @@
+//! A disk that is soon full, to see what happens then.
+
 use std::path::Path;
 use std::process::Command;
 

@@ -1,3 +1,5 @@
+//! Points in time, as they stand in columns and in JSON.
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::str::FromStr;

@@ -1,3 +1,5 @@
+//! Which warehouse the pieces of a line come from, and what falls short.
+
 use std::collections::BTreeMap;
 
 use contracts::inventory::{Allocation, ReservedLine, Short};

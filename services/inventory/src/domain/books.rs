@@ -1,3 +1,5 @@
+//! What a command does to levels, reservations and movements: decide, then apply.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

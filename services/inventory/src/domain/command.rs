@@ -1,3 +1,5 @@
+//! What can be asked of inventory, and how it answers.
+
 use contracts::inventory::{Level, Short};
 use ids::{Name, Number, Sku, Warehouse};
 

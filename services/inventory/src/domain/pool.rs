@@ -1,3 +1,5 @@
+//! Stock of one SKU in one warehouse, and the claims on it.
+
 use contracts::inventory::Level;
 
 /// Stock of one SKU in one warehouse.

@@ -1,3 +1,5 @@
+//! A promise of stock, from its reserve to its end.
+
 use std::str::FromStr;
 
 use contracts::inventory::{ReservedLine, Short};

@@ -1,3 +1,5 @@
+//! What an order is, and how its events make it.
+
 use std::fmt;
 use std::str::FromStr;
 

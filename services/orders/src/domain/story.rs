@@ -1,3 +1,5 @@
+//! What each message does to an order: the table of its steps.
+
 use std::time::Duration;
 
 use contracts::orders::{self as say, Event, OrderLine, Reason};
