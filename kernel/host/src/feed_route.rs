@@ -5,6 +5,8 @@
 //! is always a `next`: a feed has no end, and the same cursor asked again later gives what is new.
 //! With `Prefer: wait=10` the answer comes as soon as there is something, or after the seconds.
 //!
+//! With `Accept: text/event-stream` the answer is an endless stream (see `feed_stream`).
+//!
 //! A page may be shorter than its limit, even empty, and yet not be the last: one request looks at
 //! so many events and no more ([`MOST_LOOKED_AT`]), and with `type` or `subject` most may be others';
 //! also, a page ends when it has become large. Who wants all goes on from `next` until it no
@@ -14,6 +16,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use db::{Database, Envelope, InMemory, Position};
@@ -24,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use web::{Cursor, FieldError, Problem, ProblemKind, Query, Segment, Wait};
 
 use crate::board::{Board, Part};
+use crate::feed_stream;
 
 /// A service that does not run here.
 pub static UNKNOWN_SERVICE: ProblemKind = ProblemKind {
@@ -95,19 +100,24 @@ pub(crate) struct EventPage {
 
 /// What is asked for.
 #[derive(Debug)]
-struct Asked {
+pub(crate) struct Asked {
     limit: usize,
-    after: Position,
+    pub(crate) after: Position,
     kinds: BTreeSet<String>,
     subject: Option<String>,
 }
 
 impl Asked {
-    fn read(mut query: Query, database: &Database) -> Result<Self, Problem> {
+    fn read(mut query: Query, headers: &HeaderMap, database: &Database) -> Result<Self, Problem> {
         let kinds: BTreeSet<_> = query.all("type").into_iter().collect();
         let subject = query.one("subject");
         let page = query.page();
-        let (page, subject) = query.finish(|| Some((page?, subject?)))?;
+        let (mut page, subject) = query.finish(|| Some((page?, subject?)))?;
+        if let Some(last) = headers.get("last-event-id") {
+            let last = last.to_str().ok().and_then(|last| last.parse().ok());
+            let unreadable = || Problem::unreadable("`Last-Event-ID` is expected as the stream gave it.");
+            page.after = Some(last.ok_or_else(unreadable)?);
+        }
         let after = match page.start::<Place>()? {
             Some(Place(Some(life), _)) if life != database.incarnation() => {
                 return Err(Problem::new(&CURSOR_OF_ANOTHER_LIFE).member("incarnation", database.incarnation()));
@@ -129,25 +139,29 @@ impl Asked {
 }
 
 /// What was found.
-struct Found {
-    items: Vec<EventDocument>,
-    upto: Position,
+pub(crate) struct Found {
+    pub(crate) items: Vec<EventDocument>,
+    pub(crate) upto: Position,
     /// Whether there was nothing more.
-    at_end: bool,
+    pub(crate) at_end: bool,
 }
 
 async fn events(
     State(board): State<Arc<Board>>,
     Segment(service): Segment<String>,
     Wait(wait): Wait,
+    headers: HeaderMap,
     query: Query,
-) -> Result<Json<EventPage>, Problem> {
+) -> Result<Response, Problem> {
     let Some(part) = board.part(&service) else {
         let services: Vec<_> = board.parts.iter().map(|part| part.name).collect();
         return Err(Problem::new(&UNKNOWN_SERVICE).member("services", services));
     };
     let database = &part.database;
-    let mut asked = Asked::read(query, database)?;
+    let mut asked = Asked::read(query, &headers, database)?;
+    if feed_stream::is_asked_for(&headers) {
+        return Ok(feed_stream::endless(database.clone(), asked, board.stopping.clone()));
+    }
     let mut newest = database.ring().newest();
     let mut stopping = board.stopping.clone();
     let until = wait.map(|wait| Instant::now() + wait);
@@ -165,12 +179,12 @@ async fn events(
         }
         let next = Cursor::new(&Place(Some(database.incarnation()), found.upto));
         let newest = *newest.borrow();
-        return Ok(Json(EventPage { items: found.items, next, newest }));
+        return Ok(Json(EventPage { items: found.items, next, newest }).into_response());
     }
 }
 
 /// Looks through the events after a place for those that are wanted.
-async fn look(database: &Database, asked: &Asked) -> Result<Found, Problem> {
+pub(crate) async fn look(database: &Database, asked: &Asked) -> Result<Found, Problem> {
     let mut found = Found { items: Vec::new(), upto: asked.after, at_end: false };
     let (mut looked_at, mut bytes) = (0, 0);
     while looked_at < MOST_LOOKED_AT {

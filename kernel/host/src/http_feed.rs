@@ -69,8 +69,6 @@ struct Buffer {
 enum Trouble {
     /// The producer does not answer; it is asked again.
     Unavailable(String),
-    /// The producer's database was restored: this is another life. Nothing more is asked.
-    AnotherLife(Number),
     /// The producer knows less than was read. Nothing more is asked.
     WentBack { newest: Position, read: Position },
 }
@@ -134,10 +132,6 @@ impl Feed for HttpFeed {
                 (Some(Trouble::WentBack { newest, read }), _) => {
                     Err(FeedError::WentBack { newest: *newest, read: *read })
                 }
-                // The consumer compares the lives, and stops.
-                (Some(Trouble::AnotherLife(life)), _) => {
-                    Ok(Slice { incarnation: *life, events: Vec::new(), upto: after, newest })
-                }
                 (None, Some(life)) => Ok(Slice { incarnation: life, events: Vec::new(), upto: buffer.upto, newest }),
                 (None, None) => Err(nothing_yet()),
             };
@@ -172,7 +166,7 @@ impl Buffer {
 
     /// What to fetch; none while there is nothing to do.
     fn next_fetch(&mut self) -> Option<Next> {
-        let is_over = matches!(self.trouble, Some(Trouble::AnotherLife(_) | Trouble::WentBack { .. }));
+        let is_over = matches!(self.trouble, Some(Trouble::WentBack { .. }));
         if !self.is_asked || is_over {
             return None;
         }
@@ -186,8 +180,9 @@ impl Buffer {
         self.newest = self.newest.max(page.newest);
         self.is_answered = true;
         if self.life.is_some_and(|life| life != page.life) {
-            self.trouble = Some(Trouble::AnotherLife(page.life));
-            return;
+            // The consumer compares the lives, and stops.
+            self.events.clear();
+            self.bytes = 0;
         }
         self.life = Some(page.life);
         self.trouble = None;

@@ -12,7 +12,7 @@
 //! itself. The service knows neither.
 //!
 //! Reading order: `service`, `program`, `board` (what the program knows of itself), then what is
-//! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `aside`; then [`HttpFeed`], the
+//! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `feed_stream`, `aside`; then [`HttpFeed`], the
 //! other end of `feed_route`, and what a process needs once: `signals`, `panics`.
 //!
 //! **Invariant:** tasks and threads are started here, in `kernel/db` and in `kernel/web`'s server, and
@@ -23,6 +23,7 @@
 mod aside;
 mod board;
 mod feed_route;
+mod feed_stream;
 mod health;
 mod http_feed;
 mod metrics;

@@ -90,6 +90,34 @@ fn who_waits_hears_of_what_is_wanted_as_soon_as_it_is_said() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test asks beside itself")]
+fn a_stream_brings_each_event_with_its_cursor_and_is_resumed_after_the_last_one() {
+    let database = memory("shop");
+    let mut running = Running::of(vec![producer(&database)]);
+    let address = running.address;
+    say(&database, &[("Said", "a"), ("Asked", "a")]);
+    let stream =
+        |headers: String| std::thread::spawn(move || ask(address, "GET", "/v1/events/shop?subject=a", &headers, ""));
+    let open = stream("accept: text/event-stream\r\n".to_owned());
+    sleep(Duration::from_millis(200));
+    say(&database, &[("Said", "b"), ("Sung", "a")]);
+    let second = next(&get(address, "/v1/events/shop?limit=2"));
+    let resumed = stream(format!("accept: text/event-stream\r\nlast-event-id: {second}\r\n"));
+    sleep(Duration::from_millis(200));
+    running.stop();
+    let told = open.join().expect("a stream that ends with the program");
+    assert!(told.head.contains("content-type: text/event-stream"), "{}", told.head);
+    let of = |body: &str, name: &str| -> Vec<String> {
+        body.lines().filter_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned()).collect()
+    };
+    assert_eq!(of(&told.body, "event:"), ["Said", "Asked", "Sung"]);
+    assert_eq!(of(&told.body, "id:")[1], second);
+    assert!(of(&told.body, "data:")[0].contains("\"position\":1,"));
+    assert_eq!(of(&resumed.join().expect("a stream").body, "event:"), ["Sung"]);
+    running.end().expect("a good end");
+}
+
+#[test]
 fn a_cursor_from_before_a_restore_is_refused() {
     let disk = MemoryDisk::empty();
     let database = on("shop", disk.clone(), Options::default());
