@@ -27,7 +27,7 @@ pub struct Books {
 pub fn balance(client: &mut Client) -> Books {
     let mut books = Books::default();
     let mut charges = provider(client);
-    for order in all(client, "/v1/orders?limit=500") {
+    for order in orders(client) {
         let status = order["status"].as_str().expect("a status").to_owned();
         let total = order["total"]["amount"].as_i64().expect("a total");
         let payment = order["payment"]["id"].as_str().expect("a payment");
@@ -50,6 +50,14 @@ pub fn balance(client: &mut Client) -> Books {
         assert_eq!(sums, (0, 0), "{payment} is charged and belongs to no order");
     }
     books
+}
+
+/// All orders, in the order in which they were placed.
+///
+/// # Panics
+/// When they cannot be read.
+pub fn orders(client: &mut Client) -> Vec<Value> {
+    all(client, "/v1/orders?limit=500")
 }
 
 /// Stock of a SKU that came in as `received` pieces: what was sold has left it, nothing else is promised.
