@@ -76,23 +76,25 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
             if let Some(skus) = plan.demo {
                 demo::show(address, skus, is_empty, &world).await?;
             }
-            std::future::pending().await
+            std::future::pending::<Result<(), Stop>>().await
         };
+        let mut failure = None;
         let interrupted = async {
             tokio::select! {
                 () = signals.next() => {}
-                failed = show => return failed,
+                shown = show => failure = shown.err(),
             }
             tracing::info!("Stopping: what is open is finished; a second signal ends it at once");
             drop(stop);
             signals.next().await;
             Err(Stop::Failed("ended at once, as a second signal asked; open requests were cut off".to_owned()))
         };
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             ended = program => ended.map_err(Stop::failed),
             ended = interrupted => ended,
-        }
+        };
+        failure.map_or(ended, Err)
     });
     // What still reads a database or a feed belongs to nobody any more.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -23,9 +23,21 @@ pub(crate) fn banyan(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs it to its end, which must come soon.
 pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = command.output().expect("the binary runs");
+    // Where it would listen by mistake, it does so where nothing is left behind.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    command.current_dir(elsewhere.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    for _ in 0..2_000 {
+        if child.try_wait().expect("it is this test's own").is_some() {
+            break;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    // It fails for one that has ended, as it should.
+    let _ = child.kill();
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it has ended");
     let text = |bytes| String::from_utf8(bytes).expect("it writes UTF-8");
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }

@@ -1,5 +1,5 @@
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use db::{Database, Location, MemoryDisk, Options};
 use serde_json::json;
@@ -90,7 +90,7 @@ fn who_waits_hears_of_what_is_wanted_as_soon_as_it_is_said() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test asks beside itself")]
+#[expect(clippy::disallowed_methods, reason = "a test asks beside itself, and measures how long it takes")]
 fn a_stream_brings_each_event_with_its_cursor_and_is_resumed_after_the_last_one() {
     let database = memory("shop");
     let mut running = Running::of(vec![producer(&database)]);
@@ -105,6 +105,7 @@ fn a_stream_brings_each_event_with_its_cursor_and_is_resumed_after_the_last_one(
     let resumed = stream(format!("accept: text/event-stream\r\nlast-event-id: {second}\r\n"));
     sleep(Duration::from_millis(200));
     running.stop();
+    let began = Instant::now();
     let told = open.join().expect("a stream that ends with the program");
     assert!(told.head.contains("content-type: text/event-stream"), "{}", told.head);
     let of = |body: &str, name: &str| -> Vec<String> {
@@ -115,6 +116,7 @@ fn a_stream_brings_each_event_with_its_cursor_and_is_resumed_after_the_last_one(
     assert!(of(&told.body, "data:")[0].contains("\"position\":1,"));
     assert_eq!(of(&resumed.join().expect("a stream").body, "event:"), ["Sung"]);
     running.end().expect("a good end");
+    assert!(began.elapsed() < Duration::from_secs(3), "streams end by themselves, in {:?}", began.elapsed());
 }
 
 #[test]
