@@ -1,25 +1,36 @@
 //! A client that speaks HTTP by itself, so that nothing of the program is trusted to test the program.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// A client with one kept connection.
+/// A client with one kept connection to each process that it speaks to.
 #[derive(Debug)]
 pub struct Client {
-    address: SocketAddr,
-    connection: Option<BufReader<TcpStream>>,
+    routes: Vec<Route>,
+    connections: BTreeMap<SocketAddr, BufReader<TcpStream>>,
+}
+
+/// Where the requests go whose path begins like this.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The beginning of the path.
+    pub begins: &'static str,
+    /// Any of these answers them; another is asked where one does not.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// Longer than any answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Client {
-    /// A client of the server at this address.
-    pub fn to(address: SocketAddr) -> Self {
-        Self { address, connection: None }
+    /// A client of a shop whose processes answer like this.
+    pub fn of(routes: &[Route]) -> Self {
+        Self { routes: routes.to_vec(), connections: BTreeMap::new() }
     }
 
     /// Sends a document and reads the answer.
@@ -42,23 +53,37 @@ impl Client {
         self.ask("GET", path, &[], b"")
     }
 
-    /// One request; a connection that broke is opened anew by the next one.
+    /// One request. A connection that broke is opened anew by the next one, to the next process.
+    ///
+    /// # Panics
+    /// When no process answers such a path.
     pub fn ask(&mut self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> io::Result<(u16, Value)> {
-        let answer = self.exchange(method, path, headers, body);
+        let place = self.routes.iter().position(|route| path.starts_with(route.begins));
+        let place = place.unwrap_or_else(|| panic!("no process answers {path}"));
+        let address = self.routes[place].addresses[0];
+        let answer = self.exchange(address, method, path, headers, body);
         if answer.is_err() {
-            self.connection = None;
+            self.connections.remove(&address);
+            self.routes[place].addresses.rotate_left(1);
         }
         answer
     }
 
-    fn exchange(&mut self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> io::Result<(u16, Value)> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => {
-                let stream = TcpStream::connect(self.address)?;
+    fn exchange(
+        &mut self,
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: &[u8],
+    ) -> io::Result<(u16, Value)> {
+        let connection = match self.connections.entry(address) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let stream = TcpStream::connect(address)?;
                 stream.set_nodelay(true)?;
                 stream.set_read_timeout(Some(PATIENCE))?;
-                none.insert(BufReader::new(stream))
+                entry.insert(BufReader::new(stream))
             }
         };
         let mut head = format!(
@@ -77,7 +102,7 @@ impl Client {
         match (sent, answer) {
             (_, Ok((status, closes, document))) => {
                 if closes {
-                    self.connection = None;
+                    self.connections.remove(&address);
                 }
                 Ok((status, document))
             }

@@ -11,7 +11,7 @@ pub mod books;
 mod client;
 mod shop;
 
-pub use client::Client;
+pub use client::{Client, Route};
 pub use shop::{On, Shop};
 
 use serde_json::{Value, json};

@@ -39,15 +39,15 @@ fn survives(on: &On, rounds: usize) {
         assert_eq!(shop.client().put(&movement, &receive(&sku, STOCK)).expect("an answer").0, 201);
     }
     let (done, answered, next) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
-    let address = shop.address();
+    let routes = shop.routes();
     let world = World::real();
     let told: Vec<(String, serde_json::Value)> = std::thread::scope(|scope| {
         let shoppers: Vec<_> = (0..SHOPPERS)
             .map(|shopper| {
-                let (done, answered, next) = (&done, &answered, &next);
+                let (done, answered, next, routes) = (&done, &answered, &next, &routes);
                 let mut chance = world.chance(&format!("shopper {shopper}"));
                 scope.spawn(move || {
-                    let (mut client, mut told) = (Client::to(address), Vec::new());
+                    let (mut client, mut told) = (Client::of(routes), Vec::new());
                     while !done.load(Ordering::Relaxed) {
                         let name = format!("o-{}", next.fetch_add(1, Ordering::Relaxed));
                         let skus = [format!("sku-{}", chance.below(SKUS)), format!("sku-{}", chance.below(SKUS))];
@@ -130,4 +130,9 @@ fn postgresql_that_is_killed_and_started_again_loses_nothing() {
     books::stock_is(&mut client, "sku", STOCK, &books);
     println!("{:?}", books.orders);
     assert!(books.orders.get("confirmed").copied().unwrap_or(0) > 20, "the shop sold something between the kills");
+}
+
+#[test]
+fn ten_kills_of_all_processes_apart_lose_nothing_and_double_nothing() {
+    survives(&On::Apart(testkit::Postgres::shared().database()), 10);
 }

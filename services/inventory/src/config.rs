@@ -11,7 +11,7 @@ use crate::domain::Policy;
 #[serde(default)]
 pub struct Config {
     /// How long stock is held when a reservation does not say it.
-    pub hold_secs: i64,
+    pub hold_secs: u32,
     /// The order in which warehouses are emptied; those not named follow by name.
     pub warehouses: Vec<Warehouse>,
     /// Whether a line may come from several warehouses.
