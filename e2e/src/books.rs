@@ -65,7 +65,7 @@ pub fn orders(client: &mut Client) -> Vec<Value> {
 /// # Panics
 /// When that is not so.
 pub fn stock_is(client: &mut Client, sku: &str, received: i64, books: &Books) {
-    let path: String = sku.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let path = sku.bytes().fold(String::new(), |path, byte| format!("{path}%{byte:02X}"));
     let (_, level) = client.get(&format!("/v1/stock/{path}")).expect("a level");
     let sold = books.sold.get(sku).copied().unwrap_or(0);
     let number = |name: &str| level[name].as_i64().expect("a number");

@@ -33,10 +33,12 @@ fn data() -> Option<PathBuf> {
     file.exists().then_some(file)
 }
 
-fn unpacked(file: &Path) -> std::process::ChildStdout {
-    let zstd = Command::new("zstd").arg("-dc").arg(file).stdout(Stdio::piped()).spawn();
+/// The file, unpacked.
+fn unpacked(file: &Path) -> Vec<u8> {
+    let zstd = Command::new("zstd").arg("-dc").arg(file).output();
     let zstd = zstd.expect("zstd unpacks the data: apt-get install -y zstd");
-    zstd.stdout.expect("it has an output")
+    assert!(zstd.status.success(), "{}", String::from_utf8_lossy(&zstd.stderr));
+    zstd.stdout
 }
 
 /// The price in pence, or why it cannot be one.
@@ -76,7 +78,7 @@ fn line(number: &str, code: &str, quantity: i64, price: &str) -> Result<i64, &'s
 
 fn read(file: &Path) -> Invoices {
     let mut invoices = Invoices::default();
-    for row in csv::Reader::from_reader(unpacked(file)).records() {
+    for row in csv::Reader::from_reader(unpacked(file).as_slice()).records() {
         let row = row.expect("a row");
         let quantity: i64 = row[3].parse().expect("a quantity");
         match line(&row[0], &row[1], quantity, &row[5]) {
@@ -139,7 +141,8 @@ fn compare(shop: &Shop, file: &Path, invoices: &Invoices) {
     let (mut per_day, mut per_sku) = (BTreeMap::<String, i64>::new(), BTreeMap::<String, i64>::new());
     let mut confirmed = String::new();
     for order in books::orders(&mut client).iter().filter(|order| order["status"] == "confirmed") {
-        confirmed.push_str(&format!("{}\n", order["id"].as_str().expect("an id")));
+        confirmed.push_str(order["id"].as_str().expect("an id"));
+        confirmed.push('\n');
         let day = order["reference"].as_str().expect("a day").to_owned();
         *per_day.entry(day).or_default() += order["total"]["amount"].as_i64().expect("a total");
         for line in order["lines"].as_array().expect("lines") {
@@ -160,7 +163,10 @@ fn compare(shop: &Shop, file: &Path, invoices: &Invoices) {
     let list = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(list.path(), confirmed).expect("a list");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/real_orders.py");
-    let script = Command::new("python3").arg(script).arg(list.path()).stdin(Stdio::from(unpacked(file))).output();
+    let rows = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(rows.path(), unpacked(file)).expect("the rows");
+    let rows = Stdio::from(rows.reopen().expect("the rows"));
+    let script = Command::new("python3").arg(script).arg(list.path()).stdin(rows).output();
     let script = script.expect("python3 adds up: apt-get install -y python3");
     assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stderr));
     let sums: Value = serde_json::from_slice(&script.stdout).expect("a document");

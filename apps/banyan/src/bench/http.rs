@@ -87,15 +87,14 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
 }
 
 /// Serves the empty handler as the program serves its own.
-#[expect(clippy::disallowed_methods, reason = "the server of a bench is a task of its own")]
 fn start_empty(runtime: &Runtime) -> Result<SocketAddr, Stop> {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).map_err(Stop::failed)?;
     let address = listener.local_addr().map_err(Stop::failed)?;
     let limits = web::Limits::default();
     let handler = |web::Body(_): web::Body<Parsed>| async { "" };
-    let routes = axum::Router::new().route("/v1/reservations/{id}", axum::routing::put(handler));
-    let router = web::guard(routes, &World::real(), &limits, Arc::new(|_| {}));
-    runtime.spawn(async move { web::serve(listener, router, &limits, std::future::pending()).await });
+    let empty = axum::Router::new().route("/v1/reservations/{id}", axum::routing::put(handler));
+    let guarded = web::guard(empty, &World::real(), &limits, Arc::new(|_| {}));
+    runtime.spawn(async move { web::serve(listener, guarded, &limits, std::future::pending()).await });
     Ok(address)
 }
 
