@@ -15,7 +15,9 @@ impl From<Refused> for Problem {
             Refused::Expired => Self::new(&OVERLOADED)
                 .detail("The request waited longer than anybody waits for its answer, and nothing was done. Ask again.")
                 .retry_after_secs(1),
-            Refused::Stopping => Self::new(&UNAVAILABLE).detail("The program is stopping; nothing was done. Ask again.").retry_after_secs(1),
+            Refused::Stopping => Self::new(&UNAVAILABLE)
+                .detail("The program is stopping; nothing was done. Ask again.")
+                .retry_after_secs(1),
             Refused::OutcomeUnknown => Self::new(&OUTCOME_UNKNOWN).retry_after_secs(1),
             Refused::Failed(failure) => failure.into(),
         }
