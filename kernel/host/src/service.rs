@@ -1,3 +1,5 @@
+//! A service as it is put together: what it stands on, and what it gives to run.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
