@@ -183,6 +183,19 @@ impl Shop {
         }
     }
 
+    /// Runs `banyan audit` on it: whether it ended well, and what it printed.
+    pub fn audit(&self) -> (bool, String) {
+        let server = format!("http://{}", self.address());
+        let audit = Command::new(program()).args(["audit", "--server", &server]).output().expect("the audit runs");
+        let said = [audit.stdout, audit.stderr].concat();
+        (audit.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// A file in the data folder of its first process.
+    pub fn data_file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("data-0").join(name)
+    }
+
     /// Where its first process listens.
     pub fn address(&self) -> SocketAddr {
         self.processes[0].address

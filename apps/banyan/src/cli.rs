@@ -9,7 +9,7 @@ use settings::Settings;
 use crate::bench::{self, Bench};
 use crate::services::{self, Known};
 use crate::stop::Stop;
-use crate::{config, events, run};
+use crate::{audit, config, events, run};
 
 /// An event-driven shop that grows around the one you have.
 #[derive(Debug, Parser)]
@@ -52,6 +52,12 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Looks whether the books balance, and says what it counted
+    Audit {
+        /// The running server
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+        server: String,
+    },
     /// Measures: a figure, and its ratio to a limit taken in the same run
     Bench {
         #[command(subcommand)]
@@ -89,6 +95,7 @@ pub(crate) fn run() -> Result<(), Stop> {
         Verb::Up { place, demo } => start(place, services::ALL.iter().collect(), demo),
         Verb::Serve { services, place } => start(place, named(&services)?, None),
         Verb::Events { follow, subject, server, json } => events::tell(&server, subject.as_deref(), follow, json),
+        Verb::Audit { server } => audit::run(&server),
         Verb::Bench { bench } => bench::run(&bench),
         Verb::Settings { reference: _ } => {
             print!("{}", settings::reference(config::sections()));
@@ -129,9 +136,9 @@ fn refuse(error: &clap::Error) -> Result<(), Stop> {
             print!("{}", error.render());
             Ok(())
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(Stop::Usage("say what to do: up, serve, events or settings; `banyan --help` tells more".to_owned()))
-        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Err(Stop::Usage(
+            "say what to do: up, serve, events, audit, bench or settings; `banyan --help` tells more".to_owned(),
+        )),
         _ => {
             let text = error.render().to_string();
             let paragraph = text.split("\n\n").next().unwrap_or_default();

@@ -4,6 +4,8 @@
 //! banyan up               everything, with a file for each service
 //! banyan serve SERVICE…   some services; the events of others come over HTTP
 //! banyan events           what happened, from the running server
+//! banyan audit            whether the books balance, from the running server
+//! banyan bench NAME       a figure, and its ratio to a limit taken in the same run
 //! banyan settings         every setting with its meaning and default
 //! ```
 //!
@@ -13,6 +15,7 @@
 //! **Invariant:** exit code 0 means done, 1 that the work failed, 2 a wrong use or setting; what went
 //! wrong is said in one line on the error output.
 
+mod audit;
 mod bench;
 mod cli;
 mod config;
