@@ -184,6 +184,9 @@ impl Shop {
     }
 
     /// Runs `banyan audit` on it: whether it ended well, and what it printed.
+    ///
+    /// # Panics
+    /// When it cannot be started.
     pub fn audit(&self) -> (bool, String) {
         let server = format!("http://{}", self.address());
         let audit = Command::new(program()).args(["audit", "--server", &server]).output().expect("the audit runs");
