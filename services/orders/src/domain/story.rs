@@ -196,7 +196,8 @@ fn hear(order: &Order, heard: Heard, policy: &Policy) -> Vec<Event> {
         (Step::Capturing, Heard::CaptureFailed) if policy.lost_money_needs_a_person => {
             vec![attention(order, Reason::StockButNoMoney)]
         }
-        (Step::Capturing, Heard::CaptureFailed) => vec![release_due(order, Reason::CaptureFailed)],
+        // What cannot be taken may still be held.
+        (Step::Capturing, Heard::CaptureFailed) => vec![void_due(order, Reason::CaptureFailed)],
         (Step::Voiding, Heard::PaymentVoided) => vec![release_due(order, why(order))],
         (Step::Releasing, Heard::StockReleased) => vec![cancelled(order, why(order))],
         // The answer to a step that is over: said twice, or overtaken by a cancellation.
@@ -417,7 +418,11 @@ mod tests {
         let failed = all(&[RESERVED, Heard::PaymentAuthorized, Heard::StockCommitted, Heard::CaptureFailed]);
         assert_eq!(tell(&failed).0.reason, Some(Reason::StockButNoMoney));
         let cancels = Policy { lost_money_needs_a_person: false, ..POLICY };
-        assert_eq!(tell_under(&cancels, &failed).1, ["StockReturnDue"]);
+        assert_eq!(tell_under(&cancels, &failed).1, ["PaymentVoidDue"], "the provider may still hold it");
+        let voided = [failed.clone(), all(&[Heard::PaymentVoided])].concat();
+        assert_eq!(tell_under(&cancels, &voided).1, ["StockReturnDue"]);
+        let (order, _) = tell_under(&cancels, &[voided, all(&[Heard::StockReleased])].concat());
+        assert_eq!((order.status, order.reason), (Status::Cancelled, Some(Reason::CaptureFailed)));
         let decided = [failed, vec![cancel_it()]].concat();
         assert_eq!(tell(&decided).1, ["OrderCancelRequested", "PaymentVoidDue"], "the person lets it go");
     }
