@@ -1,10 +1,14 @@
 //! Those who check: they see requests, answers, published events and the provider's own book.
 //!
-//! Reading order: `stock`, `money`, `story`, `answers`; each takes the [`Evidence`] and gives what it
-//! found wrong.
+//! Reading order: `stock`, `money`, `payments`, `story`, `ends`, `answers`; each takes the [`Evidence`]
+//! and gives what it found wrong. `restored` looks at a run in which a backup was put back, where
+//! the others would rightly miss much.
 
 mod answers;
+mod ends;
 mod money;
+mod payments;
+mod restored;
 mod stock;
 mod story;
 
@@ -13,13 +17,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use ::payments::provider::Charge;
 use axum::http::Method;
 use events::Envelope;
-use payments::provider::Charge;
 use serde_json::Value;
 
-use crate::platform::{Platform, Sent};
-use crate::shoppers::Shoppers;
+use crate::platform::{Platform, Sent, Stopped};
+use crate::requests::Requests;
+
+pub(crate) use restored::Restored;
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +43,7 @@ impl fmt::Display for Finding {
 }
 
 /// All that the auditors see.
-pub struct Evidence {
+pub(crate) struct Evidence {
     /// What each service has published.
     pub(crate) events: BTreeMap<&'static str, Vec<Envelope>>,
     /// Requests, each with its answers.
@@ -46,6 +52,8 @@ pub struct Evidence {
     pub(crate) stock: BTreeMap<String, Value>,
     /// What is answered about each order at the end.
     pub(crate) orders: BTreeMap<String, Value>,
+    /// What is answered at the end about the payment of each order.
+    pub(crate) payments: BTreeMap<String, Value>,
     /// What is answered at the end about each reservation that shops made themselves.
     pub(crate) reservations: BTreeMap<String, Value>,
     /// The provider's book.
@@ -56,36 +64,38 @@ pub struct Evidence {
 
 impl Evidence {
     /// Collects what there is to see.
-    pub(crate) async fn gather(platform: &mut Platform, shoppers: &Shoppers, has_ended: bool) -> Self {
+    pub(crate) async fn gather(platform: &mut Platform, requests: &Requests, has_ended: bool) -> Self {
         let mut events = BTreeMap::new();
         for service in Platform::services() {
             events.insert(service, platform.events_after(service, 0).await);
         }
-        let exchanges = shoppers.exchanges.iter().map(|exchange| (exchange.sent.clone(), exchange.answers().collect()));
+        let exchanges = requests.all().iter().map(|exchange| (exchange.sent.clone(), exchange.answers().collect()));
         let exchanges = exchanges.collect();
         let mut stock = BTreeMap::new();
-        for sku in shoppers.skus() {
-            let path = format!("/v1/stock{}", web::path([sku.as_str()]));
-            stock.insert(sku.clone(), ask(platform, "inventory", path).await);
+        for sku in requests.skus() {
+            let path = format!("/v1/stock{}", web::path([sku]));
+            stock.insert(sku.to_owned(), ask(platform, "inventory", path).await);
         }
         let placed = events["orders"].iter().filter(|event| event.kind.as_ref() == "OrderPlaced");
         let names: Vec<String> = placed.map(|event| event.subject.to_string()).collect();
-        let mut orders = BTreeMap::new();
+        let (mut orders, mut payments) = (BTreeMap::new(), BTreeMap::new());
         for name in names {
             let answer = ask(platform, "orders", format!("/v1/orders/{name}")).await;
+            let payment = answer["payment"]["id"].as_str().unwrap_or_default();
+            payments.insert(name.clone(), ask(platform, "payments", format!("/v1/payments/{payment}")).await);
             orders.insert(name, answer);
         }
         let mut reservations = BTreeMap::new();
-        for name in shoppers.reservations() {
+        for name in requests.reservations() {
             let answer = ask(platform, "inventory", format!("/v1/reservations/{name}")).await;
-            reservations.insert(name, answer);
+            reservations.insert(name.to_owned(), answer);
         }
         let charges = platform.provider.bank.book().charges(None).cloned().collect();
-        Self { events, exchanges, stock, orders, reservations, charges, has_ended }
+        Self { events, exchanges, stock, orders, payments, reservations, charges, has_ended }
     }
 }
 
-async fn ask(platform: &mut Platform, service: &'static str, path: String) -> Value {
+pub(crate) async fn ask(platform: &mut Platform, service: &'static str, path: String) -> Value {
     let heard = Rc::new(RefCell::new(None));
     let sent = Sent { service, method: Method::GET, path, body: Value::Null };
     platform.send(0, &sent, heard.clone());
@@ -106,7 +116,15 @@ pub(crate) fn audit(evidence: &Evidence) -> Vec<Finding> {
     };
     by("stock", stock::audit(evidence));
     by("money", money::audit(evidence));
+    by("payments", payments::audit(evidence));
     by("story", story::audit(evidence));
+    by("ends", ends::audit(evidence));
     by("answers", answers::audit(evidence));
     findings
+}
+
+/// Lets the one auditor look who knows what a restored service means.
+pub(crate) fn audit_restored(evidence: &Evidence, restored: &Restored, stopped: &[Stopped]) -> Vec<Finding> {
+    let found = restored::audit(evidence, restored, stopped).into_iter();
+    found.map(|what| Finding { auditor: "restored", what }).collect()
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use simulate::{Journal, Outcome, Scenario, run};
+use simulate::{Coverage, Journal, Outcome, Scenario, run};
 
 /// Runs the whole platform under seeds, with everything going wrong that can, and audits each run.
 #[derive(Debug, Parser)]
@@ -23,6 +23,12 @@ struct Arguments {
     /// Things that shoppers do in each run.
     #[arg(long, default_value_t = 80)]
     requests: usize,
+    /// Puts the disk of one service back to an older copy in each run.
+    #[arg(long)]
+    restores: bool,
+    /// Prints what the runs have reached, and how often.
+    #[arg(long)]
+    coverage: bool,
     /// Prints everything that happens.
     #[arg(short, long)]
     verbose: bool,
@@ -40,8 +46,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number.parse().map_err(|_| wrong())?;
     match unit {
         "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_mins(number)),
-        "h" => Ok(Duration::from_hours(number)),
+        "m" => Ok(Duration::from_secs(60 * number)),
+        "h" => Ok(Duration::from_secs(3_600 * number)),
         _ => Err(wrong()),
     }
 }
@@ -53,8 +59,8 @@ struct Sum {
     requests: usize,
     events: usize,
     crashes: usize,
-    confirmed: usize,
-    cancelled: usize,
+    stopped: usize,
+    coverage: Coverage,
     digest: u64,
     bad: usize,
 }
@@ -65,8 +71,8 @@ impl Sum {
         self.requests += outcome.requests;
         self.events += outcome.events;
         self.crashes += outcome.crashes;
-        self.confirmed += outcome.confirmed;
-        self.cancelled += outcome.cancelled;
+        self.stopped += outcome.stopped.len();
+        self.coverage.add(&outcome.coverage);
         self.digest = self.digest.rotate_left(7) ^ outcome.digest;
         if !outcome.findings.is_empty() {
             self.bad += 1;
@@ -80,7 +86,7 @@ impl Sum {
 
 /// Runs some seeds at once, each on a thread of its own, and gives what they came to in their order.
 fn run_some(seeds: Range<u64>, scenario: &Scenario, verbose: bool) -> Vec<(u64, Outcome)> {
-    let one = |seed| (seed, run(seed, scenario, Journal::new(verbose)));
+    let one = |seed| (seed, run(seed, scenario, &mut Journal::new(verbose)));
     std::thread::scope(|scope| {
         let threads: Vec<_> = seeds.map(|seed| scope.spawn(move || one(seed))).collect();
         threads.into_iter().map(|thread| thread.join().expect("a run does not panic")).collect()
@@ -89,7 +95,7 @@ fn run_some(seeds: Range<u64>, scenario: &Scenario, verbose: bool) -> Vec<(u64, 
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let scenario = Scenario { requests: arguments.requests, ..Scenario::default() };
+    let scenario = Scenario { requests: arguments.requests, restores: arguments.restores, ..Scenario::default() };
     let (mut seed, to) = match arguments.seed {
         Some(seed) => (seed, seed + 1),
         None => arguments.seeds,
@@ -112,10 +118,14 @@ fn main() -> ExitCode {
         }
         seed = next;
     }
-    let Sum { seeds, requests, events, crashes, confirmed, cancelled, digest, bad } = sum;
+    if arguments.coverage {
+        print!("{}", sum.coverage);
+    }
+    let Sum { seeds, requests, events, crashes, stopped, coverage, digest, bad } = sum;
+    let (confirmed, cancelled) = (coverage.times("orders: OrderConfirmed"), coverage.times("orders: OrderCancelled"));
     println!(
         "{seeds} seeds in {:.1} s: {requests} requests, {events} events, {crashes} processes died, \
-         {confirmed} orders confirmed, {cancelled} cancelled; digest {digest:016x}",
+         {stopped} consumers stopped, {confirmed} orders confirmed, {cancelled} cancelled; digest {digest:016x}",
         stopwatch.elapsed().as_secs_f64()
     );
     println!("{} seeds are clean, {bad} are not", seeds - bad);

@@ -10,15 +10,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use db::{Crash, Database, Location, MemoryDisk, Meters, Migration, Options, Plan, Turn};
-use events::Envelope;
+use events::{Envelope, Feed, Status};
 use host::{Feeds, Ground, Service, Work};
 use http_body_util::BodyExt;
+use ids::Number;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
-use world::World;
+use world::{Chance, World};
 
-use crate::delivery::{RoughFeed, Weather};
+use crate::delivery::{RoughFeed, View, Weather};
 use crate::provider::RoughProvider;
 
 /// The services of the platform, with how their tables came to be.
@@ -28,6 +29,68 @@ const SERVICES: [(&str, &[Migration]); 3] = [
     (payments::NAME, payments::MIGRATIONS),
 ];
 
+/// What the operator of a platform chose.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// About inventory.
+    pub inventory: inventory::Config,
+    /// About orders.
+    pub orders: orders::Config,
+    /// About payments.
+    pub payments: payments::Config,
+}
+
+impl Settings {
+    /// What some operator chose: holds that lapse soon as well as late, people who decide or not.
+    pub(crate) fn of_some_operator(chance: &mut Chance) -> Self {
+        let mut settings = Self::default();
+        let on_loss = |chance: &mut Chance| {
+            if chance.once_in(2) { orders::OnLoss::Attention } else { orders::OnLoss::Cancel }
+        };
+        let terms = [(900, 60, 30), (900, 60, 30), (120, 30, 20), (45, 10, 15), (20, 4, 5), (8, 2, 3), (900, 60, 2)];
+        let (hold_secs, pay_margin_secs, patience_secs) = terms[chance.below(terms.len())];
+        settings.orders = orders::Config {
+            hold_secs,
+            pay_margin_secs,
+            patience_secs,
+            on_lost_stock: on_loss(chance),
+            on_lost_money: on_loss(chance),
+        };
+        settings.inventory.allow_split = !chance.once_in(3);
+        settings.inventory.ship_on_commit = !chance.once_in(3);
+        if chance.once_in(2) {
+            let order = ["west", "main"].map(|name| name.parse().expect("a warehouse has such a name"));
+            settings.inventory.warehouses = order.to_vec();
+        }
+        settings
+    }
+}
+
+/// A copy of a disk, as it was at one time.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    service: &'static str,
+    disk: MemoryDisk,
+}
+
+impl Backup {
+    /// The service whose disk it is of.
+    pub(crate) fn service(&self) -> &'static str {
+        self.service
+    }
+}
+
+/// A consumer that has stopped for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// The service that listened.
+    pub reader: &'static str,
+    /// The service that it listened to.
+    pub source: &'static str,
+    /// Why it has stopped.
+    pub why: String,
+}
+
 /// What a client hears: a status and a document, or nothing at all.
 pub(crate) type Heard = Option<(u16, Value)>;
 
@@ -35,9 +98,10 @@ pub(crate) struct Platform {
     pub(crate) world: World,
     pub(crate) weather: Weather,
     pub(crate) provider: RoughProvider,
+    settings: Settings,
     disks: BTreeMap<&'static str, MemoryDisk>,
     /// The carriers' own view of each disk.
-    views: BTreeMap<&'static str, Database>,
+    views: BTreeMap<&'static str, View>,
     processes: Vec<Process>,
     lives: u64,
 }
@@ -48,6 +112,7 @@ struct Process {
     router: Router,
     workers: Vec<Box<dyn Work>>,
     tasks: Vec<JoinHandle<()>>,
+    listens: Vec<(&'static str, Arc<Status>)>,
     /// Requests that it is answering; they end with it.
     open: Vec<JoinHandle<()>>,
 }
@@ -62,14 +127,13 @@ impl Drop for Process {
 
 impl Platform {
     /// The platform on empty disks; `doubled` services run as two processes each.
-    pub(crate) fn start(world: &World, weather: &Weather, doubled: &[&'static str]) -> Self {
+    pub(crate) fn start(world: &World, weather: &Weather, settings: &Settings, doubled: &[&'static str]) -> Self {
         let disks: BTreeMap<_, _> = SERVICES.iter().map(|(name, _)| (*name, MemoryDisk::empty())).collect();
-        let view =
-            |(name, migrations): &(&'static str, &[Migration])| (*name, open(world, name, &disks[name], migrations));
+        let view = |(name, _): &(&'static str, _)| (*name, View::of(open(world, name, &disks[name], false)));
         let views = SERVICES.iter().map(view).collect();
         let provider = RoughProvider::new(world.chance("provider"), weather);
-        let (world, weather) = (world.clone(), weather.clone());
-        let mut platform = Self { world, weather, provider, disks, views, processes: Vec::new(), lives: 0 };
+        let (world, weather, settings) = (world.clone(), weather.clone(), settings.clone());
+        let mut platform = Self { world, weather, provider, settings, disks, views, processes: Vec::new(), lives: 0 };
         for (service, _) in SERVICES {
             platform.start_process(service);
             if doubled.contains(&service) {
@@ -80,29 +144,34 @@ impl Platform {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the simulation hosts the services, so it spawns their tasks")]
-    fn start_process(&mut self, service: &'static str) {
-        let process = self.assemble(service);
-        let Service { routes, workers, tasks, .. } = process;
+    fn process_of(&mut self, service: &'static str) -> Process {
+        let Service { routes, workers, tasks, listens, .. } = self.assemble(service);
         let router = web::guard(routes, &self.world, &web::Limits::default(), Arc::new(|_| {}));
         let tasks = tasks.into_iter().map(|task| tokio::spawn(task.run)).collect();
-        self.processes.push(Process { service, router, workers, tasks, open: Vec::new() });
+        Process { service, router, workers, tasks, listens, open: Vec::new() }
+    }
+
+    fn start_process(&mut self, service: &'static str) {
+        let process = self.process_of(service);
+        self.processes.push(process);
     }
 
     fn assemble(&mut self, service: &'static str) -> Service {
         self.lives += 1;
-        let migrations = SERVICES.iter().find(|(name, _)| *name == service).expect("a known service").1;
-        let database = open(&self.world, service, &self.disks[service], migrations);
+        let database = open(&self.world, service, &self.disks[service], false);
         let mut feeds = Feeds::default();
         for (source, view) in &self.views {
-            let (view, weather) = (view.clone(), self.weather.clone());
+            let (source, view, weather) = (*source, view.clone(), self.weather.clone());
             let chance = self.world.chance(&format!("feed of {source} to {service}, life {}", self.lives));
-            feeds = feeds.with(source, move || Arc::new(RoughFeed::of(&view, chance.clone(), &weather)));
+            let feed =
+                move || Arc::new(RoughFeed::of(source, service, &view, chance.clone(), &weather)) as Arc<dyn Feed>;
+            feeds = feeds.with(source, feed);
         }
         let ground = Ground { database, feeds, meters: Arc::new(Meters::default()) };
         let assembled = match service {
-            inventory::NAME => inventory::assemble(&inventory::Config::default(), &ground),
-            orders::NAME => orders::assemble(&orders::Config::default(), &ground),
-            _ => payments::assemble(&payments::Config::default(), &ground, Arc::new(self.provider.clone())),
+            inventory::NAME => inventory::assemble(&self.settings.inventory, &ground),
+            orders::NAME => orders::assemble(&self.settings.orders, &ground),
+            _ => payments::assemble(&self.settings.payments, &ground, Arc::new(self.provider.clone())),
         };
         assembled.expect("a service is assembled in memory")
     }
@@ -135,7 +204,50 @@ impl Platform {
     /// Ends a process as `kill -9` does, and starts another on the same disk.
     pub(crate) fn replace(&mut self, process: usize) {
         let service = self.processes.remove(process).service;
-        self.start_process(service);
+        let other = self.process_of(service);
+        self.processes.insert(process, other);
+    }
+
+    /// Copies the disk of a service as it is now.
+    pub(crate) fn back_up(&self, service: &'static str) -> Backup {
+        Backup { service, disk: self.disks[service].copy() }
+    }
+
+    /// Ends all processes of a service and starts them anew on a copy of its disk from before: as a
+    /// restored one that knows of it, or as bare files that do not.
+    pub(crate) fn put_back(&mut self, backup: &Backup, knows: bool) {
+        let service = backup.service;
+        let before = self.processes.len();
+        self.processes.retain(|process| process.service != service);
+        let ended = before - self.processes.len();
+        self.disks.insert(service, backup.disk.copy());
+        self.views[service].replace(open(&self.world, service, &self.disks[service], knows));
+        for _ in 0..ended {
+            self.start_process(service);
+        }
+    }
+
+    /// The life that a service's database is in.
+    pub(crate) fn incarnation(&self, service: &str) -> Number {
+        self.views[service].database().incarnation()
+    }
+
+    /// The consumers that have stopped for good.
+    pub(crate) fn stopped(&self) -> Vec<Stopped> {
+        let of = |process: &Process| {
+            let reader = process.service;
+            let stopped = process
+                .listens
+                .iter()
+                .filter_map(move |(source, status)| status.stopped().map(|why| Stopped { reader, source, why }));
+            stopped.collect::<Vec<_>>()
+        };
+        self.processes.iter().flat_map(of).collect()
+    }
+
+    /// How many consumers listen to a service.
+    pub(crate) fn listeners_of(&self, source: &str) -> usize {
+        self.processes.iter().flat_map(|process| &process.listens).filter(|(of, _)| *of == source).count()
     }
 
     /// Sends a request to one of the processes of a service; what is heard of it lands in `heard`.
@@ -169,7 +281,7 @@ impl Platform {
 
     /// Everything that a service has published after a position.
     pub(crate) async fn events_after(&self, service: &str, position: i64) -> Vec<Envelope> {
-        let read = self.views[service].read(move |read| read.events_after(position, 10_000_000)).await;
+        let read = self.views[service].database().read(move |read| read.events_after(position, 10_000_000)).await;
         read.expect("a disk in memory is read")
     }
 
@@ -179,9 +291,11 @@ impl Platform {
     }
 }
 
-fn open(world: &World, name: &'static str, disk: &MemoryDisk, migrations: &[Migration]) -> Database {
+fn open(world: &World, service: &'static str, disk: &MemoryDisk, restored: bool) -> Database {
+    let migrations = SERVICES.iter().find(|(name, _)| *name == service).expect("a known service").1;
+    let options = Options { restored, ..Options::default() };
     let location = Location::Memory(disk.clone());
-    Database::open(name, location, Options::default(), world.clone(), migrations).expect("a disk in memory is opened")
+    Database::open(service, location, options, world.clone(), migrations).expect("a disk in memory is opened")
 }
 
 /// A request as a client sends it; it can be sent again.

@@ -22,67 +22,127 @@ enum Fault {
     LostBefore,
     LostAfter,
     Refused,
-    SentTwice,
+    /// The request arrives, and this much later once more.
+    ArrivesTwice(Duration),
+    /// The connection breaks off, and the request arrives all the same, this much later.
+    ArrivesLate(Duration),
 }
+
+/// What the network does to one call.
+struct Passage {
+    fault: Fault,
+    /// Until the request arrives.
+    there: Duration,
+    /// Until the answer arrives.
+    back: Duration,
+}
+
+/// A request that can be sent again, also when nobody waits for it any more.
+trait Call: Fn(TestProvider) -> Answer<'static> + Send + Sync + 'static {}
+
+impl<T: Fn(TestProvider) -> Answer<'static> + Send + Sync + 'static> Call for T {}
 
 impl RoughProvider {
     pub(crate) fn new(chance: Chance, weather: &Weather) -> Self {
         Self { bank: TestProvider::in_memory(), chance: Arc::new(Mutex::new(chance)), weather: weather.clone() }
     }
 
-    fn fault(&self) -> (Fault, Duration) {
+    fn passage(&self) -> Passage {
         if !self.weather.is_rough() {
-            return (Fault::None, Duration::ZERO);
+            return Passage { fault: Fault::None, there: Duration::ZERO, back: Duration::ZERO };
         }
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-        let delay = Duration::from_millis(chance.below(400) as u64);
-        let fault = match chance.below(20) {
+        let there = Duration::from_millis(chance.below(400) as u64);
+        // Once in a while longer than anybody waits.
+        let slowest = if chance.once_in(12) { 15_000 } else { 400 };
+        let back = Duration::from_millis(chance.below(slowest) as u64);
+        // Mostly soon, so that it meets what follows.
+        let longest = 1 + chance.below(6_000);
+        let late = Duration::from_millis(chance.below(longest) as u64);
+        let fault = match chance.below(24) {
             0 => Fault::LostBefore,
             1 => Fault::LostAfter,
             2 => Fault::Refused,
-            3 => Fault::SentTwice,
+            3 | 4 => Fault::ArrivesLate(late),
+            5..=7 => Fault::ArrivesTwice(late),
             _ => Fault::None,
         };
-        (fault, delay)
+        Passage { fault, there, back }
     }
 
-    async fn through<'a>(&'a self, call: impl Fn() -> Answer<'a>) -> Result<Standing, ProviderError> {
-        let (fault, delay) = self.fault();
-        tokio::time::sleep(delay).await;
-        match fault {
-            Fault::None => call().await,
+    async fn through(&self, call: impl Call) -> Result<Standing, ProviderError> {
+        let Passage { fault, there, back } = self.passage();
+        tokio::time::sleep(there).await;
+        let answer = match fault {
+            Fault::None => call(self.bank.clone()).await,
             Fault::Refused => Err(ProviderError::Unavailable("the line is busy".into())),
             Fault::LostBefore => Err(ProviderError::NoAnswer("the request was lost".into())),
             Fault::LostAfter => {
-                drop(call().await);
+                drop(call(self.bank.clone()).await);
                 Err(ProviderError::NoAnswer("the answer was lost".into()))
             }
-            Fault::SentTwice => {
-                drop(call().await);
-                call().await
+            Fault::ArrivesTwice(after) => {
+                let answer = call(self.bank.clone()).await;
+                self.arrives(after, call);
+                answer
             }
-        }
+            Fault::ArrivesLate(after) => {
+                self.arrives(after, call);
+                Err(ProviderError::NoAnswer("the connection broke off".into()))
+            }
+        };
+        tokio::time::sleep(back).await;
+        answer
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "what is on its way is the network's, and outlives who sent it")]
+    fn arrives(&self, after: Duration, call: impl Call) {
+        let bank = self.bank.clone();
+        drop(tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            drop(call(bank).await);
+        }));
     }
 }
 
 impl Provider for RoughProvider {
     fn authorize(&self, request: Authorize) -> Answer<'_> {
-        Box::pin(async move { self.through(|| self.bank.authorize(request.clone())).await })
+        let call = move |bank: TestProvider| -> Answer<'static> {
+            let request = request.clone();
+            Box::pin(async move { bank.authorize(request).await })
+        };
+        Box::pin(self.through(call))
     }
 
     fn inquire(&self, key: Key) -> Answer<'_> {
-        Box::pin(async move { self.through(|| self.bank.inquire(key.clone())).await })
+        let call = move |bank: TestProvider| -> Answer<'static> {
+            let key = key.clone();
+            Box::pin(async move { bank.inquire(key).await })
+        };
+        Box::pin(self.through(call))
     }
 
     fn capture(&self, key: Key) -> Answer<'_> {
-        Box::pin(async move { self.through(|| self.bank.capture(key.clone())).await })
+        let call = move |bank: TestProvider| -> Answer<'static> {
+            let key = key.clone();
+            Box::pin(async move { bank.capture(key).await })
+        };
+        Box::pin(self.through(call))
     }
 
     fn void(&self, key: Key) -> Answer<'_> {
-        Box::pin(async move { self.through(|| self.bank.void(key.clone())).await })
+        let call = move |bank: TestProvider| -> Answer<'static> {
+            let key = key.clone();
+            Box::pin(async move { bank.void(key).await })
+        };
+        Box::pin(self.through(call))
     }
 
     fn refund(&self, key: Key) -> Answer<'_> {
-        Box::pin(async move { self.through(|| self.bank.refund(key.clone())).await })
+        let call = move |bank: TestProvider| -> Answer<'static> {
+            let key = key.clone();
+            Box::pin(async move { bank.refund(key).await })
+        };
+        Box::pin(self.through(call))
     }
 }

@@ -1,17 +1,18 @@
 //! One seed from begin to end: rough weather, then calm, then the audit.
 
-use std::collections::BTreeMap;
+use std::future::Future;
 use std::time::Duration;
 
 use db::{Plan, Turn};
-use ids::Number;
 use tokio::task::LocalSet;
 use world::{Chance, World};
 
-use crate::auditors::{Evidence, Finding, audit};
+use crate::auditors::{Evidence, Finding, Restored, audit, audit_restored};
+use crate::calm::{come_to_an_end, every_story_ends, run_all};
+use crate::coverage::Coverage;
 use crate::delivery::Weather;
 use crate::journal::Journal;
-use crate::platform::{CRASHES, Platform};
+use crate::platform::{Backup, CRASHES, Platform, Settings, Stopped};
 use crate::shoppers::Shoppers;
 
 /// What a run is made of, beside its seed.
@@ -21,11 +22,13 @@ pub struct Scenario {
     pub requests: usize,
     /// Whether processes die.
     pub crashes: bool,
+    /// Whether the disk of one service is put back to an older copy on the way.
+    pub restores: bool,
 }
 
 impl Default for Scenario {
     fn default() -> Self {
-        Self { requests: 80, crashes: true }
+        Self { requests: 80, crashes: true, restores: false }
     }
 }
 
@@ -40,10 +43,10 @@ pub struct Outcome {
     pub events: usize,
     /// Processes that died.
     pub crashes: usize,
-    /// Orders that were confirmed.
-    pub confirmed: usize,
-    /// Orders that were cancelled.
-    pub cancelled: usize,
+    /// What happened in it, and how often.
+    pub coverage: Coverage,
+    /// The consumers that have stopped for good.
+    pub stopped: Vec<Stopped>,
     /// The same for the same run.
     pub digest: u64,
 }
@@ -52,24 +55,30 @@ pub struct Outcome {
 ///
 /// # Panics
 /// When the runtime cannot be made.
-pub fn run(seed: u64, scenario: &Scenario, mut journal: Journal) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let local = LocalSet::new();
+pub fn run(seed: u64, scenario: &Scenario, journal: &mut Journal) -> Outcome {
     let world = World::simulated(seed);
-    local.block_on(&runtime.expect("a runtime"), play(&world, scenario, &mut journal))
+    in_simulation(play(&world, scenario, journal))
+}
+
+/// Runs on this thread, with a clock that stands until it is moved.
+pub(crate) fn in_simulation<T>(what: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    LocalSet::new().block_on(&runtime.expect("a runtime"), what)
 }
 
 /// Steps of rough weather, at most.
 const MOST_STEPS: usize = 20_000;
-/// How long everything may take to come to its end once it is calm.
-const MOST_CALM: Duration = Duration::from_hours(4);
+/// How long others go on after a backup was put back and the weather has turned calm.
+const AFTER_RESTORE: Duration = Duration::from_secs(20);
 
 async fn play(world: &World, scenario: &Scenario, journal: &mut Journal) -> Outcome {
     let weather = Weather::default();
     let mut chance = world.chance("run");
     let doubled: Vec<&'static str> = Platform::services().filter(|_| chance.once_in(4)).collect();
-    let mut platform = Platform::start(world, &weather, &doubled);
+    let settings = Settings::of_some_operator(&mut world.chance("operator"));
+    let mut platform = Platform::start(world, &weather, &settings, &doubled);
     let mut shoppers = Shoppers::new(world.chance("shoppers"), scenario.requests);
+    let mut restore = scenario.restores.then(|| Restore::planned(&mut chance, scenario.requests));
     let mut crashes = 0;
     shoppers.deliver(&mut platform);
     run_all(&mut platform).await;
@@ -77,27 +86,66 @@ async fn play(world: &World, scenario: &Scenario, journal: &mut Journal) -> Outc
     let mut steps = 0;
     while shoppers.has_more() && steps < MOST_STEPS {
         steps += 1;
+        if let Some(restore) = &mut restore {
+            restore.go_on(&mut platform, shoppers.left()).await;
+        }
         crashes += step(&mut chance, &mut platform, &mut shoppers, scenario, journal).await;
     }
     weather.turn_calm();
-    let ended = come_to_an_end(&mut platform, &mut shoppers).await;
-    // All holds that are left have lapsed by now.
-    platform.advance(Duration::from_mins(30)).await;
-    run_all(&mut platform).await;
-    let evidence = Evidence::gather(&mut platform, &shoppers, ended).await;
+    let ended = match restore {
+        None => come_to_an_end(&mut platform, &mut shoppers.requests).await,
+        Some(_) => every_story_ends(&mut platform, &mut shoppers.requests, AFTER_RESTORE).await,
+    };
+    let evidence = Evidence::gather(&mut platform, &shoppers.requests, ended).await;
     for event in evidence.events.values().flatten() {
         let body = event.body.as_ref();
         journal.note(event.occurred_at, format_args!("{} {} {} {body}", event.id(), event.kind, event.subject));
     }
-    let count = |kind: &str| evidence.events["orders"].iter().filter(|event| event.kind.as_ref() == kind).count();
+    let stopped = platform.stopped();
+    let findings = match restore.and_then(|restore| restore.done) {
+        Some(restored) => audit_restored(&evidence, &restored, &stopped),
+        None if scenario.restores => Vec::new(),
+        None => audit(&evidence),
+    };
     Outcome {
-        findings: audit(&evidence),
-        requests: shoppers.exchanges.iter().map(|exchange| exchange.heard.len()).sum(),
+        findings,
+        requests: shoppers.requests.sent(),
         events: evidence.events.values().map(Vec::len).sum(),
         crashes,
-        confirmed: count("OrderConfirmed"),
-        cancelled: count("OrderCancelled"),
+        coverage: Coverage::of(&evidence),
+        stopped,
         digest: journal.digest(),
+    }
+}
+
+/// A disk that is put back to an older copy: when, and how far that has come.
+struct Restore {
+    service: &'static str,
+    /// How much shoppers have left to do when the copy is made, and when it is put back.
+    copied_at: usize,
+    put_back_at: usize,
+    backup: Option<Backup>,
+    done: Option<Restored>,
+}
+
+impl Restore {
+    fn planned(chance: &mut Chance, requests: usize) -> Self {
+        let services: Vec<&'static str> = Platform::services().collect();
+        let service = services[chance.below(services.len())];
+        let copied_at = requests / 2 + chance.below(requests / 4 + 1);
+        let put_back_at = copied_at.saturating_sub(1 + chance.below(requests / 4 + 1));
+        Self { service, copied_at, put_back_at, backup: None, done: None }
+    }
+
+    async fn go_on(&mut self, platform: &mut Platform, left: usize) {
+        if self.backup.is_none() && left <= self.copied_at {
+            self.backup = Some(platform.back_up(self.service));
+        }
+        if let (Some(backup), None) = (&self.backup, &self.done)
+            && left <= self.put_back_at
+        {
+            self.done = Some(Restored::now(platform, backup).await);
+        }
     }
 }
 
@@ -147,64 +195,4 @@ async fn step(
         tokio::task::yield_now().await;
     }
     died
-}
-
-/// Lets everything run until nothing moves; whether anything did.
-async fn run_all(platform: &mut Platform) -> bool {
-    let (mut idle, mut ever) = (0, false);
-    while idle < 3 {
-        let mut moved = false;
-        for process in 0..platform.processes() {
-            moved |= matches!(platform.turn(process, &Plan::ALL), Turn::Performed(_));
-        }
-        for _ in 0..8 {
-            tokio::task::yield_now().await;
-        }
-        idle = if moved { 0 } else { idle + 1 };
-        ever |= moved;
-    }
-    ever
-}
-
-/// Lets the story of every order end; false if one does not.
-async fn come_to_an_end(platform: &mut Platform, shoppers: &mut Shoppers) -> bool {
-    let until = platform.world.now() + MOST_CALM;
-    let mut stories = Stories::default();
-    // While nothing moves, time passes faster.
-    let mut pause = Duration::from_millis(100);
-    while platform.world.now() < until {
-        shoppers.ask_again(platform);
-        let moved = run_all(platform).await;
-        stories.read_on(platform).await;
-        if shoppers.all_settled() && stories.have_all_ended() {
-            return true;
-        }
-        pause = if moved { Duration::from_millis(100) } else { (pause * 2).min(Duration::from_secs(20)) };
-        platform.advance(pause).await;
-    }
-    false
-}
-
-/// Which orders have begun, and which of them have come to an end or need a person.
-#[derive(Default)]
-struct Stories {
-    read: i64,
-    ended: BTreeMap<Number, bool>,
-}
-
-impl Stories {
-    async fn read_on(&mut self, platform: &Platform) {
-        for event in platform.events_after("orders", self.read).await {
-            self.read = event.position;
-            match event.kind.as_ref() {
-                "OrderConfirmed" | "OrderCancelled" | "OrderNeedsAttention" => self.ended.insert(event.stream, true),
-                "OrderPlaced" | "OrderCancelRequested" => self.ended.insert(event.stream, false),
-                _ => None,
-            };
-        }
-    }
-
-    fn have_all_ended(&self) -> bool {
-        self.ended.values().all(|ended| *ended)
-    }
 }

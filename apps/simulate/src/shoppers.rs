@@ -3,43 +3,20 @@
 //! They keep what they asked and what they heard; what got no answer they ask again under the same
 //! name, as every client should.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use axum::http::Method;
 use serde_json::{Value, json};
 use world::Chance;
 
-use crate::platform::{Heard, Platform, Sent};
-
-/// One request with all that was heard of it, each time it was sent.
-pub(crate) struct Exchange {
-    pub(crate) sent: Sent,
-    pub(crate) heard: Vec<Rc<RefCell<Option<Heard>>>>,
-}
-
-impl Exchange {
-    /// The answers that came, in the order in which the requests were sent.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = (u16, Value)> + '_ {
-        self.heard.iter().filter_map(|heard| heard.borrow().clone().flatten())
-    }
-
-    fn is_open(&self) -> bool {
-        self.heard.iter().any(|heard| heard.borrow().is_none())
-    }
-
-    /// Whether it was answered in a way that settles it.
-    fn is_settled(&self) -> bool {
-        self.answers().any(|(status, _)| status < 500)
-    }
-}
+use crate::platform::{Platform, Sent};
+use crate::requests::Requests;
 
 pub(crate) struct Shoppers {
     chance: Chance,
     skus: Vec<String>,
     warehouses: Vec<&'static str>,
-    pub(crate) exchanges: Vec<Exchange>,
+    pub(crate) requests: Requests,
     left: usize,
     made: usize,
 }
@@ -67,12 +44,7 @@ impl Shoppers {
     pub(crate) fn new(mut chance: Chance, requests: usize) -> Self {
         let skus = (0..=chance.below(5)).map(|n| format!("sku {n}/é")).collect();
         let warehouses = ["main", "north", "west"][..=chance.below(3)].to_vec();
-        Self { chance, skus, warehouses, exchanges: Vec::new(), left: requests, made: 0 }
-    }
-
-    /// The SKUs of this run.
-    pub(crate) fn skus(&self) -> &[String] {
-        &self.skus
+        Self { chance, skus, warehouses, requests: Requests::default(), left: requests, made: 0 }
     }
 
     /// Whether there is still something to ask for.
@@ -80,29 +52,20 @@ impl Shoppers {
         self.left > 0
     }
 
-    /// Whether every request was answered in a way that settles it.
-    pub(crate) fn all_settled(&self) -> bool {
-        self.exchanges.iter().all(Exchange::is_settled)
-    }
-
-    /// Asks again what got no answer.
-    pub(crate) fn ask_again(&mut self, platform: &mut Platform) {
-        for place in 0..self.exchanges.len() {
-            if !self.exchanges[place].is_settled() && !self.exchanges[place].is_open() {
-                self.send(platform, place, 1);
-            }
-        }
+    /// How much there still is to ask for.
+    pub(crate) fn left(&self) -> usize {
+        self.left
     }
 
     /// Does one thing that people do; says what.
     pub(crate) fn act(&mut self, platform: &mut Platform) -> Option<String> {
         self.left = self.left.saturating_sub(1);
         let choice = self.chance.below(100);
-        if choice < 12 && !self.exchanges.is_empty() {
+        if choice < 12 {
             // The same again: an impatient click, or a client that gave up waiting.
-            let place = self.chance.below(self.exchanges.len());
+            let place = self.chance.below(self.requests.all().len());
             self.send(platform, place, 1);
-            return Some(format!("again: {}", self.exchanges[place].sent));
+            return Some(format!("again: {}", self.requests.at(place).sent));
         }
         let sent = match choice {
             12..=59 => self.place_order(),
@@ -111,18 +74,17 @@ impl Shoppers {
             76..=91 => self.reservation(),
             _ => return self.visit_the_bank(platform),
         };
-        self.exchanges.push(Exchange { sent: sent.clone(), heard: Vec::new() });
+        let place = self.requests.begin(sent.clone());
         // Sometimes the network sends one request several times at once.
         let times = if self.chance.once_in(6) { 1 + self.chance.below(5) } else { 1 };
-        self.send(platform, self.exchanges.len() - 1, times);
+        self.send(platform, place, times);
         Some(format!("{times}x {sent}"))
     }
 
     fn send(&mut self, platform: &mut Platform, place: usize, times: usize) {
         for _ in 0..times {
-            let heard = Rc::new(RefCell::new(None));
-            self.exchanges[place].heard.push(heard.clone());
-            platform.send(self.chance.below(8), &self.exchanges[place].sent, heard);
+            let choose = self.chance.below(8);
+            self.requests.send(platform, place, choose);
         }
     }
 
@@ -162,17 +124,8 @@ impl Shoppers {
         Sent { service: "orders", method: Method::PUT, path: format!("/v1/orders/{name}"), body }
     }
 
-    /// The names of orders that were asked for.
-    fn orders(&self) -> Vec<String> {
-        let path = |exchange: &Exchange| {
-            let order = exchange.sent.path.strip_prefix("/v1/orders/").filter(|_| exchange.sent.method == Method::PUT);
-            order.map(ToOwned::to_owned)
-        };
-        self.exchanges.iter().filter_map(path).collect()
-    }
-
     fn cancel_order(&mut self) -> Option<Sent> {
-        let orders = self.orders();
+        let orders = self.requests.orders();
         let order = self.chance.pick(&orders)?;
         let path = format!("/v1/orders/{order}/cancel");
         Some(Sent { service: "orders", method: Method::POST, path, body: json!({"reason": "changed my mind"}) })
@@ -186,8 +139,8 @@ impl Shoppers {
                 let body = json!({"type": "receive", "sku": sku, "warehouse": warehouse, "quantity": quantity});
                 let path = format!("/v1/stock-movements/{}", self.name("delivery"));
                 let sent = Sent { service: "inventory", method: Method::PUT, path, body };
-                self.exchanges.push(Exchange { sent, heard: Vec::new() });
-                self.send(platform, self.exchanges.len() - 1, 1);
+                let place = self.requests.begin(sent);
+                self.send(platform, place, 1);
             }
         }
     }
@@ -206,13 +159,6 @@ impl Shoppers {
         };
         let path = format!("/v1/stock-movements/{}", self.name("movement"));
         Sent { service: "inventory", method: Method::PUT, path, body }
-    }
-
-    /// The names of reservations that shops made themselves, or tried to.
-    pub(crate) fn reservations(&self) -> BTreeSet<String> {
-        let path = |exchange: &Exchange| exchange.sent.path.strip_prefix("/v1/reservations/").map(ToOwned::to_owned);
-        let name = |path: String| path.split('/').next().unwrap_or_default().to_owned();
-        self.exchanges.iter().filter_map(path).map(name).collect()
     }
 
     /// Something with a reservation of the shop's own; in any order, also release before reserve.

@@ -1,5 +1,4 @@
-//! Bugs that other platforms shipped, planted one at a time: the simulator finds each, and nothing
-//! where none is planted.
+//! Bugs that other platforms shipped, planted one at a time: the simulator finds each.
 #![cfg(feature = "planted-bugs")]
 
 use simulate::{Journal, Scenario, run};
@@ -9,19 +8,23 @@ use world::planted::{Bug, plant};
 const MOST_SEEDS: u64 = 300;
 
 /// The first seed that finds the bug, with what it finds.
-fn first_seed_that_finds(bug: Bug) -> Option<(u64, String)> {
+fn first_seed_that_finds(bug: Bug, scenario: &Scenario) -> Option<(u64, String)> {
     plant(Some(bug));
     let found = (0..MOST_SEEDS).find_map(|seed| {
-        let outcome = run(seed, &Scenario::default(), Journal::default());
+        let outcome = run(seed, scenario, &mut Journal::default());
         outcome.findings.first().map(|finding| (seed, finding.to_string()))
     });
     plant(None);
     found
 }
 
+fn is_found_in(bug: Bug, scenario: &Scenario) {
+    let (seed, finding) = first_seed_that_finds(bug, scenario).unwrap_or_else(|| panic!("{bug:?} is not found"));
+    println!("| `{bug:?}` | {} | {finding} |", seed + 1);
+}
+
 fn is_found(bug: Bug) {
-    let (seed, finding) = first_seed_that_finds(bug).unwrap_or_else(|| panic!("{bug:?} is not found"));
-    println!("{bug:?} is found with seed {seed}: {finding}");
+    is_found_in(bug, &Scenario::default());
 }
 
 #[test]
@@ -32,6 +35,16 @@ fn an_order_that_forgets_its_stock_is_found() {
 #[test]
 fn an_order_confirmed_before_its_last_step_is_found() {
     is_found(Bug::ConfirmedTooEarly);
+}
+
+#[test]
+fn a_payment_that_browser_and_webhook_each_complete_is_found() {
+    is_found(Bug::CompletedTwice);
+}
+
+#[test]
+fn an_undo_that_strikes_a_later_try_is_found() {
+    is_found(Bug::UndoesTheWrongTry);
 }
 
 #[test]
@@ -47,6 +60,11 @@ fn a_release_that_is_forgotten_is_found() {
 #[test]
 fn a_deadline_that_decides_is_found() {
     is_found(Bug::DeadlineDecides);
+}
+
+#[test]
+fn a_consumer_that_goes_on_reading_a_restored_producer_is_found() {
+    is_found_in(Bug::RestoredUnnoticed, &Scenario { restores: true, ..Scenario::default() });
 }
 
 #[test]

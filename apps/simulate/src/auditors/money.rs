@@ -23,7 +23,8 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
         let taken = tries.iter().filter(|charge| charge.captured() > 0).count();
         let (due, may_be_held) = match (order["status"].as_str(), order["reason"].as_str()) {
             (Some("confirmed"), _) => (total, false),
-            (Some("attention"), Some("stock_but_no_money")) => (0, true),
+            // Until a person has decided.
+            (Some("attention"), Some("stock_but_no_money" | "paid_but_no_stock")) => (0, true),
             _ => (0, false),
         };
         let status = &order["status"];
@@ -41,7 +42,23 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
         found.push(format!("the provider knows {} charges of {payment}, which belongs to no order", tries.len()));
     }
     found.extend(said_but_not_so(evidence));
+    found.extend(said_more_than_once(evidence));
     found
+}
+
+/// Money is authorized, and captured, once for each payment.
+fn said_more_than_once(evidence: &Evidence) -> Vec<String> {
+    let mut times: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for event in &evidence.events["payments"] {
+        if matches!(
+            event.kind.as_ref(),
+            "PaymentRequested" | "PaymentAuthorized" | "PaymentDeclined" | "PaymentCaptured"
+        ) {
+            *times.entry((&event.subject, &event.kind)).or_default() += 1;
+        }
+    }
+    let often = times.into_iter().filter(|(_, times)| *times > 1);
+    often.map(|((payment, kind), times)| format!("{kind} was said {times} times of {payment}")).collect()
 }
 
 /// What payments has said is what the book says.

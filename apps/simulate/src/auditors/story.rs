@@ -11,9 +11,9 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
         found.push("something did not come to its end".to_owned());
     }
     for (service, events) in &evidence.events {
-        for (place, event) in events.iter().enumerate() {
-            if event.position != place as i64 + 1 {
-                found.push(format!("{service}: position {} stands in place {}", event.position, place + 1));
+        for (place, event) in (1..).zip(events) {
+            if event.position != place {
+                found.push(format!("{service}: position {} stands in place {place}", event.position));
                 break;
             }
         }

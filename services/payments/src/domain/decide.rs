@@ -209,6 +209,10 @@ impl Learning<'_> {
     fn decide(&self) -> Decision {
         let is_latest = self.payment.current().is_some_and(|t| t.number == self.t.number);
         let is_holder = self.payment.holder() == self.t.number;
+        #[cfg(feature = "planted-bugs")]
+        if world::planted::is(world::planted::Bug::CompletedTwice) && self.payment.status == Status::Authorized {
+            return self.while_authorizing();
+        }
         match self.payment.status {
             status if status.awaits_authorization() && is_latest => self.while_authorizing(),
             Status::Capturing if is_holder => self.while_capturing(),

@@ -1,0 +1,73 @@
+//! What runs have reached, and how often: what is hardly ever reached is hardly tested.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::auditors::Evidence;
+
+/// How often each kind of thing has happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage(BTreeMap<String, u64>);
+
+impl Coverage {
+    /// What happened in a run.
+    pub(crate) fn of(evidence: &Evidence) -> Self {
+        let mut coverage = Self::default();
+        for (service, events) in &evidence.events {
+            for event in events {
+                coverage.count(format!("{service}: {}", event.kind));
+                if event.kind.as_ref() == "StockCommitted" {
+                    let body: Value = serde_json::from_str(&event.body).unwrap_or_default();
+                    for what in ["retaken", "shipped"].into_iter().filter(|what| body[*what] == true) {
+                        coverage.count(format!("{service}: {} {what}", event.kind));
+                    }
+                }
+            }
+        }
+        for order in evidence.orders.values() {
+            let word = |name: &str| order[name].as_str().unwrap_or("-").to_owned();
+            coverage.count(format!("an order ends: {} {}", word("status"), word("reason")));
+        }
+        for payment in evidence.payments.values() {
+            let tries = payment["attempts"].as_array().map_or(0, Vec::len);
+            let status = payment["status"].as_str().unwrap_or("unknown to payments");
+            coverage.count(format!("a payment ends: {status}"));
+            coverage.count(format!("a payment has had {tries} tries"));
+        }
+        for reservation in evidence.reservations.values() {
+            let status = reservation["status"].as_str().unwrap_or("never made");
+            coverage.count(format!("a shop's own reservation ends: {status}"));
+        }
+        for (sent, answers) in &evidence.exchanges {
+            let kind: Vec<&str> = sent.path.split('/').skip(2).step_by(2).take(2).collect();
+            for (status, _) in answers {
+                coverage.count(format!("answered: {} {} {status}", sent.method, kind.join(" … ")));
+            }
+        }
+        coverage
+    }
+
+    fn count(&mut self, what: String) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    /// Counts another run in.
+    pub fn add(&mut self, other: &Self) {
+        for (what, times) in &other.0 {
+            *self.0.entry(what.clone()).or_default() += times;
+        }
+    }
+
+    /// How often something has happened.
+    pub fn times(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(what, times)| writeln!(f, "{times:>10}  {what}"))
+    }
+}
