@@ -146,11 +146,18 @@ impl Pool {
     /// One request over a kept connection, or a new one.
     pub(super) async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> io::Result<(u16, String)> {
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => Connection::open(self.address).await?,
+        let (mut connection, was_kept) = match idle {
+            Some(connection) => (connection, true),
+            None => (Connection::open(self.address).await?, false),
         };
-        let answer = connection.ask(method, path, headers, body).await?;
+        let answer = match connection.ask(method, path, headers, body).await {
+            // The server closes what has been idle for long; a request under a name is safe to repeat.
+            Err(_) if was_kept => {
+                connection = Connection::open(self.address).await?;
+                connection.ask(method, path, headers, body).await?
+            }
+            answer => answer?,
+        };
         if let Ok(mut idle) = self.idle.lock() {
             idle.push(connection);
         }
