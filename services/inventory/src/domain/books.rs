@@ -543,7 +543,14 @@ impl Books {
                 reservation.has_left = e.shipped;
                 reservation.version
             }
-            Event::StockCommitRejected(e) => self.reservation_mut(stream, owner, &e.reservation).version,
+            Event::StockCommitRejected(e) => {
+                let reservation = self.reservation_mut(stream, owner, &e.reservation);
+                // Whoever heard of it has given up; stock that comes in later must not be taken for them.
+                if reservation.status == Status::Expired {
+                    reservation.status = Status::Released;
+                }
+                reservation.version
+            }
             Event::StockShipped(e) => {
                 self.each_pool(&e.lines, Pool::ship);
                 let reservation = self.reservation_mut(stream, owner, &e.reservation);
