@@ -84,13 +84,16 @@ async fn play(world: &World, scenario: &Scenario, journal: &mut Journal) -> Outc
     run_all(&mut platform).await;
     weather.turn_rough();
     let mut steps = 0;
+    let mut outage = Outage::default();
     while shoppers.has_more() && steps < MOST_STEPS {
         steps += 1;
         if let Some(restore) = &mut restore {
             restore.go_on(&mut platform, shoppers.left()).await;
         }
+        outage.go_on(&mut chance, &platform, journal);
         crashes += step(&mut chance, &mut platform, &mut shoppers, scenario, journal).await;
     }
+    outage.end(&platform);
     weather.turn_calm();
     let ended = match restore {
         None => come_to_an_end(&mut platform, &mut shoppers.requests).await,
@@ -115,6 +118,39 @@ async fn play(world: &World, scenario: &Scenario, journal: &mut Journal) -> Outc
         coverage: Coverage::of(&evidence),
         stopped,
         digest: journal.digest(),
+    }
+}
+
+/// A line between two services that is down for a while.
+#[derive(Default)]
+struct Outage {
+    /// Who hears nothing of whom, and for how many steps still.
+    down: Option<(&'static str, &'static str, usize)>,
+}
+
+/// The lines between services: of whom, and to whom.
+const LINES: [(&str, &str); 4] =
+    [("orders", "inventory"), ("orders", "payments"), ("inventory", "orders"), ("payments", "orders")];
+
+impl Outage {
+    fn go_on(&mut self, chance: &mut Chance, platform: &Platform, journal: &mut Journal) {
+        match &mut self.down {
+            None if chance.once_in(150) => {
+                let (source, reader) = LINES[chance.below(LINES.len())];
+                journal.note(platform.world.now(), format_args!("{reader} hears nothing of {source}"));
+                platform.weather.withhold(source, reader, true);
+                self.down = Some((source, reader, chance.below(150)));
+            }
+            None => {}
+            Some((_, _, 0)) => self.end(platform),
+            Some((_, _, left)) => *left -= 1,
+        }
+    }
+
+    fn end(&mut self, platform: &Platform) {
+        if let Some((source, reader, _)) = self.down.take() {
+            platform.weather.withhold(source, reader, false);
+        }
     }
 }
 

@@ -71,7 +71,8 @@ impl Shoppers {
             12..=59 => self.place_order(),
             60..=69 => self.cancel_order()?,
             70..=75 => self.move_stock(),
-            76..=91 => self.reservation(),
+            76..=89 => self.reservation(),
+            90..=91 => self.refund(platform)?,
             _ => return self.visit_the_bank(platform),
         };
         let place = self.requests.begin(sent.clone());
@@ -163,25 +164,36 @@ impl Shoppers {
 
     /// Something with a reservation of the shop's own; in any order, also release before reserve.
     fn reservation(&mut self) -> Sent {
-        let name = format!("hold-{}", self.chance.below(8));
+        let name = format!("hold-{}", self.chance.below(5));
         let post = |act: &str, body: Value| Sent {
             service: "inventory",
             method: Method::POST,
             path: format!("/v1/reservations/{name}/{act}"),
             body,
         };
-        match self.chance.below(8) {
+        match self.chance.below(10) {
             0..=3 => {
-                let hold_secs = self.chance.between(1, 120);
+                let longest = if self.chance.once_in(2) { 900 } else { 30 };
+                let hold_secs = self.chance.between(1, longest);
                 let body = json!({"lines": self.lines(false), "hold_secs": hold_secs});
                 let path = format!("/v1/reservations/{name}");
                 Sent { service: "inventory", method: Method::PUT, path, body }
             }
-            4 => post("commit", json!({})),
-            5 => post("release", json!({})),
-            6 => post("extend", json!({"hold_secs": self.chance.between(1, 300)})),
+            4 | 5 => post("commit", json!({})),
+            6 => post("release", json!({})),
+            7 => post("extend", json!({"hold_secs": self.chance.between(1, 300)})),
             _ => post("ship", json!({})),
         }
+    }
+
+    /// Somebody gives back the money of an order whose money was taken.
+    fn refund(&mut self, platform: &Platform) -> Option<Sent> {
+        let book = platform.provider.bank.book();
+        let taken: Vec<_> = book.charges(None).filter(|charge| charge.captured() > 0).collect();
+        let key = &self.chance.pick(&taken)?.key;
+        let payment = key.payment().rsplit('/').next().unwrap_or_default();
+        let path = format!("/v1/payments/{payment}/refund");
+        Some(Sent { service: "payments", method: Method::POST, path, body: json!({}) })
     }
 
     /// The customer passes, or fails, the 3-D Secure step of a payment; then the bank's webhook comes,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use db::Plan;
+use orders::OnLoss;
 use serde_json::json;
 use simulate::{Ended, Script, Settings};
 
@@ -304,4 +305,35 @@ fn of_one_sku_exactly_as_many_orders_are_confirmed_as_there_are_pieces() {
             });
         }
     }
+}
+
+#[test]
+fn a_commit_that_was_refused_stays_refused_although_stock_has_come_in_since() {
+    let mut settings = Settings::default();
+    (settings.orders.hold_secs, settings.orders.patience_secs) = (120, 5);
+    settings.orders.on_lost_stock = OnLoss::Attention;
+    Script::play(&settings, &[], async |script| {
+        script.deliver("a", 5).await;
+        script.place("o-1", &[("a", 2)], VISA, 1);
+        script.until("orders", "PaymentDue").await;
+        script.withhold("orders", "inventory");
+        script.until("orders", "StockCommitDue").await;
+        script.pass(Duration::from_secs(180)).await;
+        script.until("inventory", "StockReservationExpired").await;
+        let body = json!({"lines": [{"sku": "a", "quantity": 4}], "hold_secs": 600});
+        script.ask("inventory", Method::PUT, "/v1/reservations/rival", body, 1);
+        script.turn("inventory", &Plan::ALL).await;
+        script.withhold("inventory", "orders");
+        script.hand_over("orders", "inventory");
+        script.until("inventory", "StockCommitRejected").await;
+        script.ask("inventory", Method::POST, "/v1/reservations/rival/release", json!({}), 1);
+        script.run().await;
+        // Orders has not heard yet, and asks again.
+        script.until("orders", "StockCommitDue").await;
+        script.run().await;
+        script.hand_over("inventory", "orders");
+        assert_eq!(ends_clean(script).await.order("o-1"), "attention: paid_but_no_stock");
+        assert_eq!(script.times_said("inventory", "StockCommitted").await, 0);
+        assert_eq!(script.stock("a").await["available"], 5);
+    });
 }

@@ -1,6 +1,6 @@
 //! Money in is money out: what the provider's book holds for each order is what became of the order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::payments::Event;
 use payments::provider::Charge;
@@ -14,6 +14,7 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
     for charge in &evidence.charges {
         charges.entry(charge.key.payment().rsplit('/').next().unwrap_or_default()).or_default().push(charge);
     }
+    let given_back = given_back(evidence);
     for (name, order) in &evidence.orders {
         let payment = order["payment"]["id"].as_str().unwrap_or_default();
         let total = order["total"]["amount"].as_i64().unwrap_or(-1);
@@ -22,6 +23,7 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
         let held: i64 = tries.iter().map(|charge| charge.held()).sum();
         let taken = tries.iter().filter(|charge| charge.captured() > 0).count();
         let (due, may_be_held) = match (order["status"].as_str(), order["reason"].as_str()) {
+            (Some("confirmed"), _) if given_back.contains(payment) => (0, false),
             (Some("confirmed"), _) => (total, false),
             // Until a person has decided.
             (Some("attention"), Some("stock_but_no_money" | "paid_but_no_stock")) => (0, true),
@@ -44,6 +46,14 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
     found.extend(said_but_not_so(evidence));
     found.extend(said_more_than_once(evidence));
     found
+}
+
+/// The payments whose money somebody asked to be given back, and was told that it will be.
+fn given_back(evidence: &Evidence) -> BTreeSet<&str> {
+    let told = |answers: &[(u16, serde_json::Value)]| answers.iter().any(|(status, _)| matches!(status, 200..=299));
+    let asked = evidence.exchanges.iter().filter(|(_, answers)| told(answers));
+    let paths = asked.filter_map(|(sent, _)| sent.path.strip_prefix("/v1/payments/"));
+    paths.filter_map(|path| path.strip_suffix("/refund")).collect()
 }
 
 /// Money is authorized, and captured, once for each payment.
