@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
@@ -120,6 +121,7 @@ impl Sqlite {
         connection.busy_timeout(BUSY).map_err(failure)?;
         connection.set_prepared_statement_cache_capacity(128);
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0).map_err(failure)?;
+        plan_once(&connection).map_err(failure)?;
         connection.execute_batch("PRAGMA cache_size=-8000; PRAGMA query_only=ON;").map_err(failure)?;
         Ok(Self { shared: Shared::new(connection), entered: false, checkpoints: None })
     }
@@ -240,6 +242,7 @@ fn prepare(connection: &Connection, durability: Durability) -> rusqlite::Result<
     connection.set_prepared_statement_cache_capacity(128);
     // No service reaches into another's file.
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    plan_once(connection)?;
     let synchronous = match durability {
         Durability::Full => "FULL",
         Durability::Off => "OFF",
@@ -248,6 +251,13 @@ fn prepare(connection: &Connection, durability: Durability) -> rusqlite::Result<
         "PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=0;
          PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000;"
     ))
+}
+
+/// Plans a statement without looking at the values that are bound to it; else one with `LIMIT $1` is
+/// planned anew each time it runs, which was a third of what the simulator did.
+/// Source: <https://www.sqlite.org/queryplanner-ng.html#qpstab>.
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// A failed write to the disk leaves a file of which nobody knows what it holds: better to stop and
