@@ -48,12 +48,20 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
     found
 }
 
-/// The payments whose money somebody asked to be given back, and was told that it will be.
+/// The payments whose money somebody asked to be given back, if they were told that it will be, or
+/// if it was: the answer may be lost.
 fn given_back(evidence: &Evidence) -> BTreeSet<&str> {
-    let told = |answers: &[(u16, serde_json::Value)]| answers.iter().any(|(status, _)| matches!(status, 200..=299));
-    let asked = evidence.exchanges.iter().filter(|(_, answers)| told(answers));
-    let paths = asked.filter_map(|(sent, _)| sent.path.strip_prefix("/v1/payments/"));
-    paths.filter_map(|path| path.strip_suffix("/refund")).collect()
+    let refunded = evidence.events["payments"].iter().filter(|event| event.kind.as_ref() == "PaymentRefunded");
+    let refunded: BTreeSet<&str> = refunded.map(|event| event.subject.as_ref()).collect();
+    let mut given_back = BTreeSet::new();
+    for (sent, answers) in &evidence.exchanges {
+        let payment = sent.path.strip_prefix("/v1/payments/").and_then(|path| path.strip_suffix("/refund"));
+        let Some(payment) = payment else { continue };
+        if refunded.contains(payment) || answers.iter().any(|(status, _)| matches!(status, 200..=299)) {
+            given_back.insert(payment);
+        }
+    }
+    given_back
 }
 
 /// Money is authorized, and captured, once for each payment.
