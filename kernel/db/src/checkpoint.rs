@@ -12,8 +12,9 @@ use rusqlite::Connection;
 
 use crate::ring::Bell;
 
-/// Pages written before a checkpoint is worth its fsync at once.
-const PAGES_BETWEEN: usize = 10_000;
+/// Pages that the log gains before a checkpoint is worth its fsyncs at once (64 MiB): the longer the
+/// log, the more often the same page stands in it, and only its latest state is copied.
+const PAGES_BETWEEN: usize = 16_384;
 /// Rounds of a second after which the little that was written is copied all the same, so that the
 /// log of a quiet service does not grow for hours.
 const ROUNDS_BETWEEN: usize = 10;
@@ -25,18 +26,28 @@ const MOST_PASSES: usize = 8;
 /// What the writer and the thread beside it know of each other.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoints {
-    pages_since: AtomicUsize,
+    /// Pages in the log, as of the latest commit.
+    in_log: AtomicUsize,
+    /// Pages that were in it when it was last copied.
+    copied: AtomicUsize,
     little_is_left: AtomicBool,
     stop: AtomicBool,
     bell: Bell,
 }
 
 impl Checkpoints {
-    /// Counts what a commit wrote.
-    pub(crate) fn wrote(&self, pages: usize) {
-        if self.pages_since.fetch_add(pages, Ordering::Relaxed) + pages >= PAGES_BETWEEN {
+    /// Learns how many pages a commit has left in the log.
+    pub(crate) fn log_has(&self, pages: i32) {
+        self.in_log.store(usize::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+        if self.gained() >= PAGES_BETWEEN {
             self.bell.ring();
         }
+    }
+
+    /// Pages that the log has gained since it was last copied, or since it began anew.
+    fn gained(&self) -> usize {
+        let (in_log, copied) = (self.in_log.load(Ordering::Relaxed), self.copied.load(Ordering::Relaxed));
+        in_log.checked_sub(copied).unwrap_or(in_log)
     }
 
     /// Whether the writer should copy the rest now; true once after each bulk.
@@ -67,11 +78,10 @@ impl Checkpoints {
             self.bell.wait(Duration::from_secs(1));
             rounds += 1;
             let worth_it = if rounds < ROUNDS_BETWEEN { PAGES_BETWEEN } else { 1 };
-            if self.pages_since.load(Ordering::Relaxed) < worth_it {
+            if self.gained() < worth_it {
                 continue;
             }
             rounds = 0;
-            self.pages_since.store(0, Ordering::Relaxed);
             self.copy(&connection);
         }
     }
@@ -83,10 +93,12 @@ impl Checkpoints {
                 Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
             });
             match pages {
-                Ok((in_log, copied)) if in_log - copied < FEW_PAGES => {
-                    return self.little_is_left.store(true, Ordering::Relaxed);
+                Ok((in_log, copied)) => {
+                    self.copied.store(usize::try_from(copied).unwrap_or(0), Ordering::Relaxed);
+                    if in_log - copied < FEW_PAGES {
+                        return self.little_is_left.store(true, Ordering::Relaxed);
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => return tracing::warn!(%error, "A checkpoint failed; the next one tries again"),
             }
         }

@@ -11,7 +11,8 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use world::World;
 
-use crate::checkpoint::{Checkpoints, StopOnDrop};
+use crate::checkpoint::{self, Checkpoints};
+use crate::flush::{self, Flusher, Ticket};
 use crate::migrate::{self, Dialect, Migration};
 use crate::outbox::Source;
 use crate::postgres::{self, Postgres};
@@ -19,7 +20,7 @@ use crate::ring::{Ring, lock};
 use crate::session::{Commit, Link, Session};
 use crate::sqlite::{Durability, MemoryDisk, Sqlite};
 use crate::table::{Query, Write, int};
-use crate::tx::{Ended, Read, Tx};
+use crate::tx::{Committed, Ended, Read, Tx};
 use crate::worker::{guarded, run_after_commit};
 use crate::{Failure, Refused, Table};
 
@@ -105,7 +106,9 @@ struct Inner {
     readers: Readers,
     /// The connection for transactions beside the desk's.
     aside: Mutex<Option<Session>>,
-    checkpoints: Option<(Arc<Checkpoints>, StopOnDrop)>,
+    checkpoints: Option<(Arc<Checkpoints>, checkpoint::StopOnDrop)>,
+    /// Waits for the disk, where that is not done by each commit itself.
+    flusher: Option<(Arc<Flusher>, flush::StopOnDrop)>,
 }
 
 impl fmt::Debug for Database {
@@ -143,8 +146,13 @@ impl Database {
             Location::File(path) => Some(Checkpoints::start(path)),
             _ => None,
         };
+        let flusher = match &location {
+            Location::File(path) if options.durability == Durability::Full => Some(Flusher::of_log(path).start()),
+            _ => None,
+        };
         let aside = Mutex::new(None);
-        Ok(Self(Arc::new(Inner { service, world, location, options, source, ring, readers, aside, checkpoints })))
+        let inner = Inner { service, world, location, options, source, ring, readers, aside, checkpoints, flusher };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// The service that it belongs to.
@@ -194,13 +202,17 @@ impl Database {
         then: impl FnOnce(Result<T, Failure>) + Send + 'static,
     ) -> Result<(), Refused> {
         let world = self.0.world.clone();
+        let flusher = self.0.flusher.as_ref().map(|(flusher, _)| flusher.clone());
         self.0.readers.submit(Box::new(move |session| {
             let result = Read::begin(session, &world).and_then(|mut read| {
                 let result = guarded(|| work(&mut read));
                 read.end();
                 result
             });
-            then(result);
+            match flusher {
+                Some(flusher) => flusher.when_durable(move || then(result)),
+                None => then(result),
+            }
         }))
     }
 
@@ -225,8 +237,7 @@ impl Database {
         match guarded(|| work(&mut tx)) {
             Ok(value) => match tx.commit() {
                 Ended::Committed(committed) => {
-                    self.tell(committed.news);
-                    run_after_commit(committed.after);
+                    self.tell_when_durable(committed);
                     Ok(value)
                 }
                 Ended::Failed(failure) => Err(Refused::Failed(failure)),
@@ -255,16 +266,37 @@ impl Database {
     pub(crate) fn writer(&self) -> Result<Session, Failure> {
         let link = match &self.0.location {
             Location::File(path) => {
-                let link = Sqlite::open(path, self.0.options.durability)?;
-                Link::Sqlite(match &self.0.checkpoints {
-                    Some((checkpoints, _)) => link.with_checkpoints(checkpoints.clone()),
-                    None => link,
-                })
+                let mut link = Sqlite::open(path, self.0.options.durability)?;
+                if let Some((checkpoints, _)) = &self.0.checkpoints {
+                    link = link.with_checkpoints(checkpoints)?;
+                }
+                if let Some((flusher, _)) = &self.0.flusher {
+                    link = link.with_flusher(flusher)?;
+                }
+                Link::Sqlite(link)
             }
             Location::Postgres(url) => Link::Postgres(Box::new(Postgres::new(url, self.0.service)?)),
             Location::Memory(disk) => Link::Sqlite(Sqlite::in_memory(disk)),
         };
         Ok(Session::new(link, self.0.source.clone()))
+    }
+
+    /// Does this once a commit is durable: at once where it is; else while it waits for the disk
+    /// itself, if the caller has the time and nobody else waits, or when somebody else has waited.
+    pub(crate) fn once_durable(&self, ticket: Option<Ticket>, has_time: bool, work: impl FnOnce() + Send + 'static) {
+        match (ticket, &self.0.flusher) {
+            (Some(ticket), Some((flusher, _))) => flusher.then(ticket, has_time, Box::new(work)),
+            _ => work(),
+        }
+    }
+
+    /// Waits until a commit is durable, then tells readers and does what waited for it.
+    pub(crate) fn tell_when_durable(&self, committed: Committed) {
+        if let (Some(ticket), Some((flusher, _))) = (committed.ticket, &self.0.flusher) {
+            flusher.wait(ticket);
+        }
+        self.tell(committed.news);
+        run_after_commit(committed.after);
     }
 
     /// Tells readers what was committed.

@@ -8,7 +8,7 @@
 //!
 //! Reading order: `asked` (who asks), `tx` (what a service sees), `table` and `value` (rows),
 //! `desk`, `worker` and `inlet` (batches), `outbox` and `ring` (events), `database` (opening and reading),
-//! `session`, `sqlite`, `postgres` (the two databases), `migrate`, `schema`.
+//! `session`, `sqlite` with `flush` and `checkpoint`, `postgres` (the two databases), `migrate`, `schema`.
 //!
 //! **Invariant:** database drivers are used here and nowhere else.
 //!
@@ -20,6 +20,7 @@ mod checkpoint;
 mod database;
 mod desk;
 mod failure;
+mod flush;
 mod inlet;
 mod meters;
 mod migrate;

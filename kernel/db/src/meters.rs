@@ -12,6 +12,7 @@ pub struct Meters {
     batches: Counter,
     batch_size: Histogram,
     batch_seconds: Histogram,
+    commit_seconds: Histogram,
     wait_seconds: Histogram,
     failed_batches: Counter,
     unknown_commits: Counter,
@@ -23,6 +24,7 @@ impl Default for Meters {
             batches: Counter::default(),
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             batch_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             wait_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             failed_batches: Counter::default(),
             unknown_commits: Counter::default(),
@@ -34,8 +36,10 @@ impl Meters {
     /// Shows them under their names in a registry, which may carry a label for the service.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("desk_batch_commands", "Commands in a batch", self.batch_size.clone());
-        let help = "Time of a batch from its begin to its commit";
+        let help = "Time of a batch from its begin until its commit was written";
         registry.register_with_unit("desk_batch", help, Unit::Seconds, self.batch_seconds.clone());
+        let help = "Time from the first change of a batch until its commit is on the disk";
+        registry.register_with_unit("desk_commit", help, Unit::Seconds, self.commit_seconds.clone());
         let help = "Time that a command waited for its batch";
         registry.register_with_unit("desk_queue_wait", help, Unit::Seconds, self.wait_seconds.clone());
         registry.register("desk_failed_batches", "Batches that failed as a whole", self.failed_batches.clone());
@@ -53,6 +57,10 @@ impl Meters {
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few hundred commands")]
         self.batch_size.observe(commands as f64);
         self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn committed(&self, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
     }
 
     pub(crate) fn waited(&self, waited: Duration) {

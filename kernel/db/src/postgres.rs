@@ -197,7 +197,7 @@ impl Postgres {
         if self.to_begin.is_some() {
             if writes.is_empty() && news.is_empty() {
                 self.to_begin = None;
-                return Commit::Done { first: Some(0) };
+                return Commit::Done { first: Some(0), ticket: None };
             }
             // Nothing was read, so the transaction has no id yet, and needs one before its COMMIT.
             if let Err(failure) = self.trip(&[]) {
@@ -210,8 +210,8 @@ impl Postgres {
             statements.push(events(news));
         }
         match self.send(None, &statements, Some("COMMIT")) {
-            Ok(_) if news.is_empty() => Commit::Done { first: Some(0) },
-            Ok(answers) => Commit::Done { first: first_position(&answers) },
+            Ok(_) if news.is_empty() => Commit::Done { first: Some(0), ticket: None },
+            Ok(answers) => Commit::Done { first: first_position(&answers), ticket: None },
             Err(Lost { failure: Failure::Unavailable(cause), .. }) => self.inquire(&cause),
             Err(Lost { failure, .. }) => {
                 // A COMMIT behind an error has rolled back; where none was sent this does it.
@@ -306,7 +306,7 @@ impl Postgres {
         let Ok((fate, connected)) = answered else { return Commit::Unknown };
         self.connected = Some(connected);
         match fate {
-            Fate::Committed => Commit::Done { first: None },
+            Fate::Committed => Commit::Done { first: None, ticket: None },
             Fate::RolledBack => Commit::Failed(Failure::Unavailable(format!("{cause}; it was rolled back"))),
             Fate::NotKnown => Commit::Unknown,
         }

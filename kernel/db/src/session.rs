@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::flush::Ticket;
 use crate::outbox::Source;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
@@ -22,9 +23,10 @@ pub(crate) enum Link {
 /// How a commit ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Commit {
-    /// It is durable. `first` is the position of its first event; none where the database could only
-    /// say afterwards that the commit had happened.
-    Done { first: Option<i64> },
+    /// It has happened, and is durable once its ticket is; at once where it has none. `first` is the
+    /// position of its first event; none where the database could only say afterwards that the commit
+    /// had happened.
+    Done { first: Option<i64>, ticket: Option<Ticket> },
     /// Nothing of it happened.
     Failed(Failure),
     /// The connection broke, and the database cannot say.

@@ -1,6 +1,7 @@
 //! `SQLite`: a file for each service, written by one thread.
 //!
-//! WAL with `synchronous=FULL`: a commit has reached the disk before anybody is told of it. Most of
+//! A commit has reached the disk before anybody is told of it: connections that open or migrate a
+//! file wait in COMMIT (`synchronous=FULL`); those that perform leave the wait to `flush.rs`. Most of
 //! the log is copied into the file by a thread of its own (`checkpoint.rs`), so that no request
 //! waits for that.
 
@@ -9,15 +10,17 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
 use crate::checkpoint::Checkpoints;
+use crate::flush::{self, Flusher};
 use crate::outbox::EVENT;
 use crate::ring::lock;
 use crate::session::Commit;
-use crate::table::{Query, Write, one, pages};
+use crate::table::{Query, Write, one};
 use crate::{Failure, Row, Value};
 
 /// The database of one service in memory, for simulations: it outlives the service that writes it,
@@ -104,6 +107,7 @@ pub(crate) struct Sqlite {
     /// Whether the open transaction is this session's.
     entered: bool,
     checkpoints: Option<Arc<Checkpoints>>,
+    flusher: Option<Arc<Flusher>>,
 }
 
 impl Sqlite {
@@ -111,7 +115,7 @@ impl Sqlite {
     pub(crate) fn open(path: &Path, durability: Durability) -> Result<Self, Failure> {
         let connection = Connection::open(path).map_err(failure)?;
         prepare(&connection, durability).map_err(failure)?;
-        Ok(Self { shared: Shared::new(connection), entered: false, checkpoints: None })
+        Ok(Self { shared: Shared::new(connection), entered: false, checkpoints: None, flusher: None })
     }
 
     /// Opens a file for reading.
@@ -123,17 +127,30 @@ impl Sqlite {
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0).map_err(failure)?;
         plan_once(&connection).map_err(failure)?;
         connection.execute_batch("PRAGMA cache_size=-8000; PRAGMA query_only=ON;").map_err(failure)?;
-        Ok(Self { shared: Shared::new(connection), entered: false, checkpoints: None })
+        Ok(Self { shared: Shared::new(connection), entered: false, checkpoints: None, flusher: None })
     }
 
     pub(crate) fn in_memory(disk: &MemoryDisk) -> Self {
-        Self { shared: disk.0.clone(), entered: false, checkpoints: None }
+        Self { shared: disk.0.clone(), entered: false, checkpoints: None, flusher: None }
     }
 
-    /// Leaves the bulk of the checkpoints to their own thread.
-    pub(crate) fn with_checkpoints(mut self, checkpoints: Arc<Checkpoints>) -> Self {
-        self.checkpoints = Some(checkpoints);
-        self
+    /// Leaves the bulk of the checkpoints to their own thread, which is told how long the log is.
+    pub(crate) fn with_checkpoints(mut self, checkpoints: &Arc<Checkpoints>) -> Result<Self, Failure> {
+        let told = checkpoints.clone();
+        let hook = move |_: &mut Wal, frames| {
+            told.log_has(frames);
+            Ok(())
+        };
+        lock(&self.shared.connection).wal_hook(Some(hook)).map_err(failure)?;
+        self.checkpoints = Some(checkpoints.clone());
+        Ok(self)
+    }
+
+    /// Leaves it to the flusher to wait for the disk.
+    pub(crate) fn with_flusher(mut self, flusher: &Arc<Flusher>) -> Result<Self, Failure> {
+        lock(&self.shared.connection).execute_batch("PRAGMA synchronous=NORMAL").map_err(failure)?;
+        self.flusher = Some(flusher.clone());
+        Ok(self)
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), Failure> {
@@ -168,26 +185,26 @@ impl Sqlite {
     }
 
     pub(crate) fn commit(&mut self, writes: &[Write], events: Vec<Vec<Value>>) -> Commit {
-        let written =
-            writes.iter().map(Write::pages).sum::<usize>() + events.iter().map(|row| pages(row)).sum::<usize>();
-        let committed = {
-            let connection = lock(&self.shared.connection);
-            write_all(&connection, writes, events).and_then(|first| {
-                connection.prepare_cached("COMMIT")?.raw_execute()?;
-                Ok(first)
-            })
-        };
+        let connection = lock(&self.shared.connection);
+        let ticket = self.flusher.as_ref().map(|flusher| flusher.announce());
+        let committed = write_all(&connection, writes, events).and_then(|first| {
+            connection.prepare_cached("COMMIT")?.raw_execute()?;
+            Ok(first)
+        });
+        drop(connection);
         match committed {
             Ok(first) => {
                 self.leave();
-                if let Some(checkpoints) = &self.checkpoints {
-                    checkpoints.wrote(written);
-                }
-                Commit::Done { first: Some(first) }
+                Commit::Done { first: Some(first), ticket }
             }
             Err(error) => {
-                end_if_the_disk_fails(&error);
+                if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+                    flush::end(&error);
+                }
                 self.rollback();
+                if let (Some(flusher), Some(ticket)) = (&self.flusher, ticket) {
+                    flusher.then(ticket, true, Box::new(|| {}));
+                }
                 Commit::Failed(failure(error))
             }
         }
@@ -260,21 +277,17 @@ fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// A failed write to the disk leaves a file of which nobody knows what it holds: better to stop and
-/// to read it anew than to go on.
-fn end_if_the_disk_fails(error: &rusqlite::Error) {
-    if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-        tracing::error!(%error, "The disk failed during a commit; the program ends, start it again once the disk works");
-        std::process::abort();
-    }
-}
-
 fn rows(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Row>> {
     let mut found = Vec::new();
     match query {
         Query::Sql { sql, values } => {
             let mut statement = connection.prepare_cached(&one::numbered_places(sql))?;
             collect(&mut statement, values, &mut found)?;
+        }
+        Query::AnyOf { sql, texts, values } => {
+            let mut statement = connection.prepare_cached(&one::any_of(sql))?;
+            let list = std::iter::once(Value::Text(array(texts)));
+            collect(&mut statement, &list.chain(values.iter().cloned()).collect::<Vec<_>>(), &mut found)?;
         }
         Query::ByKeys { table, column, keys, .. } => {
             let mut statement = connection.prepare_cached(&one::select(table, column))?;
@@ -288,6 +301,12 @@ fn rows(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Row>> {
         }
     }
     Ok(found)
+}
+
+/// Texts as an array of JSON.
+fn array(texts: &[Value]) -> String {
+    let text = |value: &Value| if let Value::Text(text) = value { Some(text.clone()) } else { None };
+    serde_json::Value::from(texts.iter().filter_map(text).collect::<Vec<_>>()).to_string()
 }
 
 fn collect(

@@ -89,6 +89,16 @@ pub enum Query {
         /// Whether other transactions have to wait until this one ends.
         locked: bool,
     },
+    /// One statement in which a column may have any of these texts, `column = ANY($1)`; `$2`, `$3` …
+    /// stand for the values.
+    AnyOf {
+        /// The statement, in the SQL that both databases read.
+        sql: &'static str,
+        /// The texts that `$1` stands for.
+        texts: Vec<Value>,
+        /// The values.
+        values: Vec<Value>,
+    },
 }
 
 impl Query {
@@ -105,11 +115,22 @@ impl Query {
         Self::ByKeys { table, column, keys, locked: false }
     }
 
+    /// One statement in which `= ANY($1)` stands for any of these texts, and `$2` … for the values.
+    pub fn any_of(
+        sql: &'static str,
+        texts: impl IntoIterator<Item = Value>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Self {
+        Self::AnyOf { sql, texts: texts.into_iter().collect(), values: values.into_iter().collect() }
+    }
+
     pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
-        match self {
-            Self::Sql { values, .. } => values.iter(),
-            Self::ByKeys { keys, .. } => keys.iter(),
-        }
+        let (values, texts): (&[Value], &[Value]) = match self {
+            Self::Sql { values, .. } => (values, &[]),
+            Self::ByKeys { keys, .. } => (keys, &[]),
+            Self::AnyOf { texts, values, .. } => (values, texts),
+        };
+        values.iter().chain(texts)
     }
 
     /// The same rows, locked in the order of their key until the transaction ends.
@@ -117,7 +138,7 @@ impl Query {
     pub fn locked(self) -> Self {
         match self {
             Self::ByKeys { table, column, keys, .. } => Self::ByKeys { table, column, keys, locked: true },
-            sql @ Self::Sql { .. } => sql,
+            other => other,
         }
     }
 }
@@ -142,23 +163,6 @@ impl Write {
         };
         rows.iter().flatten().chain(values)
     }
-
-    /// About how many pages of a log it fills, as far as can be said before.
-    pub(crate) fn pages(&self) -> usize {
-        match self {
-            Self::Insert(_, rows) | Self::Update(_, rows) | Self::Upsert(_, rows) | Self::Delete(_, rows) => {
-                rows.iter().map(|row| pages(row)).sum()
-            }
-            Self::Sql(_, values) => pages(values),
-        }
-    }
-}
-
-/// About how many pages a row fills: one that it shares, and those of long texts.
-pub(crate) fn pages(row: &[Value]) -> usize {
-    const PAGE_BYTES: usize = 4_096;
-    let bytes = |value: &Value| if let Value::Text(text) = value { text.len() } else { 8 };
-    1 + row.iter().map(bytes).sum::<usize>() / PAGE_BYTES
 }
 
 /// Statements for one row, run in a loop.
@@ -189,6 +193,12 @@ pub(crate) mod one {
             ),
             Change::Sql(sql, _) => numbered_places(sql).into_owned(),
         }
+    }
+
+    /// `= ANY($1)` as `SQLite` has it, the texts given as an array of JSON.
+    /// Source: <https://www.sqlite.org/json1.html#jeach>.
+    pub(crate) fn any_of(sql: &str) -> String {
+        numbered_places(sql).replace("= ANY(?1)", "IN (SELECT value FROM json_each(?1))")
     }
 
     /// `$1` as `SQLite` has it, `?1`: there `$1` would be a name. What stands between quotes stays.

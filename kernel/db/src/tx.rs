@@ -6,6 +6,7 @@ use std::time::Duration;
 use ids::Number;
 use world::{Moment, World};
 
+use crate::flush::Ticket;
 use crate::outbox::{BODY_LIMIT_BYTES, Envelope, NewEvent, Position, events_after, events_of};
 use crate::session::{Commit, Session};
 use crate::table::{Query, Table, Write};
@@ -46,6 +47,10 @@ pub(crate) struct Committed {
     /// could only say later that the commit had happened.
     pub(crate) news: Option<Vec<Envelope>>,
     pub(crate) after: Vec<AfterCommit>,
+    /// What has to be durable before anybody is told; none where it is already.
+    pub(crate) ticket: Option<Ticket>,
+    /// When the commit began, its changes being sent with it.
+    pub(crate) since: Moment,
 }
 
 impl<'s> Tx<'s> {
@@ -170,10 +175,11 @@ impl<'s> Tx<'s> {
             return Ended::Failed(failure);
         }
         let rows: Vec<_> = self.news.iter().map(|event| event.columns(self.now)).collect();
+        let since = self.world.now();
         match self.session.commit(&self.writes, rows) {
-            Commit::Done { first } => {
+            Commit::Done { first, ticket } => {
                 let news = first.map(|first| self.session.source().committed(self.news, first, self.now));
-                Ended::Committed(Committed { news, after: self.after })
+                Ended::Committed(Committed { news, after: self.after, ticket, since })
             }
             Commit::Failed(failure) => Ended::Failed(failure),
             Commit::Unknown => Ended::Unknown,

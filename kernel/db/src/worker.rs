@@ -168,7 +168,15 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
             Attempt::Crashed => Turn::Crashed,
             Attempt::Done { answers: given, committed } => {
                 self.meters.batch(given.len(), self.now().since(begun));
-                self.spread(plan.crash, committed, given, answers)
+                match plan.crash {
+                    None => self.spread(committed, given, answers),
+                    // Between the commit and its answers the readers are not told either.
+                    Some(Crash::AfterAnswer) => {
+                        answer_all(given, answers);
+                        Turn::Crashed
+                    }
+                    Some(_) => Turn::Crashed,
+                }
             }
             Attempt::Unknown => {
                 self.meters.unknown();
@@ -186,29 +194,25 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         }
     }
 
-    /// Tells of what was committed: readers, those who asked, and what waited for the commit.
+    /// Tells of what was committed, once it is durable: readers, those who asked, and what waited for
+    /// the commit. Where more waits to be performed, somebody else waits for the disk.
     fn spread(
-        &self,
-        crash: Option<Crash>,
+        &mut self,
         committed: Committed,
         given: Vec<A>,
         answers: Vec<oneshot::Sender<Result<A, Refused>>>,
     ) -> Turn {
-        if crash == Some(Crash::AfterCommit) {
-            return Turn::Crashed;
-        }
-        if crash.is_none() {
-            // Before the answers, so that who was answered finds the events.
-            self.database.tell(committed.news);
-        }
         let performed = given.len();
-        for (answer, reply) in given.into_iter().zip(answers) {
-            drop(reply.send(Ok(answer)));
-        }
-        if crash.is_some() {
-            return Turn::Crashed;
-        }
-        run_after_commit(committed.after);
+        let has_time = committed.ticket.is_none()
+            || (lock(&self.queues[self.place].waiting).commands.is_empty() && !self.somebody_is_ready());
+        let (database, meters, since) = (self.database.clone(), self.meters.clone(), committed.since);
+        self.database.once_durable(committed.ticket, has_time, move || {
+            meters.committed(database.world().now().since(since));
+            // Before the answers, so that who was answered finds the events.
+            database.tell(committed.news);
+            answer_all(given, answers);
+            run_after_commit(committed.after);
+        });
         Turn::Performed(performed)
     }
 
@@ -352,8 +356,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
             let failure = match self.attempt(&mut request, inlet.clone(), 1, None, Some(*patience)) {
                 Attempt::Done { answers, committed } => {
                     self.meters.batch(1, self.now().since(begun));
-                    self.database.tell(committed.news);
-                    run_after_commit(committed.after);
+                    self.database.tell_when_durable(committed);
                     return Ok(answers);
                 }
                 Attempt::Nothing | Attempt::Crashed => return Ok(Vec::new()),
@@ -396,10 +399,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         let now = self.now();
         self.bays[place].ended(condemned.is_ok(), now);
         match condemned {
-            Ok(committed) => {
-                self.database.tell(committed.news);
-                run_after_commit(committed.after);
-            }
+            Ok(committed) => self.database.tell_when_durable(committed),
             Err(failure) => {
                 tracing::error!(service = self.database.service(), %failure, "A failing event could not be put aside");
                 self.bays[place].rests_until = Some(now + REST);
@@ -497,15 +497,25 @@ fn loses_the_rest(refused: &Refused) -> Option<Failure> {
     }
 }
 
-/// Runs what waited for a commit; what fails there cannot take anything back.
+fn answer_all<A>(given: Vec<A>, answers: Vec<oneshot::Sender<Result<A, Refused>>>) {
+    for (answer, reply) in given.into_iter().zip(answers) {
+        drop(reply.send(Ok(answer)));
+    }
+}
+
+/// Runs what waited for a commit.
 pub(crate) fn run_after_commit(after: Vec<Box<dyn FnOnce() + Send>>) {
-    for work in after {
-        if let Err(failure) = guarded(|| {
-            work();
-            Ok(())
-        }) {
-            tracing::error!(%failure, "What was to follow a commit failed");
-        }
+    after.into_iter().for_each(run_guarded);
+}
+
+/// Runs something that follows a commit; what fails there cannot take anything back.
+pub(crate) fn run_guarded(work: Box<dyn FnOnce() + Send>) {
+    let done = guarded(|| {
+        work();
+        Ok(())
+    });
+    if let Err(failure) = done {
+        tracing::error!(%failure, "What was to follow a commit failed");
     }
 }
 

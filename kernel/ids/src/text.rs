@@ -3,8 +3,9 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Why a text cannot be a name of this kind; the message is fit to be shown to a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,19 +21,20 @@ impl std::error::Error for Invalid {}
 
 const LONGEST: usize = 64;
 
-/// Writes a checked text type: the check runs in `FromStr`, and serde goes through it.
+/// Writes a checked text type: the check runs in `FromStr`, and serde goes through it. A copy shares the
+/// text: names are copied from hand to hand far more often than they are made.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $check:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Takes over a text that has passed the check before, such as a column of our own.
             pub fn from_column(text: String) -> Self {
                 debug_assert!($check(&text).is_ok(), "a column holds an unchecked name");
-                Self(text)
+                Self(text.into())
             }
 
             /// The text as it was given.
@@ -46,7 +48,7 @@ macro_rules! checked_text {
 
             fn try_from(text: String) -> Result<Self, Invalid> {
                 $check(&text)?;
-                Ok(Self(text))
+                Ok(Self(text.into()))
             }
         }
 
@@ -54,13 +56,14 @@ macro_rules! checked_text {
             type Err = Invalid;
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                Self::try_from(text.to_owned())
+                $check(text)?;
+                Ok(Self(text.into()))
             }
         }
 
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.0
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 

@@ -26,16 +26,16 @@ CREATE TABLE reservation (
     version BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX reservation_name ON reservation (name);
-CREATE INDEX reservation_due ON reservation (expires_at) WHERE status = 'reserved';
 
--- What live holds keep, so that lapsed ones of a SKU are found at once.
+-- What live holds keep, in the order in which they lapse: new ones are appended, and the lapsed ones
+-- that nobody has cleared away yet, also those of one SKU, stand together in front.
 CREATE TABLE hold (
-    sku TEXT NOT NULL,
     expires_at BIGINT NOT NULL,
     reservation BIGINT NOT NULL,
+    sku TEXT NOT NULL,
     warehouse TEXT NOT NULL,
     quantity BIGINT NOT NULL CHECK (quantity > 0),
-    PRIMARY KEY (sku, expires_at, reservation, warehouse)
+    PRIMARY KEY (expires_at, reservation, sku, warehouse)
 );
 
 -- Movements by the names that callers gave them.

@@ -32,7 +32,7 @@ static RESERVATION: Table = Table {
 
 static HOLD: Table = Table {
     name: "hold",
-    key: &[text("sku"), int("expires_at"), int("reservation"), text("warehouse")],
+    key: &[int("expires_at"), int("reservation"), text("sku"), text("warehouse")],
     rest: &[int("quantity")],
 };
 
@@ -42,8 +42,9 @@ static MOVEMENT: Table = Table {
     rest: &[text("name"), text("fingerprint"), text("sku"), text("warehouse"), text("outcome")],
 };
 
-/// Lapsed holds that one batch clears away for one SKU.
-const LAPSED_AT_ONCE: i64 = 256;
+/// Lapsed holds of a SKU that one batch clears away: as many as pieces are wanted of it, for each
+/// frees one at least; but no fewer than the first, and no more than the second.
+const LAPSED_AT_ONCE: (i64, i64) = (256, 10_000);
 
 /// What a batch touches, as far as its commands say it.
 #[derive(Debug, Default)]
@@ -82,7 +83,7 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, policy: &Policy) -> Re
     lock_and_load(tx, &mut books, &touched)?;
     let scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)), policy);
     if !scarce.is_empty() {
-        clear_lapsed(tx, &mut books, &touched.skus, &scarce)?;
+        clear_lapsed(tx, &mut books, &touched, &scarce)?;
     }
     Ok(books)
 }
@@ -110,14 +111,17 @@ fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Resul
 ///
 /// Their other SKUs are locked only now, out of the order of keys; where two writers meet in that, the
 /// database ends one of them as a conflict, and it runs again.
-fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, locked: &BTreeSet<Sku>, scarce: &[Sku]) -> Result<(), Failure> {
+fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched, scarce: &[Sku]) -> Result<(), Failure> {
     let now = tx.now();
-    let sql = "SELECT reservation FROM hold WHERE sku = $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3";
-    let lapsed = |sku: &Sku| Query::sql(sql, [sku.into(), now.into(), LAPSED_AT_ONCE.into()]);
-    let mut numbers = BTreeSet::new();
-    for row in tx.ask_all(&scarce.iter().map(lapsed).collect::<Vec<_>>())?.into_iter().flatten() {
-        numbers.insert(row.columns().number()?);
-    }
+    let sql = "SELECT reservation FROM (
+                   SELECT reservation, row_number() OVER (PARTITION BY sku ORDER BY expires_at, reservation) AS place
+                   FROM hold WHERE expires_at <= $2 AND sku = ANY($1)
+               ) AS lapsed WHERE place <= $3";
+    let pieces = touched.wanted.iter().map(|(_, quantity)| quantity).sum::<i64>();
+    let most = pieces.clamp(LAPSED_AT_ONCE.0, LAPSED_AT_ONCE.1);
+    let lapsed = Query::any_of(sql, scarce.iter().map(Value::from), [now.into(), most.into()]);
+    let numbers = tx.rows(lapsed)?.into_iter().map(|row| row.columns().number());
+    let numbers: BTreeSet<Number> = numbers.collect::<Result<_, _>>()?;
     if numbers.is_empty() {
         return Ok(());
     }
@@ -125,7 +129,7 @@ fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, locked: &BTreeSet<Sku>, scar
     let mut others = Touched::default();
     for row in tx.rows(by_number(&numbers))? {
         let skus = reservation(row)?.lines.into_iter().map(|line| line.sku);
-        others.skus.extend(skus.filter(|sku| !locked.contains(sku)));
+        others.skus.extend(skus.filter(|sku| !touched.skus.contains(sku)));
     }
     others.numbers.clone_from(&numbers);
     lock_and_load(tx, books, &others)?;
@@ -180,9 +184,9 @@ fn holds(reservation: &Reservation) -> Vec<Vec<Value>> {
     let of_line = |line: &contracts::inventory::ReservedLine| {
         let hold = |allocation: &contracts::inventory::Allocation| {
             vec![
-                Value::from(&line.sku),
-                reservation.expires_at.into(),
+                Value::from(reservation.expires_at),
                 reservation.number.into(),
+                (&line.sku).into(),
                 (&allocation.warehouse).into(),
                 allocation.quantity.into(),
             ]
@@ -282,8 +286,8 @@ fn owner_and_name(row: &mut Columns) -> Result<(String, Name), Failure> {
 
 /// Holds whose time has passed, those first that lapsed first.
 pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<Number>, Failure> {
-    let sql =
-        "SELECT number FROM reservation WHERE status = 'reserved' AND expires_at <= $1 ORDER BY expires_at LIMIT $2";
+    let sql = "SELECT reservation FROM hold WHERE expires_at <= $1
+               GROUP BY expires_at, reservation ORDER BY expires_at, reservation LIMIT $2";
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let rows = tx.rows(Query::sql(sql, [tx.now().into(), most.into()]))?;
     rows.into_iter().map(|row| row.columns().number()).collect()

@@ -22,6 +22,10 @@ pub(super) enum Argument<'a> {
 pub(super) fn question(query: &Query) -> Prepared<'_> {
     match query {
         Query::Sql { sql, values } => (sql.to_string(), values.iter().map(Argument::One).collect()),
+        Query::AnyOf { sql, texts, values } => {
+            let list = std::iter::once(array(Kind::Text, texts.iter()));
+            ((*sql).to_owned(), list.chain(values.iter().map(Argument::One)).collect())
+        }
         Query::ByKeys { table, column, keys, locked } => {
             let kind = table.column(column).kind;
             (many::select(table, column, *locked), vec![array(kind, keys.iter())])

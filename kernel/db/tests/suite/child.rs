@@ -1,6 +1,6 @@
 //! Second processes: this program once more, told by its environment what to do.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
@@ -57,6 +57,7 @@ fn a_second_process_does_what_it_is_told() {
         "hold" => hold(location),
         "answer" => answer(location, Durability::Full),
         "answer without waiting" => answer(location, Durability::Off),
+        "answer many at once" => answer_many(location),
         unknown => panic!("nobody told it how to {unknown}"),
     }
 }
@@ -80,4 +81,30 @@ fn answer(location: Location, durability: Durability) {
         assert!(wait(running.desk.ask(add("a", 1))).is_ok());
         eprintln!("answered {number}");
     }
+}
+
+/// Clients of [`answer_many`], and what each of them asks for.
+pub(crate) const AT_ONCE: (usize, usize) = (8, 5);
+
+/// Performs commands of several clients and says of each that it was asked, and that it is answered.
+fn answer_many(location: Location) {
+    let running = open(location, options()).start();
+    let (clients, each) = AT_ONCE;
+    std::thread::scope(|scope| {
+        for client in 0..clients {
+            let desk = &running.desk;
+            scope.spawn(move || {
+                for number in client * each..(client + 1) * each {
+                    say(&format!("asked {number}\n"));
+                    assert!(wait(desk.ask(add("a", 1))).is_ok());
+                    say(&format!("answered {number}\n"));
+                }
+            });
+        }
+    });
+}
+
+/// Says something in one piece, also where several threads speak.
+fn say(line: &str) {
+    std::io::stderr().write_all(line.as_bytes()).expect("a pipe");
 }

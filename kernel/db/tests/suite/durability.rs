@@ -1,13 +1,13 @@
 //! What was answered survives a power cut: the disk had confirmed it before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use db::{Database, Location, Options, Query};
 use testkit::Postgres;
 use world::World;
 
-use crate::child::told;
+use crate::child::{AT_ONCE, told};
 use crate::tally::{MIGRATIONS, open, options, wait};
 
 /// Says what is wrong if an answer went out before the log had reached the disk.
@@ -31,16 +31,58 @@ fn check(trace: &str) -> Result<(), String> {
         } else if call.starts_with("pwrite64(") && on_the_log {
             unsynced = true;
         } else if (call.starts_with("fsync(") || call.starts_with("fdatasync(")) && on_the_log {
-            if call.ends_with("= 0") {
+            if is_done(call) {
                 (synced, unsynced) = (true, false);
             } else {
                 under_way.insert(process.to_owned());
             }
-        } else if call.contains("sync resumed>") && under_way.remove(process) && call.ends_with("= 0") {
+        } else if call.contains("sync resumed>") && under_way.remove(process) && is_done(call) {
             (synced, unsynced) = (true, false);
         }
     }
     if answers == 20 { Ok(()) } else { Err(format!("{answers} answers were seen:\n{trace}")) }
+}
+
+/// Says what is wrong if an answer went out although the disk had not begun to confirm the log since
+/// that was asked for: then what it confirmed cannot be what was answered.
+fn check_many(trace: &str) -> Result<(), String> {
+    let mut asked = BTreeMap::new();
+    let mut under_way = BTreeMap::new();
+    let (mut latest_confirmed, mut answers) = (None, 0);
+    for (line, text) in trace.lines().enumerate() {
+        let (process, call) = text.trim_start().split_once(char::is_whitespace).unwrap_or_default();
+        let call = call.trim_start();
+        let is_sync = call.starts_with("fsync(") || call.starts_with("fdatasync(");
+        if let Some(number) = number_after(call, "\"asked ") {
+            asked.insert(number, line);
+        } else if let Some(number) = number_after(call, "\"answered ") {
+            if latest_confirmed < asked.get(&number).copied() {
+                return Err(format!("answer {number} went out before the disk had confirmed it"));
+            }
+            answers += 1;
+        } else if is_sync && call.contains("tally.db-wal>") {
+            under_way.insert(process.to_owned(), line);
+        }
+        let is_confirmed = call.contains("sync(") || call.contains("sync resumed>");
+        if is_confirmed
+            && is_done(call)
+            && let Some(began) = under_way.remove(process)
+        {
+            latest_confirmed = latest_confirmed.max(Some(began));
+        }
+    }
+    let (clients, each) = AT_ONCE;
+    if answers == clients * each { Ok(()) } else { Err(format!("{answers} answers were seen:\n{trace}")) }
+}
+
+/// Whether a call has succeeded, be it that the tracer made it wait before.
+fn is_done(call: &str) -> bool {
+    call.trim_end_matches("(DELAYED)").trim_end().ends_with("= 0")
+}
+
+fn number_after(call: &str, word: &str) -> Option<usize> {
+    let rest = &call[call.find(word)? + word.len()..];
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The system calls of a process that answers commands.
@@ -48,7 +90,10 @@ fn trace(what: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let (location, out) = (Location::File(folder.path().join("tally.db")), folder.path().join("trace"));
     let out_name = out.to_str().expect("a name in UTF-8");
-    let strace = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync,fdatasync,pwrite64,write", "-o", out_name];
+    // A disk that takes its time, so that answers which do not wait for it are ahead of it.
+    let slowly = "inject=fsync,fdatasync:delay_enter=5000";
+    let calls = "trace=fsync,fdatasync,pwrite64,write";
+    let strace = ["strace", "-f", "-y", "-qq", "-e", calls, "-e", slowly, "-o", out_name];
     let mut child = told(&strace, what, &location)
         .spawn()
         .unwrap_or_else(|error| panic!("this test needs strace ({error}); install it: apt-get install -y strace"));
@@ -61,6 +106,11 @@ fn trace(what: &str) -> String {
 #[test]
 fn an_answer_goes_out_after_the_disk_has_confirmed_the_log() {
     assert_eq!(check(&trace("answer")), Ok(()));
+}
+
+#[test]
+fn answers_to_many_wait_for_the_disk_while_the_next_batch_is_performed() {
+    assert_eq!(check_many(&trace("answer many at once")), Ok(()));
 }
 
 #[test]

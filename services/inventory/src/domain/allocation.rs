@@ -10,7 +10,27 @@ use super::command::Line;
 use super::pool::Pool;
 
 /// The pools of each SKU.
-pub(super) type Stock = BTreeMap<Sku, BTreeMap<Warehouse, Pool>>;
+pub(super) type Stock = BTreeMap<Sku, Pools>;
+
+/// The pools of one SKU, by warehouse.
+pub(super) type Pools = BTreeMap<Warehouse, Entry>;
+
+/// A pool as it stands in the books.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Entry {
+    pub(super) pool: Pool,
+    /// Whether the database has a row of it.
+    pub(super) is_known: bool,
+    /// Whether it was changed since it was loaded.
+    pub(super) is_changed: bool,
+}
+
+impl Entry {
+    /// Pieces that can be promised.
+    pub(super) fn available(&self) -> i64 {
+        self.pool.available()
+    }
+}
 
 /// Finds where every line can be taken from, or what falls short.
 ///
@@ -52,8 +72,8 @@ struct Wish<'a> {
 
 impl Wish<'_> {
     /// Takes them from the pools, or says how many could have been had.
-    fn take(&self, pools: &BTreeMap<Warehouse, Pool>, policy: &Policy) -> Result<Vec<Allocation>, i64> {
-        let available = |warehouse: &Warehouse| pools.get(warehouse).map_or(0, Pool::available);
+    fn take(&self, pools: &Pools, policy: &Policy) -> Result<Vec<Allocation>, i64> {
+        let available = |warehouse: &Warehouse| pools.get(warehouse).map_or(0, Entry::available);
         let mut taken: BTreeMap<&Warehouse, i64> = BTreeMap::new();
         for (warehouse, wanted) in &self.bound {
             if available(warehouse) < *wanted {
@@ -62,7 +82,8 @@ impl Wish<'_> {
             taken.insert(warehouse, *wanted);
         }
         let mut missing = self.anywhere;
-        for warehouse in policy.in_order(pools.keys()) {
+        let ordered = policy.in_order(pools.keys());
+        for &warehouse in &ordered {
             if missing == 0 {
                 break;
             }
@@ -76,22 +97,22 @@ impl Wish<'_> {
         if missing > 0 {
             return Err(self.could_have(pools, policy));
         }
-        let mut allocations = Vec::with_capacity(taken.len());
-        for warehouse in policy.in_order(taken.keys().copied()) {
-            allocations.push(Allocation { warehouse: warehouse.clone(), quantity: taken[warehouse] });
-        }
-        Ok(allocations)
+        let allocation = |warehouse: &Warehouse| {
+            let quantity = *taken.get(warehouse)?;
+            Some(Allocation { warehouse: warehouse.clone(), quantity })
+        };
+        Ok(ordered.into_iter().filter_map(allocation).collect())
     }
 
     /// The most that a wish of this kind could have had.
-    fn could_have(&self, pools: &BTreeMap<Warehouse, Pool>, policy: &Policy) -> i64 {
-        let free = |warehouse: &Warehouse| pools.get(warehouse).map_or(0, Pool::available);
+    fn could_have(&self, pools: &Pools, policy: &Policy) -> i64 {
+        let free = |warehouse: &Warehouse| pools.get(warehouse).map_or(0, Entry::available);
         let bound: i64 = self.bound.iter().map(|(warehouse, wanted)| free(warehouse).min(*wanted)).sum();
         if self.anywhere == 0 {
             return bound;
         }
-        let rest = pools.iter().map(|(warehouse, pool)| {
-            pool.available() - self.bound.get(warehouse).copied().unwrap_or(0).min(pool.available())
+        let rest = pools.iter().map(|(warehouse, entry)| {
+            entry.available() - self.bound.get(warehouse).copied().unwrap_or(0).min(entry.available())
         });
         bound + if policy.allow_split { rest.sum::<i64>() } else { rest.max().unwrap_or(0) }
     }
@@ -105,7 +126,8 @@ mod tests {
         let mut stock = Stock::new();
         for (sku, warehouse, on_hand) in levels {
             let pool = Pool { on_hand: *on_hand, ..Pool::default() };
-            stock.entry(sku.parse().unwrap()).or_default().insert(warehouse.parse().unwrap(), pool);
+            let entry = Entry { pool, ..Entry::default() };
+            stock.entry(sku.parse().unwrap()).or_default().insert(warehouse.parse().unwrap(), entry);
         }
         stock
     }

@@ -1,13 +1,13 @@
 //! What a command does to levels, reservations and movements: decide, then apply.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contracts::inventory::{self as say, Event, Level, ReservedLine};
 use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
-use super::allocation::{Stock, allocate};
+use super::allocation::{Entry, Stock, allocate};
 use super::command::{Act, Command, ForOrder, Movement, Rejection, Reserve, Settled};
 use super::pool::Pool;
 use super::reservation::{Reservation, Status};
@@ -46,8 +46,6 @@ pub struct Books {
     reservations: BTreeMap<Number, Reservation>,
     movements: BTreeMap<String, MovementRecord>,
     names: BTreeMap<String, Number>,
-    known_pools: BTreeSet<(Sku, Warehouse)>,
-    touched_pools: BTreeSet<(Sku, Warehouse)>,
     /// How changed reservations were before; none for new ones.
     before: BTreeMap<Number, Option<Reservation>>,
     new_movements: Vec<String>,
@@ -97,8 +95,8 @@ fn nothing_but(answer: Result<Settled, Rejection>) -> Decision {
 impl Books {
     /// Takes over a level as it was loaded.
     pub fn load_pool(&mut self, sku: Sku, warehouse: Warehouse, pool: Pool) {
-        self.known_pools.insert((sku.clone(), warehouse.clone()));
-        self.stock.entry(sku).or_default().insert(warehouse, pool);
+        let entry = Entry { pool, is_known: true, is_changed: false };
+        self.stock.entry(sku).or_default().insert(warehouse, entry);
     }
 
     /// Takes over a reservation as it was loaded.
@@ -426,12 +424,13 @@ impl Books {
     }
 
     fn pool(&self, sku: &Sku, warehouse: &Warehouse) -> Pool {
-        self.stock.get(sku).and_then(|pools| pools.get(warehouse)).copied().unwrap_or_default()
+        self.stock.get(sku).and_then(|pools| pools.get(warehouse)).map(|entry| entry.pool).unwrap_or_default()
     }
 
     fn pool_mut(&mut self, sku: &Sku, warehouse: &Warehouse) -> &mut Pool {
-        self.touched_pools.insert((sku.clone(), warehouse.clone()));
-        self.stock.entry(sku.clone()).or_default().entry(warehouse.clone()).or_default()
+        let entry = self.stock.entry(sku.clone()).or_default().entry(warehouse.clone()).or_default();
+        entry.is_changed = true;
+        &mut entry.pool
     }
 
     /// For each allocation of the lines, in their order.
@@ -604,9 +603,9 @@ impl Books {
             let Some(pools) = self.stock.get(*sku) else { return true }; // nothing was ever there, so nothing is held
             // Beyond one warehouse a wish may be bound to one, or not be splittable: the least counts.
             let least = if policy.allow_split && pools.len() == 1 {
-                pools.values().map(Pool::available).sum()
+                pools.values().map(Entry::available).sum()
             } else {
-                pools.values().map(Pool::available).min().unwrap_or(0)
+                pools.values().map(Entry::available).min().unwrap_or(0)
             };
             *wanted <= least
         };
@@ -620,9 +619,10 @@ impl Books {
 
     /// Levels that were changed, and whether they were in the database before.
     pub fn changed_pools(&self) -> impl Iterator<Item = (&Sku, &Warehouse, Pool, bool)> {
-        self.touched_pools
-            .iter()
-            .map(|key @ (sku, warehouse)| (sku, warehouse, self.pool(sku, warehouse), self.known_pools.contains(key)))
+        self.stock.iter().flat_map(|(sku, pools)| {
+            let changed = pools.iter().filter(|(_, entry)| entry.is_changed);
+            changed.map(move |(warehouse, entry)| (sku, warehouse, entry.pool, entry.is_known))
+        })
     }
 
     /// Reservations that were changed, with how they were before.
@@ -666,7 +666,7 @@ impl Reservation {
 
 /// Whose name it is, and the name: the one key under which it is found.
 pub fn key(owner: &str, name: &Name) -> String {
-    format!("{owner}/{name}")
+    [owner, "/", name.as_str()].concat()
 }
 
 fn blank(number: Number, owner: &str, name: &Name) -> Reservation {
