@@ -344,8 +344,8 @@ mod tests {
 
     #[test]
     fn who_has_time_waits_for_the_disk_itself_unless_somebody_does_already() {
-        let flushes = Arc::new(AtomicU64::new(0));
-        let counted = flushes.clone();
+        let times = Arc::new(AtomicU64::new(0));
+        let counted = times.clone();
         let flusher = Flusher::new(move || {
             counted.fetch_add(1, Ordering::Relaxed);
             Ok(())
@@ -359,11 +359,11 @@ mod tests {
         let during = Box::new(move || inner.then(inner.announce(), true, noted));
         flusher.then(flusher.announce(), true, during);
         done.is(&["alone", "meanwhile"]);
-        assert_eq!(flushes.load(Ordering::Relaxed), 3, "what comes meanwhile has a flush of its own");
+        assert_eq!(times.load(Ordering::Relaxed), 3, "what comes meanwhile has a flush of its own");
     }
 
     #[test]
-    fn waiting_ends_when_the_commit_is_on_the_disk_whoever_flushes_it() {
+    fn waiting_ends_when_the_commit_is_on_the_disk_whoever_times_it() {
         let (_stop, disk, flusher, done) = started();
         flusher.then(flusher.announce(), false, done.note("first"));
         disk.is_asked();

@@ -47,6 +47,6 @@ pub use ring::{Bell, InMemory, Ring};
 pub use schema::describe;
 pub use sqlite::{Durability, MemoryDisk};
 pub use table::{Column, Query, Table, int, text};
-pub use tx::{Read, Tx};
+pub use tx::{AskedAlong, Read, Tx};
 pub use value::{Columns, Row, Value};
 pub use worker::Worker;

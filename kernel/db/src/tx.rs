@@ -26,6 +26,20 @@ pub struct Tx<'s> {
     writes: Vec<Write>,
     news: Vec<NewEvent>,
     after: Vec<AfterCommit>,
+    along: Vec<Along>,
+}
+
+/// A question that travels with others.
+enum Along {
+    Waits(Query),
+    Answered(Vec<Row>),
+    Taken,
+}
+
+/// Questions that travel with others, until their answers are taken.
+#[derive(Debug)]
+pub struct AskedAlong<const N: usize> {
+    first: usize,
 }
 
 impl fmt::Debug for Tx<'_> {
@@ -61,7 +75,7 @@ impl<'s> Tx<'s> {
     ) -> Result<Self, Failure> {
         session.begin(patience)?;
         let now = world.now();
-        Ok(Self { session, world, now, writes: Vec::new(), news: Vec::new(), after: Vec::new() })
+        Ok(Self { session, world, now, writes: Vec::new(), news: Vec::new(), after: Vec::new(), along: Vec::new() })
     }
 
     /// The time at which this transaction happens; it stands while the transaction lasts.
@@ -83,20 +97,57 @@ impl<'s> Tx<'s> {
     ///
     /// # Panics
     /// When something was changed before: what a transaction needs is read first.
-    #[expect(clippy::needless_pass_by_value, reason = "callers make the questions in the call")]
     pub fn ask<const N: usize>(&mut self, queries: [Query; N]) -> Result<[Vec<Row>; N], Failure> {
         assert!(self.writes.is_empty(), "a transaction reads before it writes");
-        let answers = self.session.ask(&queries)?;
+        let answers = self.trip(queries.into())?;
         Ok(answers.try_into().expect("as many answers as questions"))
     }
 
-    /// The answers to as many questions as there are, which travel together.
+    /// Asks something that is needed later: it costs no trip of its own, but travels in front of the
+    /// next questions.
+    pub fn ask_along<const N: usize>(&mut self, queries: [Query; N]) -> AskedAlong<N> {
+        let first = self.along.len();
+        self.along.extend(queries.map(Along::Waits));
+        AskedAlong { first }
+    }
+
+    /// The answers to what was asked along. Changes may have been noted since; none has been sent.
     ///
     /// # Panics
-    /// When something was changed before.
-    pub fn ask_all(&mut self, queries: &[Query]) -> Result<Vec<Vec<Row>>, Failure> {
-        assert!(self.writes.is_empty(), "a transaction reads before it writes");
-        if queries.is_empty() { Ok(Vec::new()) } else { self.session.ask(queries) }
+    /// When it was asked in another transaction.
+    #[expect(clippy::needless_pass_by_value, reason = "answers are taken once")]
+    pub fn answers<const N: usize>(&mut self, asked: AskedAlong<N>) -> Result<[Vec<Row>; N], Failure> {
+        if matches!(self.along.get(asked.first), Some(Along::Waits(_))) {
+            self.trip(Vec::new())?;
+        }
+        let mut answers = Vec::with_capacity(N);
+        for along in &mut self.along[asked.first..asked.first + N] {
+            let Along::Answered(rows) = std::mem::replace(along, Along::Taken) else {
+                panic!("this was asked in another transaction");
+            };
+            answers.push(rows);
+        }
+        Ok(answers.try_into().expect("as many answers as questions"))
+    }
+
+    /// One trip: what was to go along, then these questions.
+    fn trip(&mut self, queries: Vec<Query>) -> Result<Vec<Vec<Row>>, Failure> {
+        let waiting: Vec<_> = (0..self.along.len()).filter(|at| matches!(self.along[*at], Along::Waits(_))).collect();
+        if waiting.is_empty() {
+            return self.session.ask(&queries);
+        }
+        let mut all = Vec::with_capacity(waiting.len() + queries.len());
+        for place in &waiting {
+            if let Along::Waits(query) = std::mem::replace(&mut self.along[*place], Along::Taken) {
+                all.push(query);
+            }
+        }
+        all.extend(queries);
+        let mut answers = self.session.ask(&all)?.into_iter();
+        for place in waiting {
+            self.along[place] = Along::Answered(answers.next().unwrap_or_default());
+        }
+        Ok(answers.collect())
     }
 
     /// Adds rows; a key that exists already fails the transaction as a conflict.

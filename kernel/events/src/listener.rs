@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use db::{Actor, Asked, Bell, Context, Envelope, Failure, Inlet, Position, Query, Table, Tx, int, text};
+use db::{
+    Actor, Asked, AskedAlong, Bell, Context, Envelope, Failure, Inlet, Position, Query, Row, Table, Tx, int, text,
+};
 use ids::Number;
 use world::Moment;
 
@@ -92,6 +94,17 @@ pub struct Listener<C, A> {
     /// When parked events are looked at next.
     parked_at: Option<Moment>,
     batch: Vec<Taken>,
+    /// Where the cursors stand in the database, as far as it is known without a look.
+    cursors: BTreeMap<u8, Position>,
+    /// Until then every batch looks first, because what was assumed turned out to be otherwise.
+    looks_first_until: Option<Moment>,
+    assumed: Option<Assumed>,
+}
+
+/// What the batch under way takes for granted, and the look that will show it.
+struct Assumed {
+    cursors: BTreeMap<String, Position>,
+    look: AskedAlong<2>,
 }
 
 impl<C, A> fmt::Debug for Listener<C, A> {
@@ -157,6 +170,9 @@ const SAVE_EVERY: Position = 1_000;
 const PARKED_IN_BATCH: usize = 16;
 /// How often parked events are looked at.
 const PARKED_EVERY: Duration = Duration::from_millis(100);
+/// How long nothing is assumed after an assumption was wrong: another process reads the same feed, or
+/// subjects are parked.
+const LOOK_FIRST_FOR: Duration = Duration::from_secs(10);
 
 impl<C, A> Listener<C, A> {
     /// Listens to a feed.
@@ -171,6 +187,9 @@ impl<C, A> Listener<C, A> {
             upto: 0,
             parked_at: None,
             batch: Vec::new(),
+            cursors: BTreeMap::new(),
+            looks_first_until: None,
+            assumed: None,
         }
     }
 
@@ -278,31 +297,68 @@ impl<C, A> Listener<C, A> {
         }
     }
 
-    fn cursor_key(&self, event: &Envelope) -> String {
-        format!("{}/{}", self.feed.source(), event.partition)
+    fn cursor_key(&self, partition: u8) -> String {
+        format!("{}/{partition}", self.feed.source())
+    }
+
+    /// What is to be known of the events that wait: where their cursors stand, and which of their
+    /// subjects are parked.
+    fn questions(&self, fresh: usize) -> [Query; 2] {
+        let events = || self.waiting.iter().take(fresh).map(|waiting| &waiting.event);
+        let cursors = Query::by(&CURSOR, "feed", events().map(|event| self.cursor_key(event.partition).into()));
+        let subjects = Query::by(&PARKED_SUBJECT, "subject", events().map(|event| event.subject.as_ref().into()));
+        [cursors.locked(), subjects]
     }
 
     /// Looks up what is known of the events that wait, and of those that are parked.
     fn look_up(&self, tx: &mut Tx<'_>, fresh: usize, parked: usize) -> Result<LookedUp, Failure> {
-        let events = || self.waiting.iter().take(fresh).map(|waiting| &waiting.event);
-        let cursors = Query::by(&CURSOR, "feed", events().map(|event| self.cursor_key(event).into()));
-        let subjects = Query::by(&PARKED_SUBJECT, "subject", events().map(|event| event.subject.as_ref().into()));
+        let [cursors, subjects] = self.questions(fresh);
         let due = parked::due(self.feed.source(), tx.now(), parked);
-        let [cursors, subjects, due] = tx.ask([cursors.locked(), subjects, due])?;
-        let mut looked_up = LookedUp { cursors: BTreeMap::new(), parked: BTreeSet::new(), due: Vec::new() };
-        for row in cursors {
-            let mut row = row.columns();
-            looked_up.cursors.insert(row.text()?, row.int()?);
+        let [cursors, subjects, due] = tx.ask([cursors, subjects, due])?;
+        let due = due.into_iter().map(parked::parked).collect::<Result<_, _>>()?;
+        Ok(LookedUp { cursors: positions(cursors)?, parked: self.subjects(subjects)?, due })
+    }
+
+    /// Takes for granted what is believed of the events that wait; it is looked at along with what the
+    /// commands need, which saves a trip to the database. None where too little is known for that.
+    fn assume(&mut self, tx: &mut Tx<'_>, fresh: usize) -> Option<LookedUp> {
+        if self.looks_first_until.is_some_and(|until| tx.now() < until) {
+            return None;
         }
-        for row in subjects {
+        let mut cursors = BTreeMap::new();
+        for waiting in self.waiting.iter().take(fresh) {
+            let partition = waiting.event.partition;
+            cursors.insert(self.cursor_key(partition), *self.cursors.get(&partition)?);
+        }
+        let look = tx.ask_along(self.questions(fresh));
+        self.assumed = Some(Assumed { cursors: cursors.clone(), look });
+        Some(LookedUp { cursors, parked: BTreeSet::new(), due: Vec::new() })
+    }
+
+    /// Looks whether what was taken for granted was so; if not, the batch is taken back.
+    fn check_assumed(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        let Some(Assumed { cursors, look }) = self.assumed.take() else { return Ok(()) };
+        let [found, parked] = tx.answers(look)?;
+        if positions(found)? == cursors && self.subjects(parked)?.is_empty() {
+            return Ok(());
+        }
+        self.cursors.clear();
+        self.looks_first_until = Some(tx.now() + LOOK_FIRST_FOR);
+        let source = self.feed.source();
+        Err(Failure::Conflict(format!("another process deals with events of {source} too, or some are parked")))
+    }
+
+    /// Of these rows, the subjects of this feed that are parked.
+    fn subjects(&self, rows: Vec<Row>) -> Result<BTreeSet<String>, Failure> {
+        let mut subjects = BTreeSet::new();
+        for row in rows {
             let mut row = row.columns();
             let (source, _position, subject) = (row.text()?, row.int()?, row.text()?);
             if source == self.feed.source() {
-                looked_up.parked.insert(subject);
+                subjects.insert(subject);
             }
         }
-        looked_up.due = due.into_iter().map(parked::parked).collect::<Result<_, _>>()?;
-        Ok(looked_up)
+        Ok(subjects)
     }
 
     /// What becomes of the event in front of the queue of its subject when it could not be dealt with.
@@ -326,7 +382,7 @@ impl<C, A> Listener<C, A> {
     fn move_cursors(&self, tx: &mut Tx<'_>) {
         let mut reached: BTreeMap<String, Position> = BTreeMap::new();
         for taken in self.batch.iter().filter(|taken| taken.from == From::Feed && taken.step != Step::Known) {
-            let position = reached.entry(self.cursor_key(&taken.event)).or_default();
+            let position = reached.entry(self.cursor_key(taken.event.partition)).or_default();
             *position = taken.event.position.max(*position);
         }
         let moved = reached.into_iter().map(|(feed, position)| vec![feed.into(), position.into()]);
@@ -353,6 +409,15 @@ impl<C, A> Listener<C, A> {
     }
 }
 
+/// Where each cursor stands.
+fn positions(rows: Vec<Row>) -> Result<BTreeMap<String, Position>, Failure> {
+    let position = |row: Row| {
+        let mut row = row.columns();
+        Ok((row.text()?, row.int()?))
+    };
+    rows.into_iter().map(position).collect()
+}
+
 struct LookedUp {
     cursors: BTreeMap<String, Position>,
     parked: BTreeSet<String>,
@@ -374,6 +439,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
 
     fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure> {
         self.batch.clear();
+        self.assumed = None;
         if self.read.is_none() {
             self.load_start(tx)?;
             self.read_ahead();
@@ -384,7 +450,12 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         if fresh == 0 && parked == 0 {
             return Ok(Vec::new());
         }
-        let mut looked_up = self.look_up(tx, fresh, parked)?;
+        // What runs alone may be put aside afterwards, so it looks first.
+        let assumed = if parked == 0 && most > 1 { self.assume(tx, fresh) } else { None };
+        let mut looked_up = match assumed {
+            Some(assumed) => assumed,
+            None => self.look_up(tx, fresh, parked)?,
+        };
         let mut commands = Vec::new();
         for event in std::mem::take(&mut looked_up.due).into_iter().take(most) {
             let from = From::Parked { attempts: event.attempts };
@@ -401,7 +472,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         }
         for waiting in self.waiting.iter().take(fresh.min(room)) {
             let event = waiting.event.clone();
-            let cursor = looked_up.cursors.entry(self.cursor_key(&event)).or_insert(0);
+            let cursor = looked_up.cursors.entry(self.cursor_key(event.partition)).or_insert(0);
             let (mut step, mut command) = step(waiting.meaning.clone());
             // Also what comes twice within the batch is known the second time.
             let known = event.position <= *cursor;
@@ -418,6 +489,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
     }
 
     fn settle(&mut self, tx: &mut Tx<'_>, answers: &[A]) -> Result<(), Failure> {
+        self.check_assumed(tx)?;
         let mut answers = answers.iter();
         let mut put_off: BTreeSet<&str> = BTreeSet::new();
         for taken in &self.batch {
@@ -480,7 +552,14 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         let fresh = self.batch.iter().filter(|taken| taken.from == From::Feed).count();
         let saves = self.batch.iter().any(|taken| taken.from == From::Feed && taken.step != Step::Known);
         self.waiting.drain(..fresh);
-        self.batch.clear();
+        for taken in self.batch.drain(..).filter(|taken| taken.from == From::Feed) {
+            // The cursor of what was known before stands there or beyond; it is looked up anew.
+            if taken.step == Step::Known {
+                self.cursors.remove(&taken.event.partition);
+            } else {
+                self.cursors.insert(taken.event.partition, taken.event.position);
+            }
+        }
         if let Some(start) = &mut self.read {
             if saves && (start.saved == 0 || reached - start.saved >= SAVE_EVERY) {
                 start.saved = reached;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -46,7 +47,11 @@ pub(crate) struct Consumer {
     status: Arc<Status>,
     worker: Worker<Said, ()>,
     _desk: Desk<Said, ()>,
+    refuses: Arc<AtomicBool>,
 }
+
+/// What a consumer cannot deal with while it refuses: this thing about this subject.
+const REFUSED: (&str, i64) = ("subject-3", 5);
 
 const KIND: Kind<Said> = Kind { key_of: |_| 0, weigh: |_| 1 };
 
@@ -87,16 +92,30 @@ impl Consumer {
         let database = database.expect("a database");
         let listener = Listener::to(feed, LISTENING).for_partitions(partitions);
         let status = listener.status();
-        let perform: Perform<Said, ()> = Arc::new(perform);
+        let refuses = Arc::<AtomicBool>::default();
+        let refused = refuses.clone();
+        let perform: Perform<Said, ()> = Arc::new(move |tx, said| {
+            let is_refused =
+                |asked: &Asked<Said>| asked.command.subject == REFUSED.0 && asked.command.number == REFUSED.1;
+            if refused.load(Ordering::Relaxed) && said.iter().any(is_refused) {
+                return Err(Failure::Corrupt("it cannot be dealt with now".into()));
+            }
+            perform(tx, said)
+        });
         let opened = open_desk(&database, &KIND, &perform, vec![Box::new(listener)], &Arc::new(Meters::default()));
         let (counter, mut workers) = opened.expect("a desk");
         let worker = workers.pop().expect("a worker");
-        Self { disk: disk.clone(), database, partitions, status, worker, _desk: counter }
+        Self { disk: disk.clone(), database, partitions, status, worker, _desk: counter, refuses }
     }
 
     /// The same consumer in another process.
     pub(crate) fn restarted(self, feed: Arc<dyn Feed>) -> Self {
         Self::on(&self.disk, feed, self.partitions)
+    }
+
+    /// Whether it cannot deal with [`REFUSED`] from now on.
+    pub(crate) fn refuses(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::Relaxed);
     }
 
     pub(crate) fn heard(&self) -> Heard {

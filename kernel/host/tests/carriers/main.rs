@@ -229,3 +229,43 @@ fn partitions_that_change_hands_in_the_middle_of_a_batch_are_dealt_with_once() {
     assert_eq!((one.heard().count, one.heard().in_disorder), (60 * SUBJECTS, 0));
     assert!(kafka.redelivered() > 0, "the fake has delivered nothing twice");
 }
+
+#[test]
+fn two_processes_that_read_all_of_a_feed_deal_with_each_event_once_whoever_comes_first() {
+    each_carrier(|carrier, producer| {
+        if carrier.shares_by_itself() {
+            return;
+        }
+        let disk = MemoryDisk::empty();
+        let mut one = Consumer::on(&disk, carrier.feed(), Partitions::ALL);
+        let mut other = Consumer::on(&disk, carrier.feed(), Partitions::ALL);
+        for round in 1..=6 {
+            // Who came first last time believes to know how far everything is, and is wrong the next time.
+            producer.say(SUBJECTS, 1);
+            one.until("the first has heard", |heard| heard.count == round * SUBJECTS);
+            std::mem::swap(&mut one, &mut other);
+        }
+        one.rests();
+        other.rests();
+        assert_eq!((one.heard().count, one.heard().in_disorder), (6 * SUBJECTS, 0));
+    });
+}
+
+#[test]
+fn what_follows_a_parked_event_of_its_subject_waits_behind_it_also_where_nobody_looked() {
+    each_carrier(|carrier, producer| {
+        let mut consumer = Consumer::on(&MemoryDisk::empty(), carrier.feed(), Partitions::ALL);
+        producer.say(SUBJECTS, 4);
+        consumer.until("the first were heard", |heard| heard.count == 4 * SUBJECTS);
+        consumer.refuses(true);
+        producer.say(SUBJECTS, 1);
+        consumer.until("all but one were heard", |heard| heard.count == 5 * SUBJECTS - 1);
+        for number in 6..=8 {
+            producer.say(SUBJECTS, 1);
+            consumer.until("its subject waits", |heard| heard.count == number * SUBJECTS - (number - 4));
+        }
+        consumer.refuses(false);
+        consumer.until("all was heard", |heard| heard.count == 8 * SUBJECTS);
+        assert_eq!(consumer.heard().in_disorder, 0);
+    });
+}
