@@ -104,11 +104,32 @@ fn a_deadline_that_passes_in_the_turn_in_which_the_authorization_is_heard_decide
         script.hand_over("payments", "orders");
         script.turn("orders", &Plan::ALL).await;
         let said: Vec<_> = script.said("orders").await.iter().map(|event| event.kind.to_string()).collect();
-        assert_eq!(
-            said[2..],
-            ["StockCommitDue", "OrderStepOverdue", "StockCommitDue"],
-            "heard first, then asked again"
-        );
+        assert_eq!(said[2..], ["StockCommitDue"], "it is heard first, and then nothing is overdue");
+        assert_eq!(ends_clean(script).await.order("o-1"), "confirmed");
+    });
+}
+
+#[test]
+fn a_step_is_overdue_when_its_own_time_has_passed_and_not_that_of_one_before_it() {
+    let mut settings = Settings::default();
+    settings.orders.patience_secs = 5;
+    Script::play(&settings, &[], async |script| {
+        script.deliver("a", 5).await;
+        script.withhold("orders", "payments");
+        script.place("o-1", &[("a", 2)], VISA, 1);
+        script.until("orders", "PaymentDue").await;
+        script.pass(Duration::from_secs(3)).await;
+        script.hand_over("orders", "payments");
+        script.withhold("inventory", "orders");
+        script.until("orders", "StockCommitDue").await;
+        // A look is planned five seconds after the order was placed; two more of them are left now.
+        script.pass(Duration::from_secs(3)).await;
+        script.turn("orders", &Plan::ALL).await;
+        assert_eq!(script.times_said("orders", "OrderStepOverdue").await, 0);
+        script.pass(Duration::from_secs(3)).await;
+        script.turn("orders", &Plan::ALL).await;
+        assert_eq!(script.times_said("orders", "OrderStepOverdue").await, 1);
+        script.hand_over("inventory", "orders");
         assert_eq!(ends_clean(script).await.order("o-1"), "confirmed");
     });
 }

@@ -4,12 +4,13 @@
 //! tampering: what has run must still be what the program holds.
 //!
 //! One file serves both databases. It is written as `PostgreSQL` reads it, with `TEXT` and `BIGINT`
-//! columns, and three rules turn it into what each database should have:
+//! columns, and four rules turn it into what each database should have:
 //!
 //! | written | `PostgreSQL` | `SQLite` |
 //! |---|---|---|
 //! | `TEXT` | `TEXT COLLATE "C"`: compared by bytes | `TEXT` |
 //! | `BIGINT` | `BIGINT` | `INTEGER` |
+//! | `-- PostgreSQL: ALTER …;` | the statement | nothing |
 //! | the `);` that ends a table | the same | `) STRICT;`, and `WITHOUT ROWID` where the primary key has several columns |
 
 use std::fmt::Write as _;
@@ -114,11 +115,16 @@ fn checksum_of(migration: &Migration) -> String {
     text
 }
 
-/// Applies the three rules of the module's table.
+/// Applies the four rules of the module's table.
 fn translate(sql: &str, dialect: Dialect) -> String {
     let mut translated = String::with_capacity(sql.len() + 256);
     let mut composite_key = false;
     for line in sql.lines() {
+        if let Some(statement) = line.strip_prefix("-- PostgreSQL: ") {
+            translated.push_str(if dialect == Dialect::Postgres { statement } else { "" });
+            translated.push('\n');
+            continue;
+        }
         let code = line.split("--").next().unwrap_or_default();
         if code.trim_start().starts_with("CREATE TABLE") {
             composite_key = false;
@@ -151,19 +157,21 @@ mod tests {
     use super::{Dialect, translate};
 
     const SQL: &str = "CREATE TABLE a (\n    id BIGINT PRIMARY KEY,\n    text_of TEXT NOT NULL, -- TEXT\n    b TEXT\n);\n\
-                       CREATE TABLE c (\n    x BIGINT,\n    y TEXT,\n    PRIMARY KEY (x, y)\n);";
+                       CREATE TABLE c (\n    x BIGINT,\n    y TEXT,\n    PRIMARY KEY (x, y)\n);\n\
+                       -- PostgreSQL: ALTER TABLE c SET (fillfactor = 60);";
 
     #[test]
     fn one_file_gives_each_database_what_it_should_have() {
         assert_eq!(
             translate(SQL, Dialect::Sqlite),
             "CREATE TABLE a (\n    id INTEGER PRIMARY KEY,\n    text_of TEXT NOT NULL, \n    b TEXT\n) STRICT;\n\
-             CREATE TABLE c (\n    x INTEGER,\n    y TEXT,\n    PRIMARY KEY (x, y)\n) STRICT, WITHOUT ROWID;\n"
+             CREATE TABLE c (\n    x INTEGER,\n    y TEXT,\n    PRIMARY KEY (x, y)\n) STRICT, WITHOUT ROWID;\n\n"
         );
         assert_eq!(
             translate(SQL, Dialect::Postgres),
             "CREATE TABLE a (\n    id BIGINT PRIMARY KEY,\n    text_of TEXT COLLATE \"C\" NOT NULL, \n    b TEXT COLLATE \"C\"\n);\n\
-             CREATE TABLE c (\n    x BIGINT,\n    y TEXT COLLATE \"C\",\n    PRIMARY KEY (x, y)\n);\n"
+             CREATE TABLE c (\n    x BIGINT,\n    y TEXT COLLATE \"C\",\n    PRIMARY KEY (x, y)\n);\n\
+             ALTER TABLE c SET (fillfactor = 60);\n"
         );
     }
 }

@@ -48,3 +48,7 @@ CREATE TABLE movement (
     outcome TEXT NOT NULL -- JSON
 );
 CREATE UNIQUE INDEX movement_name ON movement (name);
+
+-- Room for rows as they will be, so that a change stays on its page.
+-- PostgreSQL: ALTER TABLE stock SET (fillfactor = 60);
+-- PostgreSQL: ALTER TABLE reservation SET (fillfactor = 60);

@@ -12,7 +12,7 @@ CREATE TABLE orders (
     payment_status TEXT NOT NULL,
     may_be_committed BIGINT NOT NULL,
     pay_until BIGINT,
-    due_at BIGINT,
+    due_at BIGINT, -- when it is looked at whether its step is overdue: at its deadline or before
     updated_at BIGINT NOT NULL,
     version BIGINT NOT NULL
 );
@@ -20,3 +20,6 @@ CREATE UNIQUE INDEX orders_name ON orders (name);
 CREATE INDEX orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX orders_status ON orders (status, number);
 CREATE INDEX orders_customer ON orders (customer, number) WHERE customer IS NOT NULL;
+
+-- Room for rows as they will be, so that a change stays on its page.
+-- PostgreSQL: ALTER TABLE orders SET (fillfactor = 60);

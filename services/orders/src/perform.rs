@@ -6,6 +6,7 @@ use std::sync::Arc;
 use contracts::orders::{Event, OrderPlaced};
 use db::{Asked, Context, Failure, Kind, Perform, Tx};
 use ids::Number;
+use world::Moment;
 
 use crate::domain::{self, Command, Order, Place, Policy, Rejection};
 use crate::publish;
@@ -38,9 +39,9 @@ fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], policy: &Policy) -> Res
         _ => None,
     });
     let mut batch = Batch::default();
-    for order in store::load(tx, names, numbers)? {
+    for (order, looked_at) in store::load(tx, names, numbers)? {
         batch.names.insert(key(&order.owner, &order.name), order.number);
-        batch.orders.insert(order.number, Entry { order, placed: None, changed: false });
+        batch.orders.insert(order.number, Entry { order, placed: None, looked_at, changed: false });
     }
     let answers = commands.iter().map(|asked| batch.carry_out(tx, asked, policy)).collect();
     batch.save(tx, policy)?;
@@ -58,7 +59,20 @@ struct Entry {
     order: Order,
     /// The event that began it, where this batch did.
     placed: Option<OrderPlaced>,
+    /// When it will be looked at whether its step is overdue.
+    looked_at: Option<Moment>,
     changed: bool,
+}
+
+impl Entry {
+    /// When it is to be looked at next. A look that is planned already and comes no later than the
+    /// deadline is kept, for the steps of an order follow each other within milliseconds and the
+    /// moment stands in an index: the look then finds that there is time left, and plans another.
+    fn next_look(&self, policy: &Policy, now: Moment) -> Option<Moment> {
+        let deadline = policy.deadline(&self.order, self.order.updated_at)?;
+        let planned = self.looked_at.filter(|planned| now < *planned && *planned <= deadline);
+        planned.or(Some(deadline))
+    }
 }
 
 impl Batch {
@@ -74,6 +88,12 @@ impl Batch {
                 _ => Err(Rejection::UnknownOrder),
             };
         };
+        if let Command::Overdue { .. } = asked.command
+            && policy.deadline(&entry.order, entry.order.updated_at).is_some_and(|deadline| deadline > tx.now())
+        {
+            entry.changed = true;
+            return Ok(Told { order: Box::new(entry.order.clone()), is_new: false });
+        }
         for event in domain::decide(&entry.order, &asked.command, policy)? {
             entry.order.apply(tx.now(), &event);
             entry.changed = true;
@@ -91,7 +111,7 @@ impl Batch {
         publish::one(tx, &order, &Event::OrderPlaced(placed.clone()), &by);
         self.names.insert(key(&order.owner, &order.name), number);
         let told = Told { order: Box::new(order.clone()), is_new: true };
-        self.orders.insert(number, Entry { order, placed: Some(placed), changed: true });
+        self.orders.insert(number, Entry { order, placed: Some(placed), looked_at: None, changed: true });
         told
     }
 
@@ -99,7 +119,7 @@ impl Batch {
         let now = tx.now();
         let (mut new, mut old) = (Vec::new(), Vec::new());
         for entry in self.orders.values().filter(|entry| entry.changed) {
-            let due_at = policy.deadline(&entry.order, now);
+            let due_at = entry.next_look(policy, now);
             match &entry.placed {
                 Some(placed) => new.push((&entry.order, placed, due_at)),
                 None => old.push((&entry.order, due_at)),

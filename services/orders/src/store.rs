@@ -48,18 +48,19 @@ static STORY: Table = Table {
 
 /// Whose name it is, and the name: the one key under which an order is found.
 pub(crate) fn key(owner: &str, name: &Name) -> String {
-    format!("{owner}/{name}")
+    [owner, "/", name.as_str()].concat()
 }
 
-/// The orders of these names and numbers, locked in the order of their numbers.
+/// The orders of these names and numbers, locked in the order of their numbers, each with the moment when
+/// it is looked at again.
 pub(crate) fn load(
     tx: &mut Tx<'_>,
     names: impl IntoIterator<Item = String>,
     numbers: impl IntoIterator<Item = Number>,
-) -> Result<Vec<Order>, Failure> {
+) -> Result<Vec<(Order, Option<Moment>)>, Failure> {
     let by_name = Query::by(&ORDERS, "name", names.into_iter().map(Value::from)).locked();
     let by_number = Query::by(&ORDERS, "number", numbers.into_iter().map(Value::from)).locked();
-    tx.ask([by_name, by_number])?.into_iter().flatten().map(order).collect()
+    tx.ask([by_name, by_number])?.into_iter().flatten().map(order_and_look).collect()
 }
 
 /// Adds new orders, each with the event that began it and the time when it is looked at again.
@@ -106,6 +107,10 @@ fn story(order: &Order, due_at: Option<Moment>) -> [Value; 10] {
 }
 
 fn order(row: Row) -> Result<Order, Failure> {
+    order_and_look(row).map(|(order, _)| order)
+}
+
+fn order_and_look(row: Row) -> Result<(Order, Option<Moment>), Failure> {
     let mut row = row.columns();
     let number = row.number()?;
     let name = row.text()?;
@@ -127,10 +132,10 @@ fn order(row: Row) -> Result<Order, Failure> {
     order.payment_status = row.parsed()?;
     order.may_be_committed = row.int()? != 0;
     order.pay_until = row.maybe_moment()?;
-    let _due_at = row.maybe_moment()?;
+    let due_at = row.maybe_moment()?;
     order.updated_at = row.moment()?;
     order.version = row.int()?;
-    Ok(order)
+    Ok((order, due_at))
 }
 
 fn parsed(text: &str) -> Result<Status, Failure> {

@@ -12,3 +12,6 @@ CREATE TABLE payment (
     context TEXT NOT NULL
 );
 CREATE INDEX payment_due ON payment (due_at, number) WHERE due_at IS NOT NULL;
+
+-- Room for rows as they will be, so that a change stays on its page.
+-- PostgreSQL: ALTER TABLE payment SET (fillfactor = 60);

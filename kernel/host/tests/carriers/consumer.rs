@@ -92,12 +92,12 @@ impl Consumer {
         let database = database.expect("a database");
         let listener = Listener::to(feed, LISTENING).for_partitions(partitions);
         let status = listener.status();
-        let refuses = Arc::<AtomicBool>::default();
-        let refused = refuses.clone();
+        let switch = Arc::<AtomicBool>::default();
+        let refusing = switch.clone();
         let perform: Perform<Said, ()> = Arc::new(move |tx, said| {
-            let is_refused =
+            let is_refusing =
                 |asked: &Asked<Said>| asked.command.subject == REFUSED.0 && asked.command.number == REFUSED.1;
-            if refused.load(Ordering::Relaxed) && said.iter().any(is_refused) {
+            if refusing.load(Ordering::Relaxed) && said.iter().any(is_refusing) {
                 return Err(Failure::Corrupt("it cannot be dealt with now".into()));
             }
             perform(tx, said)
@@ -105,7 +105,7 @@ impl Consumer {
         let opened = open_desk(&database, &KIND, &perform, vec![Box::new(listener)], &Arc::new(Meters::default()));
         let (counter, mut workers) = opened.expect("a desk");
         let worker = workers.pop().expect("a worker");
-        Self { disk: disk.clone(), database, partitions, status, worker, _desk: counter, refuses }
+        Self { disk: disk.clone(), database, partitions, status, worker, _desk: counter, refuses: switch }
     }
 
     /// The same consumer in another process.
