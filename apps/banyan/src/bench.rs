@@ -7,6 +7,7 @@
 mod append;
 mod checkout;
 mod http;
+mod lapse;
 mod reserve;
 mod shop;
 mod spread;
@@ -23,6 +24,8 @@ use crate::stop::Stop;
 pub(crate) enum Bench {
     /// Durable reservations in process, everything on: the rate, against bare fsynced appends
     Reserve(reserve::Options),
+    /// What reservations feel of a great many holds that lapse in the same second
+    Lapse(lapse::Options),
     /// Whole checkouts over HTTP at a fixed rate of arrivals: p50 and p99 to confirmed
     Checkout(checkout::Options),
     /// Durable reservations over HTTP, against an empty handler that parses the same JSON
@@ -77,6 +80,7 @@ const MARK: &str = ".banyan-bench";
 pub(crate) fn run(bench: &Bench) -> Result<(), Stop> {
     match bench {
         Bench::Reserve(options) => reserve::run(options),
+        Bench::Lapse(options) => lapse::run(options),
         Bench::Checkout(options) => checkout::run(options),
         Bench::Http(options) => http::run(options),
     }

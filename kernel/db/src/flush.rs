@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::meters::count_flush;
 use crate::ring::lock;
 use crate::worker::run_guarded;
 
@@ -156,6 +157,7 @@ impl Flusher {
         while !state.waiting.is_empty() {
             let (work, written) = (std::mem::take(&mut state.waiting), state.written);
             drop(state);
+            count_flush();
             if let Err(error) = (self.sync)() {
                 end(&error);
             }

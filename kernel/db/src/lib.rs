@@ -40,7 +40,7 @@ pub use database::{CannotOpen, Database, Location, Options};
 pub use desk::{Answered, Crash, Desk, Kind, Opened, Perform, Plan, Turn, open_desk};
 pub use failure::{Failure, Refused};
 pub use inlet::{Due, FindDue, Inlet};
-pub use meters::Meters;
+pub use meters::{Meters, Spent, spent};
 pub use migrate::Migration;
 pub use outbox::{BODY_LIMIT_BYTES, Envelope, NewEvent, PARTITIONS, Position, partition_of};
 pub use ring::{Bell, InMemory, Ring};

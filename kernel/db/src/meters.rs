@@ -1,5 +1,6 @@
 //! What a desk measures of itself.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -74,4 +75,29 @@ impl Meters {
     pub(crate) fn unknown(&self) {
         self.unknown_commits.inc();
     }
+}
+
+/// What the databases of this process were made to do since it began, for benches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Statements that were run; one for each row where a database takes them in a loop.
+    pub statements: u64,
+    /// Waits for the disk.
+    pub flushes: u64,
+}
+
+static STATEMENTS: AtomicU64 = AtomicU64::new(0);
+static FLUSHES: AtomicU64 = AtomicU64::new(0);
+
+/// What the databases of this process were made to do since it began.
+pub fn spent() -> Spent {
+    Spent { statements: STATEMENTS.load(Ordering::Relaxed), flushes: FLUSHES.load(Ordering::Relaxed) }
+}
+
+pub(crate) fn count_statements(statements: usize) {
+    STATEMENTS.fetch_add(statements as u64, Ordering::Relaxed);
+}
+
+pub(crate) fn count_flush() {
+    FLUSHES.fetch_add(1, Ordering::Relaxed);
 }

@@ -34,6 +34,7 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 use self::errors::{closed, explain, failure, is_outdated};
 pub(crate) use self::server::make_schema;
 use self::values::{Argument, Prepared, change, events, first_position, question, read};
+use crate::meters::{count_flush, count_statements};
 use crate::session::Commit;
 use crate::table::{Query, Write};
 use crate::{Failure, Row, Value};
@@ -268,6 +269,10 @@ impl Postgres {
         last: Option<&'static str>,
     ) -> Result<Vec<Vec<tokio_postgres::Row>>, Lost> {
         let Some(connected) = &mut self.connected else { return Err(Lost { failure: closed(), stale: true }) };
+        count_statements(statements.len() + usize::from(begin.is_some()) + usize::from(last.is_some()));
+        if last.is_some() {
+            count_flush();
+        }
         let life = connected.life.clone();
         let trip = connected.trip(begin, statements, last);
         let silent = || Lost { failure: Failure::Unavailable("no answer in time".into()), stale: false };

@@ -17,6 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
 use crate::checkpoint::Checkpoints;
 use crate::flush::{self, Flusher};
+use crate::meters::count_statements;
 use crate::outbox::EVENT;
 use crate::ring::lock;
 use crate::session::Commit;
@@ -181,11 +182,14 @@ impl Sqlite {
 
     pub(crate) fn ask(&mut self, queries: &[Query]) -> Result<Vec<Vec<Row>>, Failure> {
         let connection = lock(&self.shared.connection);
+        let statements = |query: &Query| if let Query::ByKeys { keys, .. } = query { keys.len() } else { 1 };
+        count_statements(queries.iter().map(statements).sum());
         queries.iter().map(|query| rows(&connection, query).map_err(failure)).collect()
     }
 
     pub(crate) fn commit(&mut self, writes: &[Write], events: Vec<Vec<Value>>) -> Commit {
         let connection = lock(&self.shared.connection);
+        count_statements(writes.iter().map(Write::rows).sum::<usize>() + events.len() + 2);
         let ticket = self.flusher.as_ref().map(|flusher| flusher.announce());
         let committed = write_all(&connection, writes, events).and_then(|first| {
             connection.prepare_cached("COMMIT")?.raw_execute()?;

@@ -163,6 +163,14 @@ impl Write {
         };
         rows.iter().flatten().chain(values)
     }
+
+    /// Rows that it changes, as far as it says.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Insert(_, rows) | Self::Update(_, rows) | Self::Upsert(_, rows) | Self::Delete(_, rows) => rows.len(),
+            Self::Sql(..) => 1,
+        }
+    }
 }
 
 /// Statements for one row, run in a loop.

@@ -36,6 +36,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     println!("checkout on {}: carts of 1 to 3 lines, {} SKUs", options.on.name(), options.skus);
     runtime.block_on(async {
         shop.is_up().await?;
+        println!("idle: {:.0} MiB", shop.memory_mib());
         let pool = Arc::new(Pool::to(shop.address));
         fill(&pool, options.skus).await?;
         let warm_up = arrive(&pool, options, 200, Duration::from_secs(3)).await;
@@ -48,7 +49,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
             let done = seen.confirmed.count().max(1) as f64;
             println!(
                 "{rate}/s: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms; {} confirmed, {} otherwise; \
-                 {:.0} µs processor and {:.1} commits a checkout; bare append {:.0}/s, p50 {:.2} ms",
+                 {:.0} µs processor and {:.1} commits a checkout; {:.0} MiB; bare append {:.0}/s, p50 {:.2} ms",
                 seen.confirmed.percentile_ms(0.5),
                 seen.confirmed.percentile_ms(0.95),
                 seen.confirmed.percentile_ms(0.99),
@@ -56,6 +57,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
                 seen.otherwise,
                 (shop.cpu_secs() - cpu) * 1e6 / done,
                 (shop.metric("banyan_desk_batch_seconds_count").await - commits) / done,
+                shop.memory_mib(),
                 append.per_sec,
                 append.p50_ms,
             );

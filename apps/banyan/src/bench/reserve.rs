@@ -2,6 +2,7 @@
 //! holds, journal and feed written and the disk waited for.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use db::{Asked, Context, Database, Location, MemoryDisk, Meters, Trace};
@@ -10,6 +11,7 @@ use host::{Feeds, Ground};
 use inventory::InventoryDesk;
 use inventory::domain::{Act, Command, Line, Movement, Reserve};
 use telemetry::Stopwatch;
+use tokio::runtime::Runtime;
 use world::{Chance, World};
 
 use super::append::{self, Append};
@@ -37,6 +39,9 @@ pub(crate) struct Options {
     /// Threads that write; only PostgreSQL takes more than one
     #[arg(long, default_value_t = 1)]
     writers: usize,
+    /// Entries that the journal has before anything is measured
+    #[arg(long, default_value_t = 0)]
+    journal: i64,
     /// Seconds of a round
     #[arg(long, default_value_t = 4)]
     secs: u64,
@@ -51,6 +56,8 @@ struct Round {
     p99_ms: f64,
     per_commit: f64,
     bytes_per_command: f64,
+    statements_per_command: f64,
+    flushes_per_command: f64,
     append: Append,
 }
 
@@ -59,10 +66,10 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(Stop::failed)?;
     let meters = Arc::new(Meters::default());
-    let (desk, service) = open(options, &meters)?;
-    let close = service.close;
-    let threads: Vec<_> = service.workers.into_iter().map(host::Work::start).collect();
-    runtime.block_on(fill(&desk, options.skus));
+    let stock = Stock::open(&options.on, options.writers, &meters)?;
+    let desk = &stock.desk;
+    runtime.block_on(fill(desk, options.skus, PLENTY));
+    write_journal(&runtime, &stock, options);
     println!(
         "reserve on {}: {} clients, {} SKUs{}, {} line(s), {} writer(s)",
         options.on.name(),
@@ -75,8 +82,9 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     let mut rounds = Vec::new();
     for number in 0..=options.rounds {
         let append = append::measure(&folder)?;
-        let (batches, written) = (meters.batches(), written_bytes());
-        let (mut spread, took) = runtime.block_on(load(&desk, options));
+        let (batches, written, spent) = (meters.batches(), written_bytes(), db::spent());
+        let (mut spread, took) = runtime.block_on(load(desk, options));
+        let (statements, flushes) = (db::spent().statements - spent.statements, db::spent().flushes - spent.flushes);
         let commands = spread.count();
         #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
         let round = Round {
@@ -85,6 +93,8 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
             p99_ms: spread.percentile_ms(0.99),
             per_commit: commands as f64 / (meters.batches() - batches).max(1) as f64,
             bytes_per_command: (written_bytes() - written) as f64 / commands.max(1) as f64,
+            statements_per_command: statements as f64 / commands.max(1) as f64,
+            flushes_per_command: flushes as f64 / commands.max(1) as f64,
             append,
         };
         let what = if number == 0 { "warm-up".to_owned() } else { format!("round {number}") };
@@ -102,21 +112,33 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
         of(|round| round.per_sec / round.append.per_sec),
         of(|round| round.p50_ms / round.append.p50_ms),
     );
-    close();
-    for thread in threads {
-        drop(thread.join());
-    }
+    stock.close();
     Ok(())
+}
+
+/// Reserves until the journal has as many entries as were asked for.
+fn write_journal(runtime: &Runtime, stock: &Stock, options: &Options) {
+    let entries = || *stock.database.ring().newest().borrow();
+    let mut told = 0;
+    while entries() < options.journal {
+        runtime.block_on(load(&stock.desk, &Options { secs: 1, ..options.clone() }));
+        if entries() / 1_000_000 > told {
+            told = entries() / 1_000_000;
+            println!("the journal has {told} million entries");
+        }
+    }
 }
 
 fn print(what: &str, round: &Round) {
     println!(
-        "{what}: {:.0} reserves/s, p50 {:.2} ms, p99 {:.1} ms, {:.0} a commit, {:.0} bytes written each; \
-         bare append {:.0}/s, p50 {:.2} ms: {:.1} times",
+        "{what}: {:.0} reserves/s, p50 {:.2} ms, p99 {:.1} ms, {:.0} a commit; each {:.1} statements, {:.3} fsyncs, \
+         {:.0} bytes written; bare append {:.0}/s, p50 {:.2} ms: {:.1} times",
         round.per_sec,
         round.p50_ms,
         round.p99_ms,
         round.per_commit,
+        round.statements_per_command,
+        round.flushes_per_command,
         round.bytes_per_command,
         round.append.per_sec,
         round.append.p50_ms,
@@ -131,31 +153,53 @@ fn written_bytes() -> u64 {
     line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
 }
 
-fn open(options: &Options, meters: &Arc<Meters>) -> Result<(InventoryDesk, host::Service), Stop> {
-    let world = World::real();
-    let open = |name, location, migrations| {
-        let options = db::Options { writers: options.writers, ..db::Options::default() };
-        Database::open(name, location, options, world.clone(), migrations).map_err(Stop::failed)
-    };
-    let orders = open(orders::NAME, Location::Memory(MemoryDisk::empty()), &[])?;
-    let database = open(inventory::NAME, options.on.location(inventory::NAME), inventory::MIGRATIONS)?;
-    let feeds = Feeds::default().with(orders::NAME, move || Arc::new(TableFeed::of(&orders)));
-    let ground = Ground { database, feeds, meters: meters.clone() };
-    let (service, desk) =
-        inventory::assemble_with_desk(&inventory::Config::default(), &ground).map_err(Stop::failed)?;
-    Ok((desk, service))
+/// Inventory at work in this process, without anything around it.
+pub(super) struct Stock {
+    pub(super) desk: InventoryDesk,
+    pub(super) database: Database,
+    close: Box<dyn Fn() + Send + Sync>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-fn by() -> Context {
+impl Stock {
+    pub(super) fn open(on: &On, writers: usize, meters: &Arc<Meters>) -> Result<Self, Stop> {
+        let world = World::real();
+        let open = |service, location, migrations: &'static [db::Migration]| {
+            let options = db::Options { writers, ..db::Options::default() };
+            Database::open(service, location, options, world.clone(), migrations).map_err(Stop::failed)
+        };
+        // The feed of orders, which nobody writes.
+        let orders = open(orders::NAME, Location::Memory(MemoryDisk::empty()), &[])?;
+        let database = open(inventory::NAME, on.location(inventory::NAME), inventory::MIGRATIONS)?;
+        let feeds = Feeds::default().with(orders::NAME, move || Arc::new(TableFeed::of(&orders)));
+        let ground = Ground { database: database.clone(), feeds, meters: meters.clone() };
+        let (service, desk) =
+            inventory::assemble_with_desk(&inventory::Config::default(), &ground).map_err(Stop::failed)?;
+        let threads = service.workers.into_iter().map(host::Work::start).collect();
+        Ok(Self { desk, database, close: service.close, threads })
+    }
+
+    pub(super) fn close(self) {
+        (self.close)();
+        for thread in self.threads {
+            drop(thread.join());
+        }
+    }
+}
+
+pub(super) fn by() -> Context {
     Context::system("bench", Trace { trace_id: 1, span_id: 1 })
 }
 
-fn sku(number: usize) -> ids::Sku {
+pub(super) fn sku(number: usize) -> ids::Sku {
     ids::Sku::from_column(format!("SKU-{number:06}"))
 }
 
-/// Fills both warehouses with more than a bench can sell.
-async fn fill(desk: &InventoryDesk, skus: usize) {
+/// More than a bench can sell.
+pub(super) const PLENTY: i64 = 1_000_000_000;
+
+/// Fills both warehouses with so many pieces of each SKU.
+pub(super) async fn fill(desk: &InventoryDesk, skus: usize, quantity: i64) {
     let mut waiting = Vec::new();
     for number in 0..skus {
         for warehouse in ["main", "north"] {
@@ -165,7 +209,7 @@ async fn fill(desk: &InventoryDesk, skus: usize) {
                 fingerprint: name,
                 sku: sku(number),
                 warehouse: ids::Warehouse::from_column(warehouse.to_owned()),
-                act: Act::Receive { quantity: 1_000_000_000, reference: None },
+                act: Act::Receive { quantity, reference: None },
             };
             waiting.push(desk.ask(Asked::new(Command::Move(movement), by())));
         }

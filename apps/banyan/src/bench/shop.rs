@@ -61,6 +61,14 @@ impl Shop {
         (ticks(11) + ticks(12)) / TICKS_PER_SEC
     }
 
+    /// Memory that it holds, in MiB.
+    pub(super) fn memory_mib(&self) -> f64 {
+        const PAGES_PER_MIB: f64 = 256.0;
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.id())).unwrap_or_default();
+        let resident = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok());
+        resident.unwrap_or(f64::NAN) / PAGES_PER_MIB
+    }
+
     /// The sum of a metric over all its labels.
     pub(super) async fn metric(&self, name: &str) -> f64 {
         let Ok(mut connection) = Connection::open(self.address).await else { return f64::NAN };
