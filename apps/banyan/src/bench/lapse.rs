@@ -62,11 +62,10 @@ async fn measure(stock: &Stock, options: &Options) -> Result<(), Stop> {
     let world = World::real();
     let at = world.now() + Duration::from_secs(10 + options.holds as u64 / 5_000);
     hold(&stock.desk, &world, options, at).await;
-    let left = at.since(world.now());
-    if left < AROUND {
+    let Some(left) = at.since(world.now()).checked_sub(AROUND) else {
         return Err(Stop::Failed("the holds took too long; ask for fewer with --holds".to_owned()));
-    }
-    tokio::time::sleep(left - AROUND).await;
+    };
+    tokio::time::sleep(left).await;
 
     let (phase, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let clients = clients(stock, options, &phase, &ended);
