@@ -121,6 +121,8 @@ pub struct StockCounted {
     pub difference: i64,
     /// Why it was counted.
     pub reason: Option<String>,
+    /// What the caller calls it elsewhere, such as the external id of an import.
+    pub reference: Option<String>,
     /// The level after it.
     pub level: Level,
 }

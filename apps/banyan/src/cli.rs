@@ -7,9 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use settings::Settings;
 
 use crate::bench::{self, Bench};
+use crate::bulk::{Export, Import};
 use crate::services::{self, Known};
 use crate::stop::Stop;
-use crate::{audit, config, events, run};
+use crate::{audit, bulk, config, events, run};
 
 /// An event-driven shop that grows around the one you have.
 #[derive(Debug, Parser)]
@@ -51,6 +52,16 @@ enum Verb {
         /// A line of JSON for each event, also on a terminal
         #[arg(long)]
         json: bool,
+    },
+    /// Brings a table into the running server: idempotent, and resumed where it broke off
+    Import {
+        #[command(subcommand)]
+        import: Import,
+    },
+    /// Writes what the running server has as a table
+    Export {
+        #[command(subcommand)]
+        export: Export,
     },
     /// Looks whether the books balance, and says what it counted
     Audit {
@@ -95,6 +106,8 @@ pub(crate) fn run() -> Result<(), Stop> {
         Verb::Up { place, demo } => start(place, services::ALL.iter().collect(), demo),
         Verb::Serve { services, place } => start(place, named(&services)?, None),
         Verb::Events { follow, subject, server, json } => events::tell(&server, subject.as_deref(), follow, json),
+        Verb::Import { import } => bulk::import(&import),
+        Verb::Export { export } => bulk::export(&export),
         Verb::Audit { server } => audit::run(&server),
         Verb::Bench { bench } => bench::run(&bench),
         Verb::Settings { reference: _ } => {
@@ -137,7 +150,8 @@ fn refuse(error: &clap::Error) -> Result<(), Stop> {
             Ok(())
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Err(Stop::Usage(
-            "say what to do: up, serve, events, audit, bench or settings; `banyan --help` tells more".to_owned(),
+            "say what to do: up, serve, events, import, export, audit, bench or settings; `banyan --help` tells more"
+                .to_owned(),
         )),
         _ => {
             let text = error.render().to_string();

@@ -4,6 +4,7 @@
 //! banyan up               everything, with a file for each service
 //! banyan serve SERVICE…   some services; the events of others come over HTTP
 //! banyan events           what happened, from the running server
+//! banyan import stock    a table of counts into the running server; export stock: the other way
 //! banyan audit            whether the books balance, from the running server
 //! banyan bench NAME       a figure, and its ratio to a limit taken in the same run
 //! banyan settings         every setting with its meaning and default
@@ -17,6 +18,7 @@
 
 mod audit;
 mod bench;
+mod bulk;
 mod cli;
 mod config;
 mod demo;

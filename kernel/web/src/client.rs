@@ -11,8 +11,10 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use db::Context;
-use http::{Method, Request, StatusCode, Uri, header};
+use futures_util::{Stream, StreamExt};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -179,6 +181,42 @@ impl Client {
         self.ask(Method::POST, path, Some(to_bytes(document)), None, by, within).await
     }
 
+    /// Sends a body that streams under a name, or reads one, and gives back the answer as it comes; it
+    /// may take as long as it takes.
+    pub async fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        sent: Option<(&str, Body)>,
+        accept: &str,
+        by: &Context,
+    ) -> Result<impl Stream<Item = Result<Bytes, NoAnswer>> + Unpin + use<>, NoAnswer> {
+        let mut request = self.request(method, path, by).header(header::ACCEPT, accept);
+        let body = match sent {
+            Some((content_type, body)) => {
+                request = request.header(header::CONTENT_TYPE, content_type);
+                body
+            }
+            None => Body::empty(),
+        };
+        let answer = self.http.request(build(request.body(body))?).await.map_err(|fault| no_answer(&fault))?;
+        let status = answer.status();
+        if !status.is_success() {
+            let (_, retry_after_secs, body) = whole(answer).await?;
+            return Err(refused(status, retry_after_secs, &body));
+        }
+        let bytes = answer.into_body().into_data_stream();
+        Ok(bytes.map(|bytes| bytes.map_err(|fault| NoAnswer::BrokeOff(innermost(&fault)))))
+    }
+
+    fn request(&self, method: Method, path: &str, by: &Context) -> http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(TRACEPARENT, by.trace.to_string())
+            .header(X_REQUEST_ID, &*by.correlation)
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -188,20 +226,14 @@ impl Client {
         by: &Context,
         within: Duration,
     ) -> Result<T, NoAnswer> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header(TRACEPARENT, by.trace.to_string())
-            .header(X_REQUEST_ID, &*by.correlation);
+        let mut request = self.request(method, path, by);
         if document.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         if let Some(wait) = wait {
             request = request.header("prefer", format!("wait={}", wait.as_secs()));
         }
-        let request = request.body(document.map_or_else(Body::empty, Body::from));
-        let request =
-            request.map_err(|fault| NoAnswer::NotConnected(format!("no request can be made of it: {fault}")))?;
+        let request = build(request.body(document.map_or_else(Body::empty, Body::from)))?;
         let (status, retry_after_secs, answer) =
             timeout(within, self.send(request)).await.unwrap_or(Err(NoAnswer::TooLate))?;
         if status.is_success() {
@@ -210,33 +242,48 @@ impl Client {
         if !status.is_client_error() && !status.is_server_error() {
             return Err(NoAnswer::Unreadable(format!("status {status}")));
         }
-        let mut refusal: Refusal = serde_json::from_slice(&answer).unwrap_or_else(|_| Refusal {
-            status: 0,
-            code: String::new(),
-            detail: String::new(),
-            trace_id: String::new(),
-            retry_after_secs: None,
-            members: Map::new(),
-        });
-        refusal.status = status.as_u16();
-        refusal.retry_after_secs = retry_after_secs;
-        Err(NoAnswer::Refused(Box::new(refusal)))
+        Err(refused(status, retry_after_secs, &answer))
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<(StatusCode, Option<u32>, bytes::Bytes), NoAnswer> {
-        let answer = self.http.request(request).await.map_err(|fault| {
-            let said = innermost(&fault);
-            if fault.is_connect() { NoAnswer::NotConnected(said) } else { NoAnswer::BrokeOff(said) }
-        })?;
-        let status = answer.status();
-        let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
-        let body = body.map_err(|fault| match fault.downcast_ref::<LengthLimitError>() {
-            Some(_) => NoAnswer::Unreadable(format!("more than {LARGEST_ANSWER} bytes")),
-            None => NoAnswer::BrokeOff(innermost(&*fault)),
-        })?;
-        Ok((status, retry_after, body.to_bytes()))
+    async fn send(&self, request: Request<Body>) -> Result<(StatusCode, Option<u32>, Bytes), NoAnswer> {
+        whole(self.http.request(request).await.map_err(|fault| no_answer(&fault))?).await
     }
+}
+
+fn build(request: http::Result<Request<Body>>) -> Result<Request<Body>, NoAnswer> {
+    request.map_err(|fault| NoAnswer::NotConnected(format!("no request can be made of it: {fault}")))
+}
+
+fn no_answer(fault: &legacy::Error) -> NoAnswer {
+    let said = innermost(fault);
+    if fault.is_connect() { NoAnswer::NotConnected(said) } else { NoAnswer::BrokeOff(said) }
+}
+
+/// Reads an answer to its end.
+async fn whole(answer: Response<hyper::body::Incoming>) -> Result<(StatusCode, Option<u32>, Bytes), NoAnswer> {
+    let status = answer.status();
+    let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
+    let body = body.map_err(|fault| match fault.downcast_ref::<LengthLimitError>() {
+        Some(_) => NoAnswer::Unreadable(format!("more than {LARGEST_ANSWER} bytes")),
+        None => NoAnswer::BrokeOff(innermost(&*fault)),
+    })?;
+    Ok((status, retry_after, body.to_bytes()))
+}
+
+/// What a problem document says.
+fn refused(status: StatusCode, retry_after_secs: Option<u32>, answer: &[u8]) -> NoAnswer {
+    let mut refusal: Refusal = serde_json::from_slice(answer).unwrap_or_else(|_| Refusal {
+        status: 0,
+        code: String::new(),
+        detail: String::new(),
+        trace_id: String::new(),
+        retry_after_secs: None,
+        members: Map::new(),
+    });
+    refusal.status = status.as_u16();
+    refusal.retry_after_secs = retry_after_secs;
+    NoAnswer::Refused(Box::new(refusal))
 }
 
 fn to_bytes(document: &impl Serialize) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! The requests that inventory answers: movements, levels, reservations.
 
+mod bulk;
 pub mod problem;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ pub(crate) fn routes(shelf: Shelf) -> Router {
         .route("/v1/reservations/{id}/commit", post(commit))
         .route("/v1/reservations/{id}/ship", post(ship))
         .route("/v1/reservations/{id}/release", post(release))
+        .merge(bulk::routes())
         .with_state(Arc::new(shelf))
 }
 
@@ -127,12 +129,12 @@ fn check_movement(id: Name, raw: &RawMovement) -> Result<MovementDocument, Probl
             ("receive", fields.map(|(quantity, reference)| (Some(quantity), None, reference, None)))
         }
         Some("count") => {
-            let others = [("/quantity", &raw.quantity), ("/reference", &raw.reference)];
-            let others = others.map(|(pointer, value)| absent(&mut faults, pointer, value, "count"));
+            let quantity = absent(&mut faults, "/quantity", &raw.quantity, "count");
             let counted = faults.at("/counted").integer(&raw.counted, 0..=1_000 * MOST_PIECES);
             let reason = faults.at("/reason").text_if_given(&raw.reason, 1..=200);
-            let fields = counted.zip(reason).filter(|_| others.iter().all(Option::is_some));
-            ("count", fields.map(|(counted, reason)| (None, Some(counted), None, reason)))
+            let reference = faults.at("/reference").text_if_given(&raw.reference, 1..=200);
+            let fields = counted.zip(reason).zip(reference).filter(|_| quantity.is_some());
+            ("count", fields.map(|((counted, reason), reference)| (None, Some(counted), reference, reason)))
         }
         Some("adjust") => {
             let others = [("/counted", &raw.counted), ("/reference", &raw.reference)];
@@ -164,7 +166,9 @@ async fn move_stock(
     let mut document = check_movement(id, &raw)?;
     let act = match (document.r#type, document.quantity, document.counted) {
         ("receive", Some(quantity), _) => Act::Receive { quantity, reference: document.reference.clone() },
-        ("count", _, Some(counted)) => Act::Count { counted, reason: document.reason.clone() },
+        ("count", _, Some(counted)) => {
+            Act::Count { counted, reason: document.reason.clone(), reference: document.reference.clone() }
+        }
         (_, Some(quantity), _) => Act::Adjust { quantity, reason: document.reason.clone().unwrap_or_default() },
         _ => return Err(Problem::internal("a checked movement has its quantity")),
     };

@@ -299,6 +299,20 @@ pub(crate) fn levels(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Ware
     rows.into_iter().map(level).collect()
 }
 
+/// Some levels after a SKU in a warehouse, in the order of their keys.
+pub(crate) fn levels_after(
+    read: &mut Read<'_>,
+    after: Option<&(Sku, Warehouse)>,
+    limit: i64,
+) -> Result<Vec<(Sku, Warehouse, Pool)>, Failure> {
+    // Before all others stands a text that is none of them.
+    let (sku, warehouse) = after.map_or(("", ""), |(sku, warehouse)| (sku.as_str(), warehouse.as_str()));
+    let columns = STOCK.columns();
+    let sql = format!("SELECT {columns} FROM stock WHERE (sku, warehouse) > ($1, $2) ORDER BY sku, warehouse LIMIT $3");
+    let rows = read.rows(Query::sql(sql, [sku.into(), warehouse.into(), limit.into()]))?;
+    rows.into_iter().map(level).collect()
+}
+
 /// The reservation of that name.
 pub(crate) fn find_reservation(read: &mut Read<'_>, owner: &str, name: &Name) -> Result<Option<Reservation>, Failure> {
     let rows = read.rows(Query::by(&RESERVATION, "name", [key(owner, name).into()]))?;

@@ -2,6 +2,7 @@
 
 mod binary;
 
+mod bulk;
 mod ending;
 mod events;
 mod serving;

@@ -190,7 +190,7 @@ impl Books {
                     say::SupplierShipmentReceived { movement, fingerprint, sku, warehouse, quantity, reference, level };
                 received.into()
             }
-            Act::Count { counted, reason } => {
+            Act::Count { counted, reason, reference } => {
                 after.count(*counted);
                 let (difference, reason, level) = (counted - pool.on_hand, reason.clone(), after.level());
                 let newly_owed = level.owed - pool.level().owed;
@@ -204,6 +204,7 @@ impl Books {
                     counted: *counted,
                     difference,
                     reason,
+                    reference: reference.clone(),
                     level,
                 };
                 if newly_owed > 0 {

@@ -84,6 +84,8 @@ pub enum Act {
         counted: i64,
         /// Why it was counted.
         reason: Option<String>,
+        /// What the caller calls it elsewhere, such as the external id of an import.
+        reference: Option<String>,
     },
     /// A correction; it cannot take what is promised.
     Adjust {
