@@ -7,6 +7,7 @@
 mod append;
 mod checkout;
 mod http;
+mod import;
 mod lapse;
 mod reserve;
 mod shop;
@@ -28,6 +29,8 @@ pub(crate) enum Bench {
     Lapse(lapse::Options),
     /// Whole checkouts over HTTP at a fixed rate of arrivals: p50 and p99 to confirmed
     Checkout(checkout::Options),
+    /// A table of stock that is imported, and what reservations feel of it meanwhile
+    Import(import::Options),
     /// Durable reservations over HTTP, against an empty handler that parses the same JSON
     Http(http::Options),
 }
@@ -82,6 +85,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Stop> {
         Bench::Reserve(options) => reserve::run(options),
         Bench::Lapse(options) => lapse::run(options),
         Bench::Checkout(options) => checkout::run(options),
+        Bench::Import(options) => import::run(options),
         Bench::Http(options) => http::run(options),
     }
 }
