@@ -35,6 +35,10 @@ enum Verb {
         /// The services
         #[arg(value_name = "SERVICE", required = true)]
         services: Vec<String>,
+        /// Without the services that these listen to and that do not run here: they hear of nothing, as
+        /// where inventory stands alone in front of a shop
+        #[arg(long)]
+        alone: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -103,8 +107,8 @@ pub(crate) fn run() -> Result<(), Stop> {
         Err(error) => return refuse(&error),
     };
     match cli.verb {
-        Verb::Up { place, demo } => start(place, services::ALL.iter().collect(), demo),
-        Verb::Serve { services, place } => start(place, named(&services)?, None),
+        Verb::Up { place, demo } => start(place, services::ALL.iter().collect(), false, demo),
+        Verb::Serve { services, alone, place } => start(place, named(&services)?, alone, None),
         Verb::Events { follow, subject, server, json } => events::tell(&server, subject.as_deref(), follow, json),
         Verb::Import { import } => bulk::import(&import),
         Verb::Export { export } => bulk::export(&export),
@@ -117,7 +121,7 @@ pub(crate) fn run() -> Result<(), Stop> {
     }
 }
 
-fn start(place: Place, services: Vec<&'static Known>, demo: Option<u32>) -> Result<(), Stop> {
+fn start(place: Place, services: Vec<&'static Known>, alone: bool, demo: Option<u32>) -> Result<(), Stop> {
     let settings = Settings::load(config::sections(), place.config.as_deref())?;
     let mut program: config::Program = settings.section("")?;
     if let Some(data) = place.data {
@@ -126,7 +130,7 @@ fn start(place: Place, services: Vec<&'static Known>, demo: Option<u32>) -> Resu
     if let Some(listen) = place.listen {
         program.listen = listen;
     }
-    run::run(&run::Plan { settings, program, services, demo })
+    run::run(&run::Plan { settings, program, services, alone, demo })
 }
 
 fn named(names: &[String]) -> Result<Vec<&'static Known>, Stop> {

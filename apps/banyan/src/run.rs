@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::{Database, Location};
-use events::TableFeed;
+use events::{NoFeed, TableFeed};
 use host::{Feeds, Ground, HttpFeed, Program, Signals};
 use settings::{Secret, Settings};
 use telemetry::{Format, Meters, Stopwatch};
@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) program: config::Program,
     pub(crate) services: Vec<&'static Known>,
+    /// Whether they hear nothing of services that do not run here.
+    pub(crate) alone: bool,
     /// How many SKUs to begin with, if the data folder is empty.
     pub(crate) demo: Option<u32>,
 }
@@ -64,7 +66,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let world = World::real();
     let opened = open(plan, &places, &folder, &world)?;
     let is_empty = opened.iter().all(|opened| *opened.database.ring().newest().borrow() == 0);
-    let feeds = feeds(&opened, clients, &world, runtime.handle());
+    let feeds = feeds(plan, &opened, clients, &world, runtime.handle());
     let program = assemble(plan, limits, &opened, &feeds, &folder, &world)?;
     say_started(plan, &opened, &folder, address, since.elapsed());
     drop(opened);
@@ -129,6 +131,9 @@ fn place(plan: &Plan, known: &Known) -> Result<Place, Stop> {
 /// Clients of the services that run elsewhere and are listened to here.
 fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
     let mut clients = BTreeMap::new();
+    if plan.alone {
+        return Ok(clients);
+    }
     for known in &plan.services {
         let here = |source: &str| plan.services.iter().any(|known| known.name == source);
         for source in known.listens.iter().filter(|source| !here(source)) {
@@ -136,7 +141,8 @@ fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
             let url = place.url.ok_or_else(|| {
                 let (name, variable) = (known.name, format!("BANYAN_{}__URL", source.to_uppercase()));
                 Stop::Usage(format!(
-                    "{name} listens to {source}, which does not run here; say where it runs, as in {variable}=http://127.0.0.1:8081"
+                    "{name} listens to {source}, which does not run here; say where it runs, as in {variable}=http://127.0.0.1:8081, \
+                     or that there is none, with --alone"
                 ))
             })?;
             let refused = |fault| Stop::Usage(format!("setting {source}.url is refused: {fault}"));
@@ -165,9 +171,18 @@ fn open(plan: &Plan, places: &[Place], folder: &Folder, world: &World) -> Result
     plan.services.iter().zip(places).map(open).collect()
 }
 
-/// Where the events of each service are read: in this process, or over HTTP.
-fn feeds(opened: &[Opened], clients: BTreeMap<&'static str, Client>, world: &World, runtime: &Handle) -> Feeds {
+/// Where the events of each service are read: in this process, over HTTP, or nowhere.
+fn feeds(
+    plan: &Plan,
+    opened: &[Opened],
+    clients: BTreeMap<&'static str, Client>,
+    world: &World,
+    runtime: &Handle,
+) -> Feeds {
     let mut feeds = Feeds::default();
+    for source in plan.services.iter().flat_map(|known| known.listens) {
+        feeds = feeds.with(source, move || Arc::new(NoFeed::of(source)));
+    }
     for Opened { database, .. } in opened {
         let producer = database.clone();
         feeds = feeds.with(database.service(), move || Arc::new(TableFeed::of(&producer)));

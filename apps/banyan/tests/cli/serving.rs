@@ -102,3 +102,21 @@ fn a_service_whose_neighbour_is_nowhere_does_not_start() {
     assert_eq!((code, said.lines().count()), (2, 1), "{said}");
     assert!(said.contains("BANYAN_ORDERS__URL"), "{said}");
 }
+
+#[test]
+fn inventory_runs_alone_in_front_of_another_shop_when_that_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("a path of letters");
+    let serve = ["serve", "inventory", "--listen", "127.0.0.1:0", "--data", data];
+    let (code, _, said) = run(&mut banyan(&serve));
+    assert_eq!((code, said.lines().count()), (2, 1), "{said}");
+    assert!(said.contains("BANYAN_ORDERS__URL") && said.contains("--alone"), "{said}");
+
+    let server = Server::start(banyan(&serve).arg("--alone"));
+    assert_eq!(server.get("/health/ready").0, 200);
+    server.receive(5);
+    let wish = serde_json::json!({"lines": [{"sku": "A-1", "quantity": 2}]});
+    assert_eq!(server.put("/v1/reservations/cart-1", &wish).0, 201);
+    assert_eq!(server.get("/v1/stock/A-1").1["available"], 3);
+    assert_eq!(server.get("/v1/orders").0, 404);
+}
