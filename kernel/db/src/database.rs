@@ -13,6 +13,7 @@ use world::World;
 
 use crate::checkpoint::{self, Checkpoints};
 use crate::flush::{self, Flusher, Ticket};
+use crate::keyed::{Keyed, KeyedAnswer, write_once};
 use crate::migrate::{self, Dialect, Migration};
 use crate::outbox::Source;
 use crate::postgres::{self, Postgres};
@@ -22,7 +23,7 @@ use crate::sqlite::{Durability, MemoryDisk, Sqlite};
 use crate::table::{Query, Write, int};
 use crate::tx::{Committed, Ended, Read, Tx};
 use crate::worker::{guarded, run_after_commit};
-use crate::{Failure, Refused, Table};
+use crate::{Context, Failure, Refused, Table};
 
 /// Where a service's database lies.
 #[derive(Clone, PartialEq, Eq)]
@@ -225,6 +226,17 @@ impl Database {
         let database = self.clone();
         self.0.readers.submit(Box::new(move |_| drop(answer.send(database.write_now(work)))))?;
         answered.await.unwrap_or(Err(Refused::Failed(Failure::Panicked("while writing".into()))))
+    }
+
+    /// Runs one transaction beside the desk's under a key of its caller's, like [`crate::Desk::ask_keyed`].
+    pub async fn write_keyed<T: 'static>(
+        &self,
+        by: &Context,
+        keyed: Keyed<T>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<KeyedAnswer, Refused> {
+        let by = by.clone();
+        self.write(move |tx| write_once(tx, &by, &keyed, work)).await
     }
 
     fn write_now<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, Failure>) -> Result<T, Refused> {

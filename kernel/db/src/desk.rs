@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use world::{Moment, World};
 
 use crate::inlet::Inlet;
+use crate::keyed::{Forget, Keyed, KeyedAnswer, Reply};
 use crate::meters::Meters;
 use crate::ring::{Bell, lock};
 use crate::tx::Tx;
@@ -84,7 +85,7 @@ pub(crate) struct Ask<C, A> {
     pub(crate) asked: Asked<C>,
     pub(crate) weight: usize,
     pub(crate) since: Moment,
-    pub(crate) answer: oneshot::Sender<Result<A, Refused>>,
+    pub(crate) reply: Reply<A>,
 }
 
 impl<C, A> Desk<C, A> {
@@ -92,22 +93,34 @@ impl<C, A> Desk<C, A> {
     ///
     /// A caller that goes away takes nothing back: the command is performed all the same.
     pub fn ask(&self, asked: Asked<C>) -> Answered<A> {
+        let (answer, answered) = oneshot::channel();
+        self.hand_in(asked, Reply::Plain(answer));
+        Answered(answered)
+    }
+
+    /// Hands a command in under a key of its caller's: it is performed once, and whoever asks the same
+    /// again under that key gets the answer that was stored with its effect.
+    pub fn ask_keyed(&self, asked: Asked<C>, keyed: Keyed<A>) -> Answered<KeyedAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.hand_in(asked, Reply::Keyed(Box::new(keyed), answer));
+        Answered(answered)
+    }
+
+    fn hand_in(&self, asked: Asked<C>, reply: Reply<A>) {
         let place = usize::try_from((self.key_of)(&asked.command) % self.queues.len() as u64).unwrap_or(0);
         let queue = &self.queues[place];
-        let (answer, answered) = oneshot::channel();
         let weight = (self.weigh)(&asked.command);
-        let ask = Ask { asked, weight, since: self.world.now(), answer };
+        let ask = Ask { asked, weight, since: self.world.now(), reply };
         let mut waiting = lock(&queue.waiting);
         if waiting.stopping {
-            drop(ask.answer.send(Err(Refused::Stopping)));
+            ask.reply.refuse(Refused::Stopping);
         } else if waiting.commands.len() >= queue.limit {
-            drop(ask.answer.send(Err(Refused::Full { retry_after: Duration::from_secs(1) })));
+            ask.reply.refuse(Refused::Full { retry_after: Duration::from_secs(1) });
         } else {
             waiting.commands.push_back(ask);
             drop(waiting);
             queue.bell.ring();
         }
-        Answered(answered)
     }
 
     /// Takes nothing in any more; the workers finish what waits and end.
@@ -181,14 +194,15 @@ pub enum Turn {
 pub type Opened<C, A> = (Desk<C, A>, Vec<Worker<C, A>>);
 
 /// Opens the desk of a service, and the workers behind it: one, or as many as the database takes.
-/// The inlets belong to the first.
+/// The inlets belong to the first, which also forgets answers that were stored long ago.
 pub fn open_desk<C: Send + 'static, A: Send + 'static>(
     database: &Database,
     kind: &Kind<C>,
     perform: &Perform<C, A>,
-    inlets: Vec<Box<dyn Inlet<C, A>>>,
+    mut inlets: Vec<Box<dyn Inlet<C, A>>>,
     meters: &Arc<Meters>,
 ) -> Result<Opened<C, A>, Failure> {
+    inlets.push(Box::new(Forget::default()));
     let options = database.options();
     let writers = if database.is_shared() { options.writers.max(1) } else { 1 };
     let queue = || Queue {

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Reading order: `asked` (who asks), `tx` (what a service sees), `table` and `value` (rows),
-//! `desk`, `worker` and `inlet` (batches), `outbox` and `ring` (events), `database` (opening and reading),
-//! `session`, `sqlite` with `flush` and `checkpoint`, `postgres` (the two databases), `migrate`, `schema`.
+//! `desk`, `worker` and `inlet` (batches), `keyed` (what is asked again under a key), `outbox` and `ring`
+//! (events), `database` (opening and reading), `session`, `sqlite` with `flush` and `checkpoint`, `postgres`
+//! (the two databases), `migrate`, `schema`.
 //!
 //! **Invariant:** database drivers are used here and nowhere else.
 //!
@@ -22,6 +23,7 @@ mod desk;
 mod failure;
 mod flush;
 mod inlet;
+mod keyed;
 mod meters;
 mod migrate;
 mod outbox;
@@ -40,6 +42,7 @@ pub use database::{CannotOpen, Database, Location, Options};
 pub use desk::{Answered, Crash, Desk, Kind, Opened, Perform, Plan, Turn, open_desk};
 pub use failure::{Failure, Refused};
 pub use inlet::{Due, FindDue, Inlet};
+pub use keyed::{ANSWERS_KEPT_FOR, Keyed, KeyedAnswer, Say, StoredAnswer};
 pub use meters::{Meters, Spent, spent};
 pub use migrate::Migration;
 pub use outbox::{BODY_LIMIT_BYTES, Envelope, NewEvent, PARTITIONS, Position, partition_of};

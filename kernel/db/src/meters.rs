@@ -17,6 +17,7 @@ pub struct Meters {
     wait_seconds: Histogram,
     failed_batches: Counter,
     unknown_commits: Counter,
+    replayed_answers: Counter,
 }
 
 impl Default for Meters {
@@ -29,6 +30,7 @@ impl Default for Meters {
             wait_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             failed_batches: Counter::default(),
             unknown_commits: Counter::default(),
+            replayed_answers: Counter::default(),
         }
     }
 }
@@ -46,11 +48,18 @@ impl Meters {
         registry.register("desk_failed_batches", "Batches that failed as a whole", self.failed_batches.clone());
         let help = "Commits of which the database could not say how they ended";
         registry.register("desk_unknown_commits", help, self.unknown_commits.clone());
+        let help = "Commands that were not performed again, because their answer was stored under their key";
+        registry.register("desk_replayed_answers", help, self.replayed_answers.clone());
     }
 
     /// Batches that were committed since the start.
     pub fn batches(&self) -> u64 {
         self.batches.get()
+    }
+
+    /// Commands that were answered with what is stored under their key since the start.
+    pub fn replayed_answers(&self) -> u64 {
+        self.replayed_answers.get()
     }
 
     pub(crate) fn batch(&self, commands: usize, took: Duration) {
@@ -74,6 +83,10 @@ impl Meters {
 
     pub(crate) fn unknown(&self) {
         self.unknown_commits.inc();
+    }
+
+    pub(crate) fn replayed(&self) {
+        self.replayed_answers.inc();
     }
 }
 

@@ -33,8 +33,10 @@ pub struct Migration {
 }
 
 /// What the kernel itself keeps in each service's database.
-pub(crate) const KERNEL: &[Migration] =
-    &[Migration { number: 1, name: "events", sql: include_str!("../migrations/0001_events.sql") }];
+pub(crate) const KERNEL: &[Migration] = &[
+    Migration { number: 1, name: "events", sql: include_str!("../migrations/0001_events.sql") },
+    Migration { number: 2, name: "stored answers", sql: include_str!("../migrations/0002_stored_answers.sql") },
+];
 
 static LEDGER: Table = Table {
     name: "migration",

@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use world::Moment;
 
 use crate::desk::{BATCH_LIMIT, Crash, INLET_LIMIT, Perform, Plan, Queue, Turn};
 use crate::inlet::Inlet;
+use crate::keyed::{Fates, Given, KeyedAnswer, Reply};
 use crate::meters::Meters;
 use crate::ring::lock;
 use crate::session::Session;
@@ -59,7 +59,7 @@ impl<C, A> Drop for Worker<C, A> {
             std::mem::take(&mut waiting.commands)
         };
         for ask in left {
-            drop(ask.answer.send(Err(Refused::Stopping)));
+            ask.reply.refuse(Refused::Stopping);
         }
     }
 }
@@ -98,14 +98,21 @@ impl<C, A> Bay<C, A> {
 /// What waited, and who waits for the answers, in the same order.
 struct Requests<C, A> {
     asked: Vec<Asked<C>>,
-    answers: Vec<oneshot::Sender<Result<A, Refused>>>,
+    replies: Vec<Reply<A>>,
+}
+
+impl<C, A> Requests<C, A> {
+    fn none() -> Self {
+        Self { asked: Vec::new(), replies: Vec::new() }
+    }
 }
 
 /// How one attempt at a batch ended.
 enum Attempt<A> {
-    /// All answers: those to requests first.
+    /// What each request is answered, and how many commands there were with those of inlets.
     Done {
-        answers: Vec<A>,
+        given: Vec<Given<A>>,
+        performed: usize,
         committed: Committed,
     },
     Nothing,
@@ -128,6 +135,10 @@ struct Batch {
 }
 
 impl Batch {
+    fn commands(&self) -> usize {
+        self.requests + self.from_inlets.iter().flatten().sum::<usize>()
+    }
+
     /// Whether it was one request and nothing else, so that it has failed alone already.
     fn was_one_request(&self) -> bool {
         self.requests == 1 && self.from_inlets.iter().all(Option::is_none)
@@ -157,22 +168,25 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
 
     /// Performs what waits, as far as the plan goes.
     pub fn turn(&mut self, plan: &Plan) -> Turn {
-        let Requests { mut asked, answers } = self.take_requests(plan.requests);
+        let mut requests = self.take_requests(plan.requests);
         let begun = self.now();
-        if asked.is_empty() && !self.somebody_is_ready() {
+        if requests.asked.is_empty() && !self.somebody_is_ready() {
             return Turn::Idle;
         }
         let everyone = 0..self.bays.len();
-        match self.attempt(&mut asked, everyone, plan.from_inlets, plan.crash, None) {
+        match self.attempt(&mut requests, everyone, plan.from_inlets, plan.crash, None) {
             Attempt::Nothing => Turn::Idle,
             Attempt::Crashed => Turn::Crashed,
-            Attempt::Done { answers: given, committed } => {
-                self.meters.batch(given.len(), self.now().since(begun));
+            Attempt::Done { given, performed, committed } => {
+                self.meters.batch(performed, self.now().since(begun));
                 match plan.crash {
-                    None => self.spread(committed, given, answers),
+                    None => {
+                        self.spread(committed, given, requests.replies);
+                        Turn::Performed(performed)
+                    }
                     // Between the commit and its answers the readers are not told either.
                     Some(Crash::AfterAnswer) => {
-                        answer_all(given, answers);
+                        answer_all(given, requests.replies, &self.meters);
                         Turn::Crashed
                     }
                     Some(_) => Turn::Crashed,
@@ -181,28 +195,22 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
             Attempt::Unknown => {
                 self.meters.unknown();
                 tracing::error!(service = self.database.service(), "A commit got no answer; its requests are told so");
-                refuse(answers, &Refused::OutcomeUnknown);
+                refuse(requests.replies, &Refused::OutcomeUnknown);
                 Turn::Waits
             }
-            Attempt::NotBegun(failure) => self.fail_whole(failure, answers),
-            Attempt::Failed { failure, .. } if is_everybodys(&failure) => self.fail_whole(failure, answers),
+            Attempt::NotBegun(failure) => self.fail_whole(failure, requests.replies),
+            Attempt::Failed { failure, .. } if is_everybodys(&failure) => self.fail_whole(failure, requests.replies),
             Attempt::Failed { failure, batch } => {
                 self.meters.failed();
                 tracing::warn!(service = self.database.service(), %failure, "A batch failed; each command runs alone");
-                self.run_alone(Requests { asked, answers }, &batch, &failure)
+                self.run_alone(requests, &batch, &failure)
             }
         }
     }
 
     /// Tells of what was committed, once it is durable: readers, those who asked, and what waited for
     /// the commit. Where more waits to be performed, somebody else waits for the disk.
-    fn spread(
-        &mut self,
-        committed: Committed,
-        given: Vec<A>,
-        answers: Vec<oneshot::Sender<Result<A, Refused>>>,
-    ) -> Turn {
-        let performed = given.len();
+    fn spread(&mut self, committed: Committed, given: Vec<Given<A>>, replies: Vec<Reply<A>>) {
         let has_time = committed.ticket.is_none()
             || (lock(&self.queues[self.place].waiting).commands.is_empty() && !self.somebody_is_ready());
         let (database, meters, since) = (self.database.clone(), self.meters.clone(), committed.since);
@@ -210,38 +218,37 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
             meters.committed(database.world().now().since(since));
             // Before the answers, so that who was answered finds the events.
             database.tell(committed.news);
-            answer_all(given, answers);
+            answer_all(given, replies, &meters);
             run_after_commit(committed.after);
         });
-        Turn::Performed(performed)
     }
 
     /// Refuses a whole batch, for the database is at fault and none of the commands.
-    fn fail_whole(&self, failure: Failure, answers: Vec<oneshot::Sender<Result<A, Refused>>>) -> Turn {
+    fn fail_whole(&self, failure: Failure, replies: Vec<Reply<A>>) -> Turn {
         self.meters.failed();
         tracing::error!(service = self.database.service(), %failure, "A batch failed as a whole");
-        refuse(answers, &Refused::Failed(failure));
+        refuse(replies, &Refused::Failed(failure));
         Turn::Waits
     }
 
     /// Takes what waits in the queue, dropping what nobody waits for any more.
     fn take_requests(&self, most: usize) -> Requests<C, A> {
         let now = self.now();
-        let (mut asked, mut answers) = (Vec::new(), Vec::new());
+        let Requests { mut asked, mut replies } = Requests::none();
         let mut weight = 0;
         let mut waiting = lock(&self.queues[self.place].waiting);
         while asked.len() < most.min(BATCH_LIMIT) && weight < WEIGHT_LIMIT {
             let Some(ask) = waiting.commands.pop_front() else { break };
             if is_over(&ask.asked, now) {
-                drop(ask.answer.send(Err(Refused::Expired)));
+                ask.reply.refuse(Refused::Expired);
                 continue;
             }
             self.meters.waited(now.since(ask.since));
             weight += ask.weight;
             asked.push(ask.asked);
-            answers.push(ask.answer);
+            replies.push(ask.reply);
         }
-        Requests { asked, answers }
+        Requests { asked, replies }
     }
 
     fn somebody_is_ready(&mut self) -> bool {
@@ -252,7 +259,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
     /// One transaction with these requests and what these inlets bring.
     fn attempt(
         &mut self,
-        requests: &mut Vec<Asked<C>>,
+        requests: &mut Requests<C, A>,
         inlets: Range<usize>,
         from_each: usize,
         crash: Option<Crash>,
@@ -264,10 +271,10 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
             Err(failure) => return Attempt::NotBegun(failure),
         };
         let bays = &mut self.bays[inlets];
-        let own = requests.len();
+        let own = requests.asked.len();
         let mut batch = Batch { requests: own, from_inlets: vec![None; bays.len()] };
         let performed = perform_batch(&self.perform, &mut tx, requests, bays, from_each, &mut batch);
-        requests.truncate(own);
+        requests.asked.truncate(own);
         let took_part: Vec<bool> = batch.from_inlets.iter().map(Option::is_some).collect();
         let ended = match performed {
             Ok(_) if own == 0 && tx.changes_nothing() => {
@@ -278,8 +285,8 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
                 tx.rollback();
                 return Attempt::Crashed;
             }
-            Ok(answers) => match tx.commit() {
-                Ended::Committed(committed) => Attempt::Done { answers, committed },
+            Ok(given) => match tx.commit() {
+                Ended::Committed(committed) => Attempt::Done { given, performed: batch.commands(), committed },
                 Ended::Failed(failure) => Attempt::Failed { failure, batch },
                 Ended::Unknown => Attempt::Unknown,
             },
@@ -303,24 +310,25 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         // What was alone already has failed by itself; only a conflict is worth another try.
         let failed_alone = batch.was_one_request() && !matches!(why, Failure::Conflict(_));
         let mut lost = None;
-        for (command, reply) in requests.asked.into_iter().zip(requests.answers) {
-            let answer = if failed_alone {
+        for (asked, reply) in requests.asked.into_iter().zip(requests.replies) {
+            let mut alone = Requests { asked: vec![asked], replies: vec![reply] };
+            let given = if failed_alone {
                 Err(Refused::Failed(why.clone()))
             } else if let Some(failure) = &lost {
                 Err(Refused::Failed(Failure::clone(failure)))
-            } else if is_over(&command, self.now()) {
+            } else if is_over(&alone.asked[0], self.now()) {
                 Err(Refused::Expired)
             } else {
-                self.one_alone(vec![command], 0..0, &mut patience).and_then(|mut answers| {
-                    let none = || Refused::Failed(Failure::Corrupt("perform gave no answer".into()));
-                    answers.pop().ok_or_else(none)
-                })
+                self.one_alone(&mut alone, 0..0, &mut patience)
             };
-            performed += usize::from(answer.is_ok());
-            if let Err(refused) = &answer {
-                lost = lost.or_else(|| loses_the_rest(refused));
+            performed += usize::from(given.is_ok());
+            match given {
+                Ok(given) => answer_all(given, alone.replies, &self.meters),
+                Err(refused) => {
+                    lost = lost.or_else(|| loses_the_rest(&refused));
+                    refuse(alone.replies, &refused);
+                }
             }
-            drop(reply.send(answer));
         }
         if lost.is_some() {
             return Turn::Waits;
@@ -331,7 +339,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
                 if !self.bays[place].is_ready(now) {
                     break;
                 }
-                match self.one_alone(Vec::new(), place..place + 1, &mut patience) {
+                match self.one_alone(&mut Requests::none(), place..place + 1, &mut patience) {
                     Ok(_) => performed += 1,
                     Err(refused) if loses_the_rest(&refused).is_some() => return Turn::Waits,
                     Err(_) if self.bays[place].rests_until.is_some() => break,
@@ -346,18 +354,18 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
 
     fn one_alone(
         &mut self,
-        mut request: Vec<Asked<C>>,
+        request: &mut Requests<C, A>,
         inlet: Range<usize>,
         patience: &mut Duration,
-    ) -> Result<Vec<A>, Refused> {
+    ) -> Result<Vec<Given<A>>, Refused> {
         let mut tries = 0;
         loop {
             let begun = self.now();
-            let failure = match self.attempt(&mut request, inlet.clone(), 1, None, Some(*patience)) {
-                Attempt::Done { answers, committed } => {
+            let failure = match self.attempt(request, inlet.clone(), 1, None, Some(*patience)) {
+                Attempt::Done { given, committed, .. } => {
                     self.meters.batch(1, self.now().since(begun));
                     self.database.tell_when_durable(committed);
-                    return Ok(answers);
+                    return Ok(given);
                 }
                 Attempt::Nothing | Attempt::Crashed => return Ok(Vec::new()),
                 Attempt::Unknown => {
@@ -441,15 +449,17 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
     }
 }
 
-/// Lets the inlets add their commands, performs all, and lets the inlets mark theirs as done.
+/// Lets the inlets add their commands, performs all that is new, and lets the inlets mark theirs as done.
 fn perform_batch<C, A>(
     perform: &Perform<C, A>,
     tx: &mut Tx<'_>,
-    commands: &mut Vec<Asked<C>>,
+    requests: &mut Requests<C, A>,
     bays: &mut [Bay<C, A>],
     from_each: usize,
     batch: &mut Batch,
-) -> Result<Vec<A>, Failure> {
+) -> Result<Vec<Given<A>>, Failure> {
+    let Requests { asked: commands, replies } = requests;
+    let fates = Fates::look_up(tx, commands, replies)?;
     for (bay, count) in bays.iter_mut().zip(&mut batch.from_inlets) {
         if !bay.is_ready(tx.now()) {
             continue;
@@ -465,17 +475,24 @@ fn perform_batch<C, A>(
         *count = Some(brought.len());
         commands.extend(brought);
     }
-    let answers = if commands.is_empty() { Vec::new() } else { guarded(|| perform(tx, commands))? };
-    if answers.len() != commands.len() {
-        return Err(Failure::Corrupt(format!("{} commands got {} answers", commands.len(), answers.len())));
+    let known = fates.take_out(commands);
+    let answers = if commands.is_empty() { Ok(Vec::new()) } else { guarded(|| perform(tx, commands)) };
+    let performed = commands.len();
+    let own = batch.requests - known.len();
+    Fates::put_back(commands, known);
+    let mut answers = answers?;
+    if answers.len() != performed {
+        return Err(Failure::Corrupt(format!("{performed} commands got {} answers", answers.len())));
     }
-    let mut from = batch.requests;
+    let of_inlets = answers.split_off(own);
+    let given = guarded(|| fates.give(tx, &commands[..batch.requests], replies, answers))?;
+    let mut from = 0;
     for (bay, count) in bays.iter_mut().zip(&batch.from_inlets) {
         let Some(count) = count else { continue };
-        guarded(|| bay.inlet.settle(tx, &answers[from..from + count]))?;
+        guarded(|| bay.inlet.settle(tx, &of_inlets[from..from + count]))?;
         from += count;
     }
-    Ok(answers)
+    Ok(given)
 }
 
 /// Whether nobody waits for the answer any more.
@@ -497,9 +514,12 @@ fn loses_the_rest(refused: &Refused) -> Option<Failure> {
     }
 }
 
-fn answer_all<A>(given: Vec<A>, answers: Vec<oneshot::Sender<Result<A, Refused>>>) {
-    for (answer, reply) in given.into_iter().zip(answers) {
-        drop(reply.send(Ok(answer)));
+fn answer_all<A>(given: Vec<Given<A>>, replies: Vec<Reply<A>>, meters: &Meters) {
+    for (given, reply) in given.into_iter().zip(replies) {
+        if matches!(given, Given::Keyed(KeyedAnswer::Again(_))) {
+            meters.replayed();
+        }
+        reply.give(given);
     }
 }
 
@@ -528,8 +548,8 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T,
     })
 }
 
-fn refuse<A>(answers: Vec<oneshot::Sender<Result<A, Refused>>>, why: &Refused) {
-    for answer in answers {
-        drop(answer.send(Err(why.clone())));
+fn refuse<A>(replies: Vec<Reply<A>>, why: &Refused) {
+    for reply in replies {
+        reply.refuse(why.clone());
     }
 }

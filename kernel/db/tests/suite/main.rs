@@ -7,6 +7,7 @@ mod disk;
 mod durability;
 mod events;
 mod inlets;
+mod keyed;
 mod locks;
 mod migrations;
 mod outcomes;

@@ -152,6 +152,7 @@ pub(crate) struct Tallies {
     pub(crate) database: Database,
     pub(crate) desk: Desk<Command, Answer>,
     pub(crate) workers: Vec<Worker<Command, Answer>>,
+    pub(crate) meters: Arc<Meters>,
 }
 
 pub(crate) fn open(location: Location, options: Options) -> Tallies {
@@ -173,8 +174,9 @@ pub(crate) fn open_with(
         weigh: |_| 1,
     };
     let perform: Perform<Command, Answer> = Arc::new(perform);
-    let (desk, workers) = open_desk(&database, &kind, &perform, inlets, &Arc::new(Meters::default())).expect("a desk");
-    Tallies { database, desk, workers }
+    let meters = Arc::new(Meters::default());
+    let (desk, workers) = open_desk(&database, &kind, &perform, inlets, &meters).expect("a desk");
+    Tallies { database, desk, workers, meters }
 }
 
 impl Tallies {
