@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use db::{Failure, Position, Read};
+use db::{Failure, Position, Read, Tx};
 use events::{DeadLetter, EventDocument, ParkedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Faults, Listed, Problem, ProblemKind, Query};
+use web::{Body, Caller, Faults, IdempotencyKey, Listed, Problem, ProblemKind, Query};
 use world::Moment;
 
 use crate::board::Board;
@@ -143,42 +145,55 @@ struct Settled {
 async fn replay(
     State(board): State<Arc<Board>>,
     caller: Caller,
+    key: Option<IdempotencyKey>,
     Path(place): Path<Place>,
     Body(why): Body<Why>,
-) -> Result<Json<Settled>, Problem> {
-    settle(&board, &caller, place, &why, "replayed").await
+) -> Result<Response, Problem> {
+    settle(&board, &caller, key, place, &why, "replayed").await
 }
 
 async fn discard(
     State(board): State<Arc<Board>>,
     caller: Caller,
+    key: Option<IdempotencyKey>,
     Path(place): Path<Place>,
     Body(why): Body<Why>,
-) -> Result<Json<Settled>, Problem> {
-    settle(&board, &caller, place, &why, "discarded").await
+) -> Result<Response, Problem> {
+    settle(&board, &caller, key, place, &why, "discarded").await
 }
 
 async fn settle(
     board: &Board,
     caller: &Caller,
+    key: Option<IdempotencyKey>,
     (service, source, position): Place,
     why: &Why,
     status: &'static str,
-) -> Result<Json<Settled>, Problem> {
+) -> Result<Response, Problem> {
     let reason = why.reason()?;
     let part = board.part(&service).ok_or_else(|| {
         let services: Vec<_> = board.parts.iter().map(|part| part.name).collect();
         Problem::new(&UNKNOWN_SERVICE).member("services", services)
     })?;
-    let of = source.clone();
-    let settled = part.database.write(move |tx| match status {
-        "replayed" => events::replay(tx, &of, position),
-        _ => events::discard(tx, &of, position),
-    });
-    if !settled.await? {
-        return Err(Problem::new(&UNKNOWN_DEAD_LETTER));
-    }
-    let actor = caller.context.actor.to_string();
-    tracing::warn!(service, source, position, status, reason, actor, "A dead letter was settled by hand");
-    Ok(Json(Settled { service: part.name, source, position, status }))
+    let key = key.map(|key| key.stands_for(&reason));
+    let (actor, of) = (caller.context.actor.to_string(), source.clone());
+    let work = move |tx: &mut Tx<'_>| {
+        let is_settled = match status {
+            "replayed" => events::replay(tx, &of, position),
+            _ => events::discard(tx, &of, position),
+        }?;
+        if is_settled {
+            tx.after_commit(move || {
+                let source = of;
+                tracing::warn!(service, source, position, status, reason, actor, "A dead letter was settled by hand");
+            });
+        }
+        Ok(is_settled)
+    };
+    let service = part.name;
+    let say = move |is_settled: bool| {
+        let settled = || (StatusCode::OK, Settled { service, source: source.clone(), position, status });
+        is_settled.then(settled).ok_or_else(|| Problem::new(&UNKNOWN_DEAD_LETTER))
+    };
+    web::write(&part.database, caller, key, work, say).await
 }

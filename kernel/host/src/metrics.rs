@@ -73,7 +73,7 @@ struct Routes {
 struct Counted {
     method: String,
     status: u16,
-    problem: Option<&'static str>,
+    problem: Option<String>,
     requests: Counter,
     seconds: Histogram,
 }
@@ -88,7 +88,7 @@ impl Routes {
         let same = |counted: &Counted| {
             counted.method == answered.method
                 && counted.status == answered.status
-                && counted.problem == answered.problem
+                && counted.problem.as_deref() == answered.problem
         };
         let place = of_route.iter().position(same).unwrap_or_else(|| {
             of_route.push(self.meters_of(answered));
@@ -105,7 +105,8 @@ impl Routes {
         let meters = meters.labelled("status", &answered.status.to_string());
         let requests = meters.labelled("problem", answered.problem.unwrap_or(""));
         let requests = requests.counter("http_requests", "Requests that were answered");
-        let (method, status, problem) = (answered.method.to_owned(), answered.status, answered.problem);
+        let (method, status, problem) =
+            (answered.method.to_owned(), answered.status, answered.problem.map(str::to_owned));
         Counted { method, status, problem, requests, seconds }
     }
 }

@@ -6,10 +6,14 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use db::{Actor, Asked, Context, LOCAL_OWNER, Origin, Trace};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
 use world::{Chance, Moment, World};
 
+use crate::ask::Repeatable;
 use crate::problem::Problem;
+use crate::repeats::fingerprint;
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -36,8 +40,12 @@ impl Caller {
 
     /// The trace as problems say it: 32 hexadecimal digits.
     pub fn trace_id(&self) -> String {
-        format!("{:032x}", self.context.trace.trace_id)
+        trace_id(&self.context)
     }
+}
+
+pub(crate) fn trace_id(by: &Context) -> String {
+    format!("{:032x}", by.trace.trace_id)
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -153,17 +161,37 @@ impl<S: Sync> FromRequestParts<S> for Wait {
 /// The name under which a `POST` may be repeated: `Idempotency-Key`, 1–255 visible ASCII characters.
 ///
 /// The quotes that the IETF's draft puts around it are no part of it. A handler that can do
-/// without takes `Option<IdempotencyKey>`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct IdempotencyKey(String);
+/// without takes `Option<IdempotencyKey>`. It holds what was asked for too, as far as the head of the
+/// request says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    key: String,
+    method: Method,
+    path: Vec<String>,
+}
 
 impl IdempotencyKey {
     /// The key as it was given, without quotes.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.key
     }
 
-    fn given_in(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+    /// The key with all that it stands for from now on: this method, this path, and a body that means
+    /// this (`&()` where there is none).
+    pub fn stands_for(self, body: &impl Serialize) -> Repeatable {
+        let fingerprint = fingerprint(&(self.method.as_str(), &self.path, body));
+        Repeatable { key: self.key, fingerprint }
+    }
+
+    fn of(parts: &Parts) -> Result<Option<Self>, Problem> {
+        let Some(key) = Self::given_in(&parts.headers)? else { return Ok(None) };
+        // Decoded, for the same name can be escaped in several ways.
+        let decoded = |segment: &str| percent_decode_str(segment).decode_utf8_lossy().into_owned();
+        let path = parts.uri.path().split('/').map(decoded).collect();
+        Ok(Some(Self { key: key.to_owned(), method: parts.method.clone(), path }))
+    }
+
+    fn given_in(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         const NAME: HeaderName = HeaderName::from_static("idempotency-key");
         if !headers.contains_key(NAME) {
             return Ok(None);
@@ -172,7 +200,7 @@ impl IdempotencyKey {
             only(headers, &NAME).map(|key| key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key));
         match key {
             Some(key) if (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Ok(Some(Self(key.to_owned())))
+                Ok(Some(key))
             }
             _ => Err(Problem::fault("Idempotency-Key:", "one key of 1 to 255 visible ASCII characters is expected")),
         }
@@ -183,7 +211,7 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Self::given_in(&parts.headers)?.ok_or_else(|| {
+        Self::of(parts)?.ok_or_else(|| {
             let expected = "this request changes something: give it a key of your own under which it is safe to repeat";
             Problem::fault("Idempotency-Key:", expected)
         })
@@ -194,7 +222,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
-        Self::given_in(&parts.headers)
+        Self::of(parts)
     }
 }
 
@@ -208,6 +236,7 @@ mod tests {
     use std::time::Duration;
 
     use http::HeaderMap;
+    use serde_json::json;
     use world::World;
 
     use super::{IdempotencyKey, Reception, Wait};
@@ -272,13 +301,37 @@ mod tests {
 
     #[test]
     fn a_key_is_visible_ascii_and_its_quotes_are_no_part_of_it() {
-        let key = |value: &str| IdempotencyKey::given_in(&headers(&[("idempotency-key", value)]));
-        assert_eq!(key("\"8e03978e-40d5\"").unwrap().unwrap().as_str(), "8e03978e-40d5");
-        assert_eq!(key("a/b=c").unwrap().unwrap().as_str(), "a/b=c");
+        let key = |value: &str| {
+            let headers = headers(&[("idempotency-key", value)]);
+            IdempotencyKey::given_in(&headers).map(|key| key.map(ToOwned::to_owned))
+        };
+        assert_eq!(key("\"8e03978e-40d5\"").unwrap(), Some("8e03978e-40d5".to_owned()));
+        assert_eq!(key("a/b=c").unwrap(), Some("a/b=c".to_owned()));
         for bad in ["", "\"\"", "a b", "é", &"x".repeat(256)] {
             assert_eq!(key(bad).unwrap_err().status(), 422, "{bad}");
         }
         assert!(IdempotencyKey::given_in(&appended("idempotency-key", ["a", "b"])).is_err());
         assert_eq!(IdempotencyKey::given_in(&HeaderMap::new()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_key_stands_for_a_method_a_path_and_a_body_by_their_meaning() {
+        let asked = |method: &str, path: &str, body: &serde_json::Value| {
+            let request = http::Request::builder().method(method).uri(path).header("idempotency-key", "k");
+            let parts = request.body(()).unwrap().into_parts().0;
+            IdempotencyKey::of(&parts).unwrap().unwrap().stands_for(body)
+        };
+        let body = json!({"reason": "r"});
+        let first = asked("POST", "/v1/orders/a/cancel", &body);
+        assert_eq!(first, asked("POST", "/v1/orders/%61/cancel", &body));
+        for (method, path, body) in [
+            ("PATCH", "/v1/orders/a/cancel", &body),
+            ("POST", "/v1/orders/b/cancel", &body),
+            ("POST", "/v1/orders/a%2Fcancel", &body),
+            ("POST", "/v1/orders/a/cancel", &json!({"reason": "s"})),
+            ("POST", "/v1/orders/a/cancel", &json!(null)),
+        ] {
+            assert_ne!(first, asked(method, path, body), "{method} {path} {body}");
+        }
     }
 }

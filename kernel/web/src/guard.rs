@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span, debug, error, field};
 use world::World;
 
+use crate::ask::StoredProblem;
 use crate::body::{BodyLimit, BodyTime};
 use crate::caller::{Caller, Reception, TRACEPARENT, Wait, X_REQUEST_ID, header_value};
 use crate::kinds::{OUTCOME_UNKNOWN, OVERLOADED, UNAVAILABLE};
@@ -38,7 +39,7 @@ pub struct Answered<'a> {
     /// The HTTP status.
     pub status: u16,
     /// The code of the problem, where the answer is one.
-    pub problem: Option<&'static str>,
+    pub problem: Option<&'a str>,
     /// From the head of the request to the head of the answer.
     pub took: Duration,
 }
@@ -98,10 +99,12 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response.headers_mut().insert(TRACEPARENT, traceparent);
 
+    let stored = response.extensions_mut().remove::<StoredProblem>();
     let code = problem.as_ref().map(|problem| problem.kind().code);
+    let code = code.or(stored.as_ref().map(|stored| stored.code.as_str()));
     let status = response.status().as_u16();
     span.record("status", status);
-    log(&span, status, problem.as_ref());
+    log(&span, status, code, problem.as_ref().and_then(Problem::cause));
     (guard.observe)(&Answered { method: method_name(&method), route, status, problem: code, took: began.elapsed() });
     response
 }
@@ -127,11 +130,12 @@ async fn handle(limits: &Limits, request: Request, next: Next) -> Result<Respons
     }
 }
 
-/// Makes every error a problem document with its trace, whoever gave it.
+/// Makes every error a problem document with its trace, whoever gave it; what was stored as one is one.
 fn as_problem(answer: Result<Response, Problem>, trace_id: &str) -> (Response, Option<Problem>) {
     let (mut response, problem) = match answer {
         Ok(mut response) => match response.extensions_mut().remove::<Problem>() {
             Some(problem) => (response, problem),
+            None if response.extensions().get::<StoredProblem>().is_some() => return (response, None),
             None if response.status().is_client_error() || response.status().is_server_error() => {
                 let problem = Problem::of_status(response.status());
                 (response, problem)
@@ -153,12 +157,11 @@ fn as_problem(answer: Result<Response, Problem>, trace_id: &str) -> (Response, O
 }
 
 /// Says a failure in the log, once; a refusal is no failure.
-fn log(span: &Span, status: u16, problem: Option<&Problem>) {
-    let Some(problem) = problem else { return };
-    let code = problem.kind().code;
+fn log(span: &Span, status: u16, code: Option<&str>, cause: Option<&str>) {
+    let Some(code) = code else { return };
     span.record("problem", code);
-    let cause = problem.cause().unwrap_or("");
-    let failed = status == 500 || problem.cause().is_some();
+    let failed = status == 500 || cause.is_some();
+    let cause = cause.unwrap_or("");
     span.in_scope(|| {
         if failed { error!(code, cause, "a request failed") } else { debug!(code, cause, "a request was refused") }
     });

@@ -1,13 +1,13 @@
 //! What every service's `api.rs` stands on: requests read strictly, answers given in one manner.
 //!
 //! ```text
-//! serve ─▶ guard ─▶ Caller Wait · Segment Query Page · Body ─▶ check: Faults ─▶ the handler
+//! serve ─▶ guard ─▶ Caller Wait IdempotencyKey · Segment Query Page · Body ─▶ check: Faults ─▶ ask
 //!            ▲                                                      │ Problem      │ Listed, ETag, Replayed
 //!            └──────────── every error leaves as a problem document ┴──────────────┘
 //! ```
 //!
-//! Read [`Problem`] and its [`ProblemKind`]s first, then [`Body`] and [`Faults`], [`Caller`], [`Page`],
-//! and last [`guard`], [`serve`] and [`Client`].
+//! Read [`Problem`] and its [`ProblemKind`]s first, then [`Body`] and [`Faults`], [`Caller`], [`ask`],
+//! [`Page`], and last [`guard`], [`serve`] and [`Client`].
 //!
 //! **Invariant:** behind [`guard`], every error is a problem document with a permanent code and a
 //! trace, whoever found it: a handler, an extractor, axum, a panic or a passed time. What never
@@ -19,6 +19,7 @@
 //! **Invariant:** logs and counters name the route's template, the method and the code of the
 //! problem; never a path, a query or a body.
 
+mod ask;
 mod body;
 mod caller;
 mod card;
@@ -37,6 +38,7 @@ mod repeats;
 mod server;
 mod socket;
 
+pub use ask::{Repeatable, ask, write};
 pub use body::{Body, BodyLimit, RawBody};
 pub use caller::{Caller, IdempotencyKey, Wait};
 pub use card::contains_card_number;

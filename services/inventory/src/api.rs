@@ -16,7 +16,7 @@ use db::{Database, Desk};
 use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Conditions, ETag, Faults, Problem, Query, Segment, fingerprint};
+use web::{Body, Caller, Conditions, ETag, Faults, IdempotencyKey, Problem, Query, Repeatable, Segment, fingerprint};
 use world::Moment;
 
 use crate::domain::{Act, Command, Line, Movement, Pool, Reservation, Reserve, Settled};
@@ -351,17 +351,23 @@ async fn reserve(
     Body(raw): Body<RawReservation>,
 ) -> Result<Response, Problem> {
     let reserve = check_reservation(id, &raw, shelf.hold_secs)?;
-    ask(&shelf, &caller, Command::Reserve(reserve)).await
+    ask(&shelf, &caller, None, Command::Reserve(reserve), created).await
 }
 
-async fn ask(shelf: &Shelf, caller: &Caller, command: Command) -> Result<Response, Problem> {
+/// Asks for something about a reservation, and answers with it as it is then.
+async fn ask(
+    shelf: &Shelf,
+    caller: &Caller,
+    key: Option<Repeatable>,
+    command: Command,
+    status: fn(bool) -> StatusCode,
+) -> Result<Response, Problem> {
     let now = shelf.database.world().now();
-    match shelf.desk.ask(caller.asks(command)).await?? {
-        Settled::Reservation { is_new, reservation } => {
-            Ok((created(is_new), Json(reservation_document(*reservation, now))).into_response())
-        }
+    let say = move |answer: Answer| match answer? {
+        Settled::Reservation { is_new, reservation } => Ok((status(is_new), reservation_document(*reservation, now))),
         other => Err(Problem::internal(format!("a reservation came to {other:?}"))),
-    }
+    };
+    web::ask(&shelf.desk, caller.asks(command), key, say).await
 }
 
 async fn reservation(State(shelf): Shared, caller: Caller, Segment(id): Segment<Name>) -> Result<Response, Problem> {
@@ -381,29 +387,50 @@ struct RawExtension {
 async fn extend(
     State(shelf): Shared,
     caller: Caller,
+    key: Option<IdempotencyKey>,
     Segment(name): Segment<Name>,
     Body(raw): Body<RawExtension>,
 ) -> Result<Response, Problem> {
     let mut faults = Faults::default();
     let hold_secs = faults.at("/hold_secs").integer(&raw.hold_secs, 1..=LONGEST_HOLD_SECS);
     let hold_secs = faults.finish(|| hold_secs)?;
-    ask(&shelf, &caller, Command::Extend { name, hold_secs }).await
+    let key = key.map(|key| key.stands_for(&hold_secs));
+    ask(&shelf, &caller, key, Command::Extend { name, hold_secs }, created).await
 }
 
-async fn commit(State(shelf): Shared, caller: Caller, Segment(name): Segment<Name>) -> Result<Response, Problem> {
-    ask(&shelf, &caller, Command::Commit { name, order: None }).await.map(settled)
+async fn commit(
+    State(shelf): Shared,
+    caller: Caller,
+    key: Option<IdempotencyKey>,
+    Segment(name): Segment<Name>,
+) -> Result<Response, Problem> {
+    reach(&shelf, &caller, key, Command::Commit { name, order: None }).await
 }
 
-async fn ship(State(shelf): Shared, caller: Caller, Segment(name): Segment<Name>) -> Result<Response, Problem> {
-    ask(&shelf, &caller, Command::Ship { name }).await.map(settled)
+async fn ship(
+    State(shelf): Shared,
+    caller: Caller,
+    key: Option<IdempotencyKey>,
+    Segment(name): Segment<Name>,
+) -> Result<Response, Problem> {
+    reach(&shelf, &caller, key, Command::Ship { name }).await
 }
 
-async fn release(State(shelf): Shared, caller: Caller, Segment(name): Segment<Name>) -> Result<Response, Problem> {
-    ask(&shelf, &caller, Command::Release { name, order: None }).await.map(settled)
+async fn release(
+    State(shelf): Shared,
+    caller: Caller,
+    key: Option<IdempotencyKey>,
+    Segment(name): Segment<Name>,
+) -> Result<Response, Problem> {
+    reach(&shelf, &caller, key, Command::Release { name, order: None }).await
 }
 
-/// A state that was reached is 200, whether or not a name came into being on the way.
-fn settled(mut response: Response) -> Response {
-    *response.status_mut() = StatusCode::OK;
-    response
+/// Asks for a state. That it was reached is 200, whether or not a name came into being on the way.
+async fn reach(
+    shelf: &Shelf,
+    caller: &Caller,
+    key: Option<IdempotencyKey>,
+    command: Command,
+) -> Result<Response, Problem> {
+    ask(shelf, caller, key.map(|key| key.stands_for(&())), command, |_| StatusCode::OK).await
 }

@@ -42,16 +42,38 @@ impl Running {
     }
 
     fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let told = wait(self.tell(method, path, body, None));
+        (told.status, serde_json::from_slice(&told.body).unwrap_or(Value::Null))
+    }
+
+    async fn tell(&self, method: Method, path: &str, body: &Value, key: Option<&str>) -> Told {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-        let request = request.body(body).expect("a request");
-        let answer = async {
-            let response = self.router.clone().oneshot(request).await.expect("an answer");
-            let status = response.status().as_u16();
-            let bytes = response.into_body().collect().await.expect("a body").to_bytes();
-            (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
-        };
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(answer)
+        let request = key.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
+        let response = self.router.clone().oneshot(request.body(body).expect("a request")).await.expect("an answer");
+        let (head, body) = response.into_parts();
+        Told {
+            status: head.status.as_u16(),
+            is_replayed: head.headers.get("idempotent-replayed").is_some_and(|replayed| replayed == "true"),
+            content_type: head.headers["content-type"].to_str().expect("a type").to_owned(),
+            body: body.collect().await.expect("a body").to_bytes().to_vec(),
+        }
+    }
+
+    /// Sends one request under a key five times at once.
+    fn five_times(&self, path: &str, body: &Value, key: &str) -> [Told; 5] {
+        let once = || self.tell(Method::POST, path, body, Some(key));
+        wait(async { tokio::join!(once(), once(), once(), once(), once()) }).into()
+    }
+
+    fn under_key(&self, path: &str, body: &Value, key: &str) -> Told {
+        wait(self.tell(Method::POST, path, body, Some(key)))
+    }
+
+    /// How often this was said.
+    fn said(&self, kind: &str) -> usize {
+        let events = wait(self.database.read(|read| read.events_after(0, 10_000))).expect("events");
+        events.iter().filter(|event| event.kind.as_ref() == kind).count()
     }
 
     fn put(&self, path: &str, body: &Value) -> (u16, Value) {
@@ -78,10 +100,39 @@ impl Running {
     }
 
     fn books_follow_from_the_journal(&self) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let comparison = runtime.block_on(inventory::rebuild(&self.database)).expect("a comparison");
+        let comparison = wait(inventory::rebuild(&self.database)).expect("a comparison");
         assert!(comparison.is_same(), "{comparison:#?}");
     }
+}
+
+/// An answer as it came over the wire.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    status: u16,
+    is_replayed: bool,
+    content_type: String,
+    body: Vec<u8>,
+}
+
+impl Told {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+}
+
+fn wait<T>(answer: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(answer)
+}
+
+/// One of them was performed; the others were told the same.
+fn one_and_its_replays(told: &[Told]) -> &Told {
+    let replayed = told.iter().filter(|told| told.is_replayed).count();
+    assert_eq!(replayed, told.len() - 1, "{told:?}");
+    let first = told.iter().find(|told| !told.is_replayed).expect("one was performed");
+    for again in told.iter().filter(|told| told.is_replayed) {
+        assert_eq!(*again, Told { is_replayed: true, ..first.clone() });
+    }
+    first
 }
 
 impl Drop for Running {
@@ -398,5 +449,86 @@ fn what_is_exported_can_be_imported() {
         assert_eq!(lines.last(), Some(&done(1_001, 1_001, 0, 0)));
         let (_, json_lines) = shop.text(get("application/x-ndjson"));
         assert_eq!(json_lines.lines().count(), 1_001);
+
+#[test]
+fn what_is_asked_five_times_at_once_under_a_key_happens_once() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 10);
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 4)])).0, 201);
+        let told = shop.five_times("/v1/reservations/r-1/extend", &json!({"hold_secs": 3_600}), "k-1");
+        let first = one_and_its_replays(&told);
+        assert_eq!((first.status, first.content_type.as_str()), (200, "application/json"));
+        assert_eq!(first.json()["status"], "reserved");
+        assert_eq!(shop.said("StockReservationExtended"), 1);
+
+        let told = shop.five_times("/v1/reservations/r-1/commit", &Value::Null, "k-2");
+        assert_eq!(one_and_its_replays(&told).json()["status"], "committed");
+        assert_eq!(shop.post("/v1/reservations/r-1/ship").1["status"], "shipped");
+        let again = shop.under_key("/v1/reservations/r-1/commit", &Value::Null, "k-2");
+        assert_eq!((again.is_replayed, again.json()["status"].clone()), (true, json!("committed")), "as it was then");
+        let told = shop.five_times("/v1/reservations/r-1/ship", &Value::Null, "k-3");
+        assert_eq!(one_and_its_replays(&told).json()["status"], "shipped");
+        let told = shop.five_times("/v1/reservations/never/release", &Value::Null, "k-4");
+        assert_eq!(one_and_its_replays(&told).json()["status"], "released");
+        assert_eq!(shop.level("a")["on_hand"], 6);
+    });
+}
+
+#[test]
+fn a_key_that_stands_for_something_else_is_refused() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 10);
+        for name in ["r-1", "r-2"] {
+            assert_eq!(shop.put(&format!("/v1/reservations/{name}"), &lines(&[("a", 4)])).0, 201);
+        }
+        let minute = json!({"hold_secs": 60});
+        assert_eq!(shop.under_key("/v1/reservations/r-1/extend", &minute, "k").status, 200);
+        let same = shop.under_key("/v1/reservations/%72-1/extend", &json!({"hold_secs": 60}), "\"k\"");
+        assert!(same.is_replayed, "{same:?}");
+        for (path, body) in [
+            ("/v1/reservations/r-1/extend", &json!({"hold_secs": 61})),
+            ("/v1/reservations/r-2/extend", &minute),
+            ("/v1/reservations/r-1/commit", &Value::Null),
+        ] {
+            let no = shop.under_key(path, body, "k");
+            assert_eq!((no.status, no.json()["code"].clone()), (422, json!("different-content")), "{path}");
+            assert!(!no.is_replayed, "{path}");
+        }
+        assert_eq!(shop.get("/v1/reservations/r-1").1["status"], "reserved");
+        let no = shop.under_key("/v1/reservations/r-1/extend", &minute, "a b");
+        assert_eq!((no.status, no.json()["errors"][0]["pointer"].clone()), (422, json!("Idempotency-Key:")));
+        // A body with a fault is no request yet; the key is free for the right one.
+        assert_eq!(shop.under_key("/v1/reservations/r-1/extend", &json!({"hold_secs": 0}), "k-2").status, 422);
+        assert_eq!(shop.under_key("/v1/reservations/r-1/extend", &minute, "k-2").status, 200);
+    });
+}
+
+#[test]
+fn a_refusal_is_told_again_under_its_key_whatever_has_changed() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 10);
+        let told = shop.five_times("/v1/reservations/r-1/commit", &Value::Null, "k");
+        let first = one_and_its_replays(&told);
+        assert_eq!((first.status, first.content_type.as_str()), (404, "application/problem+json"));
+        assert_eq!(first.json()["code"], "unknown-reservation");
+        assert_eq!(first.json()["trace_id"].as_str().map(str::len), Some(32));
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 4)])).0, 201);
+        let again = shop.under_key("/v1/reservations/r-1/commit", &Value::Null, "k");
+        assert_eq!(again, Told { is_replayed: true, ..first.clone() });
+        assert_eq!(shop.get("/v1/reservations/r-1").1["status"], "reserved");
+        assert_eq!(shop.under_key("/v1/reservations/r-1/commit", &Value::Null, "k-2").status, 200);
+    });
+}
+
+#[test]
+fn a_put_is_safe_to_repeat_by_its_name_and_knows_no_key() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 10);
+        let put = |name: &str| {
+            let path = format!("/v1/reservations/{name}");
+            wait(shop.tell(Method::PUT, &path, &lines(&[("a", 1)]), Some("k")))
+        };
+        let told = [put("r-1"), put("r-1"), put("r-2")];
+        assert_eq!(told.map(|told| (told.status, told.is_replayed)), [(201, false), (200, false), (201, false)]);
     });
 }

@@ -17,7 +17,9 @@ use money::{Currency, MAX_MINOR_UNITS, Money};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use web::{Body, Caller, Faults, Listed, Problem, Query, Segment, Wait, contains_card_number, fingerprint};
+use web::{
+    Body, Caller, Faults, IdempotencyKey, Listed, Problem, Query, Segment, Wait, contains_card_number, fingerprint,
+};
 use world::Moment;
 
 use crate::domain::{Command, Order, Place, fold};
@@ -358,6 +360,7 @@ struct RawCancellation {
 async fn cancel(
     State(counter): Shared,
     caller: Caller,
+    key: Option<IdempotencyKey>,
     wait: Wait,
     Segment(order): Segment<Name>,
     Body(raw): Body<RawCancellation>,
@@ -366,9 +369,19 @@ async fn cancel(
     let reason = faults.at("/reason").text(&raw.reason, 1..=200);
     let reason = reason.and_then(|text| no_card_number(&mut faults, "/reason", text));
     let reason = faults.finish(|| reason)?;
-    let told = with_wait(&counter, &caller, wait, Command::Cancel { order, reason }).await?;
+    let key = key.map(|key| key.stands_for(&reason));
+    let command = Command::Cancel { order, reason };
+    if key.is_some() {
+        // The stored answer is what the command came to; nothing later can be waited for.
+        return web::ask(&counter.desk, caller.asks(command), key, |answer: Answer| Ok(cancelled(answer?))).await;
+    }
+    let (status, document) = cancelled(with_wait(&counter, &caller, wait, command).await?);
+    Ok((status, Json(document)).into_response())
+}
+
+fn cancelled(told: Told) -> (StatusCode, OrderDocument) {
     let status = if told.order.status.has_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(OrderDocument::from(*told.order))).into_response())
+    (status, OrderDocument::from(*told.order))
 }
 
 /// The states that a list can be narrowed to.

@@ -26,7 +26,7 @@ use money::Money;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout_at};
-use web::{Body, Caller, Conditions, ETag, Problem, Segment, Wait};
+use web::{Body, Caller, Conditions, ETag, IdempotencyKey, Problem, Segment, Wait};
 use world::{Chance, Moment};
 
 use crate::api::problem::UNKNOWN_PAYMENT;
@@ -156,21 +156,23 @@ async fn show(
 async fn refund(
     State(counter): State<Counter>,
     caller: Caller,
+    key: Option<IdempotencyKey>,
     Segment(id): Segment<Name>,
     wait: Wait,
-) -> Result<Json<PaymentDocument>, Problem> {
+) -> Result<Response, Problem> {
     let is_done = |payment: &Payment| payment.status == Status::Refunded;
-    counter.change(&caller, &id, Command::Refund, wait, is_done).await
+    counter.change(&caller, key, &id, Command::Refund, wait, is_done).await
 }
 
 async fn come_back(
     State(counter): State<Counter>,
     caller: Caller,
+    key: Option<IdempotencyKey>,
     Segment(id): Segment<Name>,
     wait: Wait,
-) -> Result<Json<PaymentDocument>, Problem> {
+) -> Result<Response, Problem> {
     let is_done = |payment: &Payment| !payment.status.awaits_authorization();
-    counter.change(&caller, &id, Command::Look { number: None }, wait, is_done).await
+    counter.change(&caller, key, &id, Command::Look { number: None }, wait, is_done).await
 }
 
 async fn take_webhook(
@@ -214,18 +216,25 @@ impl Counter {
     async fn change(
         &self,
         caller: &Caller,
+        key: Option<IdempotencyKey>,
         id: &Name,
         command: Command,
         wait: Wait,
         is_done: impl Fn(&Payment) -> bool,
-    ) -> Result<Json<PaymentDocument>, Problem> {
+    ) -> Result<Response, Problem> {
         let account = Account::new(&caller.context.owner, id);
+        if let Some(key) = key {
+            // The stored answer is what the command came to; nothing later can be waited for.
+            let say = |answer: Answer| Ok((StatusCode::OK, PaymentDocument::from(answer?)));
+            let asked = caller.asks(On { account, command });
+            return web::ask(&self.desk, asked, Some(key.stands_for(&())), say).await;
+        }
         let deadline = Instant::now() + wait.0.unwrap_or(Duration::ZERO);
         let mut newest = self.database.ring().newest();
         let mut payment = self.desk.ask(caller.asks(On { account: account.clone(), command })).await??;
         while !is_done(&payment) && timeout_at(deadline, newest.changed()).await.is_ok_and(|heard| heard.is_ok()) {
             payment = self.find(&account).await?.payment;
         }
-        Ok(Json(payment.into()))
+        Ok(Json(PaymentDocument::from(payment)).into_response())
     }
 }

@@ -224,6 +224,25 @@ async fn only_what_was_captured_is_refunded_and_only_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refund_is_told_again_under_its_key_as_it_was_then() {
+    let mut shop = Shop::simulated();
+    let (status, problem) = shop.post_under_key("/v1/payments/pay/refund", "too-early").await;
+    assert_eq!((status, &problem["code"]), (404, &json!("unknown-payment")));
+    shop.payment_due("pay", "pm_card_visa", MINUTE).await;
+    shop.settle().await;
+    shop.capture_due("pay").await;
+    shop.settle().await;
+    assert_eq!(shop.post_under_key("/v1/payments/pay/refund", "too-early").await, (status, problem));
+    let first = shop.post_under_key("/v1/payments/pay/refund", "refund").await;
+    assert_eq!((first.0, &first.1["status"]), (200, &json!("captured")), "it is under way");
+    shop.until("pay", "refunded").await;
+    assert_eq!(shop.post_under_key("/v1/payments/pay/refund", "refund").await, first);
+    assert_eq!(shop.post("/v1/payments/pay/refund", &Value::Null).await.1["status"], "refunded");
+    assert_eq!(shop.post_under_key("/v1/payments/pay/return", "refund").await.1["code"], "different-content");
+    assert_eq!(shop.provider.book().totals()["GBP"].refunded, 1999);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_provider_shows_its_book_page_by_page() {
     let mut shop = Shop::simulated();
     for payment in ["a", "b", "c"] {

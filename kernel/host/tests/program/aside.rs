@@ -6,7 +6,7 @@ use events::TableFeed;
 use serde_json::{Value, json};
 use telemetry::Meters;
 
-use crate::asking::{get, post};
+use crate::asking::{ask, get, post};
 use crate::listening::{Mood, listening};
 use crate::running::{Running, memory, producer, say};
 
@@ -55,6 +55,29 @@ fn a_dead_letter_that_is_replayed_is_dealt_with_once_its_cause_is_mended() {
     testkit::eventually("the event was dealt with", || mood.done.load(Ordering::Relaxed) == 1);
     assert_eq!(items(running.address, "/v1/dead-letters").len(), 1);
     assert_eq!(post(running.address, replay, &json!({"reason": "again"})).code(), "unknown-dead-letter");
+}
+
+#[test]
+fn a_dead_letter_that_is_replayed_again_under_its_key_is_replayed_once() {
+    let mood = Mood::default();
+    let running = with_two_dead_letters(&mood);
+    let headers = "content-type: application/json\r\nidempotency-key: k-1\r\n";
+    let replay = |position: i64, reason: &str| {
+        let path = format!("/v1/dead-letters/shop/orders/{position}/replay");
+        ask(running.address, "POST", &path, headers, &json!({"reason": reason}).to_string())
+    };
+    let first = replay(1, "mended");
+    assert_eq!((first.status, &first.json()["status"]), (200, &json!("replayed")));
+    assert!(!first.head.contains("idempotent-replayed"), "{}", first.head);
+    testkit::eventually("it is given up once more", || items(running.address, "/v1/dead-letters").len() == 2);
+    mood.is_well();
+    let again = replay(1, "mended");
+    assert_eq!((again.status, &again.body), (200, &first.body));
+    assert!(again.head.contains("idempotent-replayed: true"), "{}", again.head);
+    assert_eq!(replay(1, "another").code(), "different-content");
+    assert_eq!(replay(2, "mended").code(), "different-content");
+    assert_eq!(items(running.address, "/v1/dead-letters").len(), 2);
+    assert_eq!(mood.done.load(Ordering::Relaxed), 0);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::Request;
+use axum::http::request::Builder;
 use contracts::orders::{self, CaptureDue, PaymentDue, PaymentVoidDue, Reason};
 use db::{Context, Crash, Database, Envelope, Location, MemoryDisk, Meters, NewEvent, Options, Plan, Trace, Turn};
 use events::TableFeed;
@@ -176,16 +177,20 @@ impl Shop {
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> (u16, Value) {
-        self.ask(Method::GET, path, &Value::Null).await
+        self.ask(Request::get(path), &Value::Null).await
     }
 
     pub(crate) async fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
-        self.ask(Method::POST, path, body).await
+        self.ask(Request::post(path), body).await
     }
 
-    async fn ask(&mut self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn post_under_key(&mut self, path: &str, key: &str) -> (u16, Value) {
+        self.ask(Request::post(path).header("idempotency-key", key), &Value::Null).await
+    }
+
+    async fn ask(&mut self, request: Builder, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = request.header("content-type", "application/json");
         let router = self.running.router.clone();
         let mut answer = Box::pin(router.oneshot(request.body(body).expect("a request")));
         let response = loop {

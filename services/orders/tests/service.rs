@@ -1,0 +1,215 @@
+//! Orders through its router and its feeds, on every database.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use contracts::inventory;
+use db::{Context, Database, Location, MemoryDisk, Meters, NewEvent, Options, Trace};
+use events::TableFeed;
+use host::{Feeds, Ground, Service};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use world::World;
+
+/// Orders at work, between an inventory and payments that say what the test lets them say.
+struct Running {
+    world: World,
+    database: Database,
+    inventory: Database,
+    router: Router,
+    close: Box<dyn Fn() + Send + Sync>,
+    threads: Vec<JoinHandle<()>>,
+    _payments: Database,
+}
+
+/// An answer as it came over the wire.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    status: u16,
+    is_replayed: bool,
+    body: Vec<u8>,
+}
+
+impl Told {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+}
+
+impl Running {
+    fn on(location: Location) -> Self {
+        let world = World::real();
+        let open = |name, location, migrations| {
+            Database::open(name, location, Options::default(), world.clone(), migrations).expect("a database")
+        };
+        let neighbour = |name| open(name, Location::Memory(MemoryDisk::empty()), &[]);
+        let (inventory, payments) = (neighbour("inventory"), neighbour("payments"));
+        let database = open(orders::NAME, location, orders::MIGRATIONS);
+        let (stock, money) = (inventory.clone(), payments.clone());
+        let feeds = Feeds::default()
+            .with("inventory", move || Arc::new(TableFeed::of(&stock)))
+            .with("payments", move || Arc::new(TableFeed::of(&money)));
+        let ground = Ground { database: database.clone(), feeds, meters: Arc::new(Meters::default()) };
+        let service = orders::assemble(&orders::Config::default(), &ground).expect("orders");
+        let Service { routes, workers, close, .. } = service;
+        let router = web::guard(routes, &world, &web::Limits::default(), Arc::new(|_| {}));
+        let threads = workers.into_iter().map(host::Work::start).collect();
+        Self { world, database, inventory, router, close, threads, _payments: payments }
+    }
+
+    async fn tell(&self, method: Method, path: &str, body: &Value, key: Option<&str>) -> Told {
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = key.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
+        let response = self.router.clone().oneshot(request.body(body).expect("a request")).await.expect("an answer");
+        let (head, body) = response.into_parts();
+        Told {
+            status: head.status.as_u16(),
+            is_replayed: head.headers.get("idempotent-replayed").is_some_and(|replayed| replayed == "true"),
+            body: body.collect().await.expect("a body").to_bytes().to_vec(),
+        }
+    }
+
+    fn place(&self, order: &str) {
+        let price = json!({"amount": 500, "currency": "GBP"});
+        let line = json!({"sku": "a", "quantity": 2, "unit_price": price});
+        let body = json!({"lines": [line], "payment": {"method": "pm_card_visa"}});
+        let told = wait(self.tell(Method::PUT, &format!("/v1/orders/{order}"), &body, None));
+        assert_eq!(told.status, 202, "{told:?}");
+    }
+
+    fn cancel(&self, order: &str, reason: &str, key: Option<&str>) -> Told {
+        let path = format!("/v1/orders/{order}/cancel");
+        wait(self.tell(Method::POST, &path, &json!({"reason": reason}), key))
+    }
+
+    fn cancel_five_times(&self, order: &str, key: &str) -> [Told; 5] {
+        let (path, body) = (format!("/v1/orders/{order}/cancel"), json!({"reason": "changed my mind"}));
+        let once = || self.tell(Method::POST, &path, &body, Some(key));
+        wait(async { tokio::join!(once(), once(), once(), once(), once()) }).into()
+    }
+
+    /// Inventory says that an order's stock is released; comes back once the order has heard it.
+    fn stock_is_released(&self, order: &str) {
+        let document = self.order(order);
+        let name = |value: &Value| value.as_str().expect("a name").parse().expect("a name");
+        let event = inventory::Event::from(inventory::StockReleased {
+            reservation: name(&document["reservation"]["id"]),
+            order: Some(name(&document["id"])),
+            attempt: 1,
+            lines: Vec::new(),
+        });
+        let news = NewEvent {
+            stream: self.world.number(),
+            version: 1,
+            subject: order.to_owned(),
+            kind: event.kind(),
+            schema: event.schema(),
+            occurred_at: self.world.now(),
+            by: Context::system("the test", Trace { trace_id: 7, span_id: 7 }),
+            body: event.body(),
+        };
+        let said = self.inventory.write(move |tx| {
+            tx.publish(news);
+            Ok(())
+        });
+        wait(said).expect("inventory can write");
+        testkit::eventually("the order is cancelled", || self.order(order)["status"] == "cancelled");
+    }
+
+    fn order(&self, name: &str) -> Value {
+        wait(self.tell(Method::GET, &format!("/v1/orders/{name}"), &Value::Null, None)).json()
+    }
+
+    /// How often this was said.
+    fn said(&self, kind: &str) -> usize {
+        let events = wait(self.database.read(|read| read.events_after(0, 10_000))).expect("events");
+        events.iter().filter(|event| event.kind.as_ref() == kind).count()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        (self.close)();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn wait<T>(answer: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(answer)
+}
+
+fn everywhere(test: impl Fn(&Running)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let places = [
+        ("memory", Location::Memory(MemoryDisk::empty())),
+        ("sqlite", Location::File(folder.path().join("orders.db"))),
+        ("postgres", Location::Postgres(testkit::Postgres::shared().database())),
+    ];
+    for (place, location) in places {
+        println!("on {place}");
+        test(&Running::on(location));
+    }
+}
+
+/// One of them was performed; the others were told the same.
+fn one_and_its_replays(told: &[Told]) -> &Told {
+    let replayed = told.iter().filter(|told| told.is_replayed).count();
+    assert_eq!(replayed, told.len() - 1, "{told:?}");
+    let first = told.iter().find(|told| !told.is_replayed).expect("one was performed");
+    for again in told.iter().filter(|told| told.is_replayed) {
+        assert_eq!(*again, Told { is_replayed: true, ..first.clone() });
+    }
+    first
+}
+
+#[test]
+fn a_cancellation_under_a_key_happens_once_and_is_told_as_it_was_then() {
+    everywhere(|shop| {
+        shop.place("o-1");
+        let told = shop.cancel_five_times("o-1", "k");
+        let first = one_and_its_replays(&told);
+        assert_eq!((first.status, first.json()["step"].clone()), (202, json!("releasing")));
+        assert_eq!(shop.said("OrderCancelRequested"), 1);
+        shop.stock_is_released("o-1");
+        let again = shop.cancel("o-1", "changed my mind", Some("k"));
+        assert_eq!(again, Told { is_replayed: true, ..first.clone() });
+        let now = shop.cancel("o-1", "changed my mind", None);
+        assert_eq!((now.status, now.is_replayed, now.json()["status"].clone()), (200, false, json!("cancelled")));
+    });
+}
+
+#[test]
+fn a_key_that_stands_for_another_cancellation_is_refused() {
+    everywhere(|shop| {
+        shop.place("o-1");
+        shop.place("o-2");
+        assert_eq!(shop.cancel("o-1", "changed my mind", Some("k")).status, 202);
+        for (order, reason) in [("o-1", "too late"), ("o-2", "changed my mind")] {
+            let no = shop.cancel(order, reason, Some("k"));
+            assert_eq!((no.status, no.json()["code"].clone()), (422, json!("different-content")), "{order}");
+            assert!(!no.is_replayed, "{order}");
+        }
+        assert_eq!(shop.order("o-2")["step"], "reserving");
+    });
+}
+
+#[test]
+fn a_refused_cancellation_stays_refused_under_its_key() {
+    everywhere(|shop| {
+        let told = shop.cancel_five_times("o-1", "k");
+        let first = one_and_its_replays(&told);
+        assert_eq!((first.status, first.json()["code"].clone()), (404, json!("unknown-order")));
+        shop.place("o-1");
+        let again = shop.cancel("o-1", "changed my mind", Some("k"));
+        assert_eq!(again, Told { is_replayed: true, ..first.clone() });
+        assert_eq!(shop.order("o-1")["step"], "reserving");
+        assert_eq!(shop.cancel("o-1", "changed my mind", Some("k-2")).status, 202);
+    });
+}
