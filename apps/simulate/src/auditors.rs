@@ -97,7 +97,7 @@ impl Evidence {
 
 pub(crate) async fn ask(platform: &mut Platform, service: &'static str, path: String) -> Value {
     let heard = Rc::new(RefCell::new(None));
-    let sent = Sent { service, method: Method::GET, path, body: Value::Null };
+    let sent = Sent { service, method: Method::GET, path, body: Value::Null, key: None };
     platform.send(0, &sent, heard.clone());
     for _ in 0..1_000 {
         if let Some(heard) = heard.borrow_mut().take() {

@@ -305,19 +305,33 @@ pub(crate) struct Sent {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) body: Value,
+    /// The key under which it is sent.
+    pub(crate) key: Option<String>,
 }
 
 impl Sent {
+    /// Something under a name of the client's.
+    pub(crate) fn put(service: &'static str, path: String, body: Value) -> Self {
+        Self { service, method: Method::PUT, path, body, key: None }
+    }
+
+    /// Something to be done.
+    pub(crate) fn post(service: &'static str, path: String, body: Value) -> Self {
+        Self { service, method: Method::POST, path, body, key: None }
+    }
+
     fn http(&self) -> Request<Body> {
         let body = if self.body.is_null() { Body::empty() } else { Body::from(self.body.to_string()) };
         let request = Request::builder().method(self.method.clone()).uri(&self.path);
+        let request = self.key.iter().fold(request, |request, key| request.header("idempotency-key", key));
         request.header("content-type", "application/json").body(body).expect("a request of ours is well formed")
     }
 }
 
 impl std::fmt::Display for Sent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.method, self.path, self.body)
+        write!(f, "{} {} {}", self.method, self.path, self.body)?;
+        self.key.iter().try_for_each(|key| write!(f, " under {key}"))
     }
 }
 

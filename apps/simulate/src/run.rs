@@ -77,7 +77,7 @@ async fn play(world: &World, scenario: &Scenario, journal: &mut Journal) -> Outc
     let doubled: Vec<&'static str> = Platform::services().filter(|_| chance.once_in(4)).collect();
     let settings = Settings::of_some_operator(&mut world.chance("operator"));
     let mut platform = Platform::start(world, &weather, &settings, &doubled);
-    let mut shoppers = Shoppers::new(world.chance("shoppers"), scenario.requests);
+    let mut shoppers = Shoppers::new(world, scenario.requests);
     let mut restore = scenario.restores.then(|| Restore::planned(&mut chance, scenario.requests));
     let mut crashes = 0;
     shoppers.deliver(&mut platform);

@@ -91,7 +91,11 @@ impl Script {
 
     /// Sends a request to a service, so many times at once, spread over its processes.
     pub fn ask(&mut self, service: &'static str, method: Method, path: &str, body: Value, times: usize) -> Asked {
-        let asked = Asked(self.requests.begin(Sent { service, method, path: path.to_owned(), body }));
+        self.send(Sent { service, method, path: path.to_owned(), body, key: None }, times)
+    }
+
+    fn send(&mut self, sent: Sent, times: usize) -> Asked {
+        let asked = Asked(self.requests.begin(sent));
         self.ask_again(asked, times);
         asked
     }
@@ -127,8 +131,12 @@ impl Script {
 
     /// Asks for the cancellation of an order, so many times at once.
     pub fn cancel(&mut self, order: &str, times: usize) -> Asked {
-        let body = json!({"reason": "changed my mind"});
-        self.ask("orders", Method::POST, &format!("/v1/orders/{order}/cancel"), body, times)
+        self.send(cancellation(order, None), times)
+    }
+
+    /// Asks for the cancellation of an order under a key, so many times at once.
+    pub fn cancel_under(&mut self, key: &str, order: &str, times: usize) -> Asked {
+        self.send(cancellation(order, Some(key.to_owned())), times)
     }
 
     /// The tries that wait at the bank for the customer.
@@ -339,4 +347,9 @@ impl Script {
         };
         Ended { findings, orders }
     }
+}
+
+fn cancellation(order: &str, key: Option<String>) -> Sent {
+    let (path, body) = (format!("/v1/orders/{order}/cancel"), json!({"reason": "changed my mind"}));
+    Sent { key, ..Sent::post("orders", path, body) }
 }

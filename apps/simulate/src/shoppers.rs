@@ -7,13 +7,14 @@ use std::rc::Rc;
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use world::Chance;
+use world::{Chance, World};
 
 use crate::platform::{Platform, Sent};
 use crate::requests::Requests;
 
 pub(crate) struct Shoppers {
     chance: Chance,
+    keys: Chance,
     skus: Vec<String>,
     warehouses: Vec<&'static str>,
     pub(crate) requests: Requests,
@@ -40,11 +41,16 @@ const METHODS: [&str; 16] = [
     "pm_test_capture_refused",
 ];
 
+/// Keys under which something is asked.
+const KEYS: usize = 30;
+
 impl Shoppers {
-    pub(crate) fn new(mut chance: Chance, requests: usize) -> Self {
+    pub(crate) fn new(world: &World, requests: usize) -> Self {
+        let mut chance = world.chance("shoppers");
         let skus = (0..=chance.below(5)).map(|n| format!("sku {n}/é")).collect();
         let warehouses = ["main", "north", "west"][..=chance.below(3)].to_vec();
-        Self { chance, skus, warehouses, requests: Requests::default(), left: requests, made: 0 }
+        let keys = world.chance("keys of shoppers");
+        Self { chance, keys, skus, warehouses, requests: Requests::default(), left: requests, made: 0 }
     }
 
     /// Whether there is still something to ask for.
@@ -67,7 +73,7 @@ impl Shoppers {
             self.send(platform, place, 1);
             return Some(format!("again: {}", self.requests.at(place).sent));
         }
-        let sent = match choice {
+        let mut sent = match choice {
             12..=59 => self.place_order(),
             60..=69 => self.cancel_order()?,
             70..=75 => self.move_stock(),
@@ -75,6 +81,10 @@ impl Shoppers {
             90..=91 => self.refund(platform)?,
             _ => return self.visit_the_bank(platform),
         };
+        if sent.method == Method::POST && self.keys.once_in(2) {
+            // So few keys that some stand for something else already.
+            sent.key = Some(format!("key-{}", self.keys.below(KEYS)));
+        }
         let place = self.requests.begin(sent.clone());
         // Sometimes the network sends one request several times at once.
         let times = if self.chance.once_in(6) { 1 + self.chance.below(5) } else { 1 };
@@ -122,14 +132,14 @@ impl Shoppers {
         } else {
             self.name("order")
         };
-        Sent { service: "orders", method: Method::PUT, path: format!("/v1/orders/{name}"), body }
+        Sent::put("orders", format!("/v1/orders/{name}"), body)
     }
 
     fn cancel_order(&mut self) -> Option<Sent> {
         let orders = self.requests.orders();
         let order = self.chance.pick(&orders)?;
         let path = format!("/v1/orders/{order}/cancel");
-        Some(Sent { service: "orders", method: Method::POST, path, body: json!({"reason": "changed my mind"}) })
+        Some(Sent::post("orders", path, json!({"reason": "changed my mind"})))
     }
 
     /// What fills the shelves at the beginning.
@@ -139,7 +149,7 @@ impl Shoppers {
                 let quantity = self.chance.between(5, 80);
                 let body = json!({"type": "receive", "sku": sku, "warehouse": warehouse, "quantity": quantity});
                 let path = format!("/v1/stock-movements/{}", self.name("delivery"));
-                let sent = Sent { service: "inventory", method: Method::PUT, path, body };
+                let sent = Sent::put("inventory", path, body);
                 let place = self.requests.begin(sent);
                 self.send(platform, place, 1);
             }
@@ -159,25 +169,20 @@ impl Shoppers {
             }
         };
         let path = format!("/v1/stock-movements/{}", self.name("movement"));
-        Sent { service: "inventory", method: Method::PUT, path, body }
+        Sent::put("inventory", path, body)
     }
 
     /// Something with a reservation of the shop's own; in any order, also release before reserve.
     fn reservation(&mut self) -> Sent {
         let name = format!("hold-{}", self.chance.below(5));
-        let post = |act: &str, body: Value| Sent {
-            service: "inventory",
-            method: Method::POST,
-            path: format!("/v1/reservations/{name}/{act}"),
-            body,
-        };
+        let post = |act: &str, body: Value| Sent::post("inventory", format!("/v1/reservations/{name}/{act}"), body);
         match self.chance.below(10) {
             0..=3 => {
                 let longest = if self.chance.once_in(2) { 900 } else { 30 };
                 let hold_secs = self.chance.between(1, longest);
                 let body = json!({"lines": self.lines(false), "hold_secs": hold_secs});
                 let path = format!("/v1/reservations/{name}");
-                Sent { service: "inventory", method: Method::PUT, path, body }
+                Sent::put("inventory", path, body)
             }
             4 | 5 => post("commit", json!({})),
             6 => post("release", json!({})),
@@ -193,7 +198,7 @@ impl Shoppers {
         let key = &self.chance.pick(&taken)?.key;
         let payment = key.payment().rsplit('/').next().unwrap_or_default();
         let path = format!("/v1/payments/{payment}/refund");
-        Some(Sent { service: "payments", method: Method::POST, path, body: json!({}) })
+        Some(Sent::post("payments", path, json!({})))
     }
 
     /// The customer passes, or fails, the 3-D Secure step of a payment; then the bank's webhook comes,
@@ -212,13 +217,13 @@ impl Shoppers {
         for _ in 0..self.chance.below(3) {
             let body = json!({"id": format!("whk_{key}"), "key": key.to_string(), "type": kind});
             let path = "/v1/payments/webhooks/test".to_owned();
-            let sent = Sent { service: "payments", method: Method::POST, path, body };
+            let sent = Sent::post("payments", path, body);
             platform.send(self.chance.below(8), &sent, Rc::default());
         }
         if self.chance.once_in(2) {
             let payment = key.payment().rsplit('/').next().unwrap_or_default().to_owned();
             let path = format!("/v1/payments/{payment}/return");
-            let sent = Sent { service: "payments", method: Method::POST, path, body: json!({}) };
+            let sent = Sent::post("payments", path, json!({}));
             platform.send(self.chance.below(8), &sent, Rc::default());
         }
         Some(format!("at the bank: {key} {kind}"))

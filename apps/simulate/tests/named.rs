@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use db::Plan;
+use db::{Crash, Plan};
 use orders::OnLoss;
 use serde_json::json;
 use simulate::{Ended, Script, Settings};
@@ -357,4 +357,30 @@ fn a_commit_that_was_refused_stays_refused_although_stock_has_come_in_since() {
         assert_eq!(script.times_said("inventory", "StockCommitted").await, 0);
         assert_eq!(script.stock("a").await["available"], 5);
     });
+}
+
+#[test]
+fn a_cancellation_under_a_key_is_told_the_same_by_two_processes_wherever_one_dies() {
+    for crash in [None, Some(Crash::BeforeCommit), Some(Crash::AfterCommit), Some(Crash::AfterAnswer)] {
+        Script::play(&Settings::default(), &["orders"], async |script| {
+            script.deliver("a", 5).await;
+            script.withhold("inventory", "orders");
+            script.place("o-1", &[("a", 2)], VISA, 1);
+            script.run().await;
+            let cancel = script.cancel_under("k-1", "o-1", 5);
+            script.turn("orders", &Plan { crash, ..Plan::ALL }).await;
+            script.run().await;
+            script.hand_over("inventory", "orders");
+            assert_eq!(ends_clean(script).await.order("o-1"), "cancelled: requested");
+            script.ask_again(cancel, 5);
+            let other = script.cancel_under("k-1", "o-2", 2);
+            script.run().await;
+            let told = script.answers(cancel);
+            assert!(told.len() >= 5 && told.iter().all(|answer| *answer == told[0]), "{crash:?}: {told:?}");
+            assert_eq!((told[0].0, &told[0].1["step"]), (202, &json!("releasing")), "{crash:?}: as it was then");
+            assert_eq!(statuses(script, other), [422, 422], "{crash:?}");
+            assert_eq!(script.times_said("orders", "OrderCancelRequested").await, 1, "{crash:?}");
+            ends_clean(script).await;
+        });
+    }
 }

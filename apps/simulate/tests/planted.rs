@@ -71,3 +71,8 @@ fn a_consumer_that_goes_on_reading_a_restored_producer_is_found() {
 fn an_event_without_its_fact_is_found() {
     is_found(Bug::EventWithoutFact);
 }
+
+#[test]
+fn an_answer_that_is_forgotten_is_found() {
+    is_found(Bug::AnswerForgotten);
+}

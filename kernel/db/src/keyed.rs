@@ -247,6 +247,10 @@ impl Fates {
             };
             given.push(answer);
         }
+        #[cfg(feature = "planted-bugs")]
+        if world::planted::is(world::planted::Bug::AnswerForgotten) {
+            return Ok(given);
+        }
         store(tx, new);
         Ok(given)
     }

@@ -27,11 +27,13 @@ pub enum Bug {
     RestoredUnnoticed,
     /// An event is published although its rows were not written.
     EventWithoutFact,
+    /// What was done under a key is forgotten, so that whoever asks again is answered anew.
+    AnswerForgotten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::OrphanOrder,
         Self::ConfirmedTooEarly,
         Self::CompletedTwice,
@@ -41,6 +43,7 @@ impl Bug {
         Self::DeadlineDecides,
         Self::RestoredUnnoticed,
         Self::EventWithoutFact,
+        Self::AnswerForgotten,
     ];
 }
 

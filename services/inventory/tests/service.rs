@@ -449,6 +449,8 @@ fn what_is_exported_can_be_imported() {
         assert_eq!(lines.last(), Some(&done(1_001, 1_001, 0, 0)));
         let (_, json_lines) = shop.text(get("application/x-ndjson"));
         assert_eq!(json_lines.lines().count(), 1_001);
+    });
+}
 
 #[test]
 fn what_is_asked_five_times_at_once_under_a_key_happens_once() {

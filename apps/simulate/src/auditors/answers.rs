@@ -1,4 +1,5 @@
-//! What was answered is so: a name stands for one thing, and what was accepted is there at the end.
+//! What was answered is so: a name stands for one thing, a key has one answer, and what was accepted is
+//! there at the end.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +7,7 @@ use axum::http::Method;
 use serde_json::Value;
 
 use super::Evidence;
+use crate::platform::Sent;
 
 /// What is wrong with the answers.
 pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
@@ -33,6 +35,28 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
     }
     found.extend(movements_are_entered_once(evidence));
     found.extend(released_stays_released(evidence));
+    found.extend(a_key_has_one_answer(evidence));
+    found
+}
+
+/// Whoever asks under a key is told the same each time, or that it stands for something else.
+fn a_key_has_one_answer(evidence: &Evidence) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut first = BTreeMap::<_, (&Sent, &(u16, Value))>::new();
+    for (sent, answers) in &evidence.exchanges {
+        let Some(key) = &sent.key else { continue };
+        let settled = answers.iter().filter(|(status, answer)| *status < 500 && answer["code"] != "different-content");
+        for told in settled {
+            let (was_sent, was_told) = *first.entry((sent.service, key.as_str())).or_insert((sent, told));
+            if (&was_sent.path, &was_sent.body) != (&sent.path, &sent.body) {
+                found.push(format!("{key} of {} stands for {was_sent} and for {sent}", sent.service));
+            }
+            if was_told != told {
+                let ((was_status, was), (status, now)) = (was_told, told);
+                found.push(format!("{sent} was told {was_status} {was}, and {status} {now}"));
+            }
+        }
+    }
     found
 }
 
