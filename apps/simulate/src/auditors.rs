@@ -58,6 +58,8 @@ pub(crate) struct Evidence {
     pub(crate) reservations: BTreeMap<String, Value>,
     /// The provider's book.
     pub(crate) charges: Vec<Charge>,
+    /// Tries after which payments gives a payment up, as the operator chose.
+    pub(crate) max_tries: usize,
     /// Whether everything came to its end in time.
     pub(crate) has_ended: bool,
 }
@@ -91,7 +93,8 @@ impl Evidence {
             reservations.insert(name.to_owned(), answer);
         }
         let charges = platform.provider.bank.book().charges(None).cloned().collect();
-        Self { events, exchanges, stock, orders, payments, reservations, charges, has_ended }
+        let max_tries = platform.max_tries();
+        Self { events, exchanges, stock, orders, payments, reservations, charges, max_tries, has_ended }
     }
 }
 

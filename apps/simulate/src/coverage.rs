@@ -7,14 +7,18 @@ use serde_json::Value;
 
 use crate::auditors::Evidence;
 
+/// How the lines begin that tell of what went wrong.
+const WENT_WRONG: &str = "went wrong: ";
+
 /// How often each kind of thing has happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage(BTreeMap<String, u64>);
 
 impl Coverage {
-    /// What happened in a run.
-    pub(crate) fn of(evidence: &Evidence) -> Self {
-        let mut coverage = Self::default();
+    /// What happened in a run, and what went wrong in it.
+    pub(crate) fn of(evidence: &Evidence, faults: BTreeMap<&'static str, u64>) -> Self {
+        let faults = faults.into_iter().map(|(what, times)| (format!("{WENT_WRONG}{what}"), times));
+        let mut coverage = Self(faults.collect());
         for (service, events) in &evidence.events {
             for event in events {
                 coverage.count(format!("{service}: {}", event.kind));
@@ -58,6 +62,11 @@ impl Coverage {
         for (what, times) in &other.0 {
             *self.0.entry(what.clone()).or_default() += times;
         }
+    }
+
+    /// How often anything went wrong on the way.
+    pub fn faults(&self) -> u64 {
+        self.0.iter().filter(|(what, _)| what.starts_with(WENT_WRONG)).map(|(_, times)| times).sum()
     }
 
     /// How often something has happened.

@@ -1,6 +1,6 @@
 //! Delivery that loses, doubles and delays: a feed between two services, under a seed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +28,8 @@ struct Sky {
     kind: AtomicU8,
     /// The feeds that bring nothing for now: of whom, and to whom.
     withheld: Mutex<BTreeSet<(&'static str, &'static str)>>,
+    /// What has gone wrong so far, and how often.
+    faults: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Weather {
@@ -60,6 +62,16 @@ impl Weather {
         } else {
             withheld.remove(&(source, reader));
         }
+    }
+
+    /// Counts something that went wrong.
+    pub(crate) fn went_wrong(&self, what: &'static str) {
+        *lock(&self.0.faults).entry(what).or_default() += 1;
+    }
+
+    /// What has gone wrong so far, and how often.
+    pub(crate) fn faults(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.0.faults).clone()
     }
 }
 
@@ -138,6 +150,16 @@ impl RoughFeed {
         slice.upto = slice.upto.max(after);
         Ok(slice)
     }
+
+    /// Counts what a slice that goes to a reader wants of all that is there.
+    fn count_faults(&self, slice: &Slice, after: Position, late: bool) {
+        if slice.upto < slice.newest {
+            self.weather.went_wrong(if late { "events came late" } else { "a slice of events was cut short" });
+        }
+        if slice.events.first().is_some_and(|event| event.position <= after) {
+            self.weather.went_wrong("events came again");
+        }
+    }
 }
 
 impl Feed for RoughFeed {
@@ -165,7 +187,9 @@ impl Feed for RoughFeed {
             (chance.once_in(4), doubled, 1 + chance.below(most.min(16)))
         };
         // Lost or late is the same to a reader: it asks again after the same position.
-        if late { self.honest(partitions, after, 0) } else { self.doubled(partitions, after, doubled, most) }
+        let slice =
+            if late { self.honest(partitions, after, 0) } else { self.doubled(partitions, after, doubled, most) };
+        slice.inspect(|slice| self.count_faults(slice, after, late))
     }
 }
 

@@ -10,6 +10,7 @@ use simulate::{Coverage, Journal, Outcome, Scenario, run};
 /// Runs the whole platform under seeds, with everything going wrong that can, and audits each run.
 #[derive(Debug, Parser)]
 #[command(version, about)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct Arguments {
     /// Runs this one seed.
     #[arg(long, conflicts_with = "seeds")]
@@ -26,6 +27,9 @@ struct Arguments {
     /// Puts the disk of one service back to an older copy in each run.
     #[arg(long)]
     restores: bool,
+    /// Makes each run one in which many want the same few goods.
+    #[arg(long)]
+    sales: bool,
     /// Prints what the runs have reached, and how often.
     #[arg(long)]
     coverage: bool,
@@ -95,7 +99,8 @@ fn run_some(seeds: Range<u64>, scenario: &Scenario, verbose: bool) -> Vec<(u64, 
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let scenario = Scenario { requests: arguments.requests, restores: arguments.restores, ..Scenario::default() };
+    let Arguments { requests, restores, sales, .. } = arguments;
+    let scenario = Scenario { requests, restores, sales, ..Scenario::default() };
     let (mut seed, to) = match arguments.seed {
         Some(seed) => (seed, seed + 1),
         None => arguments.seeds,
@@ -122,11 +127,14 @@ fn main() -> ExitCode {
         print!("{}", sum.coverage);
     }
     let Sum { seeds, requests, events, crashes, stopped, coverage, digest, bad } = sum;
+    let faults = coverage.faults();
     let (confirmed, cancelled) = (coverage.times("orders: OrderConfirmed"), coverage.times("orders: OrderCancelled"));
     println!(
-        "{seeds} seeds in {:.1} s: {requests} requests, {events} events, {crashes} processes died, \
-         {stopped} consumers stopped, {confirmed} orders confirmed, {cancelled} cancelled; digest {digest:016x}",
-        stopwatch.elapsed().as_secs_f64()
+        "{seeds} seeds in {:.1} s: {requests} requests, {events} events; {faults} things went wrong, of which \
+         {crashes} processes that died; {stopped} consumers stopped; {confirmed} orders confirmed, \
+         {cancelled} cancelled, {} need a person; digest {digest:016x}",
+        stopwatch.elapsed().as_secs_f64(),
+        coverage.times("orders: OrderNeedsAttention")
     );
     println!("{} seeds are clean, {bad} are not", seeds - bad);
     if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -21,6 +21,7 @@ use world::{Chance, World};
 
 use crate::delivery::{RoughFeed, View, Weather};
 use crate::provider::RoughProvider;
+use crate::shoppers::Trade;
 
 /// The services of the platform, with how their tables came to be.
 const SERVICES: [(&str, &[Migration]); 3] = [
@@ -41,14 +42,19 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What some operator chose: holds that lapse soon as well as late, people who decide or not.
-    pub(crate) fn of_some_operator(chance: &mut Chance) -> Self {
+    /// What some operator chose: holds that lapse soon as well as late, people who decide or not, a
+    /// provider that is asked patiently or in haste. In a sale holds lapse before banks have answered.
+    pub(crate) fn of_some_operator(chance: &mut Chance, trade: Trade) -> Self {
         let mut settings = Self::default();
         let on_loss = |chance: &mut Chance| {
             if chance.once_in(2) { orders::OnLoss::Attention } else { orders::OnLoss::Cancel }
         };
         let terms = [(900, 60, 30), (900, 60, 30), (120, 30, 20), (45, 10, 15), (20, 4, 5), (8, 2, 3), (900, 60, 2)];
-        let (hold_secs, pay_margin_secs, patience_secs) = terms[chance.below(terms.len())];
+        let terms_in_a_sale = [(5, 0, 60), (8, 0, 60), (12, 0, 120)];
+        let (hold_secs, pay_margin_secs, patience_secs) = match trade {
+            Trade::Usual => one_of(chance, terms),
+            Trade::Sale => one_of(chance, terms_in_a_sale),
+        };
         settings.orders = orders::Config {
             hold_secs,
             pay_margin_secs,
@@ -62,8 +68,20 @@ impl Settings {
             let order = ["west", "main"].map(|name| name.parse().expect("a warehouse has such a name"));
             settings.inventory.warehouses = order.to_vec();
         }
+        settings.payments = payments::Config {
+            provider_timeout_ms: one_of(chance, [10_000, 10_000, 3_000, 700]),
+            calls_at_once: one_of(chance, [64, 64, 8, 1]),
+            max_tries: one_of(chance, [4, 4, 7, 1]),
+            retry_ms: one_of(chance, [500, 500, 5_000, 40]),
+            retry_at_most_ms: one_of(chance, [30_000, 30_000, 1_000, 200]),
+            due_every_ms: one_of(chance, [250, 250, 4_000, 10]),
+        };
         settings
     }
+}
+
+fn one_of<T: Copy, const N: usize>(chance: &mut Chance, choices: [T; N]) -> T {
+    choices[chance.below(N)]
 }
 
 /// A copy of a disk, as it was at one time.
@@ -225,6 +243,11 @@ impl Platform {
         for _ in 0..ended {
             self.start_process(service);
         }
+    }
+
+    /// Tries of one payment at the provider, at most.
+    pub(crate) fn max_tries(&self) -> usize {
+        self.settings.payments.max_tries as usize
     }
 
     /// The life that a service's database is in.

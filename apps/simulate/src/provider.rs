@@ -28,6 +28,19 @@ enum Fault {
     ArrivesLate(Duration),
 }
 
+impl Fault {
+    fn what(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::LostBefore => Some("a request to the provider was lost"),
+            Self::LostAfter => Some("an answer of the provider was lost"),
+            Self::Refused => Some("the provider was busy"),
+            Self::ArrivesTwice(_) => Some("a request to the provider arrived twice"),
+            Self::ArrivesLate(_) => Some("a request to the provider arrived late"),
+        }
+    }
+}
+
 /// What the network does to one call.
 struct Passage {
     fault: Fault,
@@ -54,7 +67,11 @@ impl RoughProvider {
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
         let there = Duration::from_millis(chance.below(400) as u64);
         // Once in a while longer than anybody waits.
-        let slowest = if chance.once_in(12) { 15_000 } else { 400 };
+        let slow = chance.once_in(12);
+        if slow {
+            self.weather.went_wrong("an answer of the provider came slowly");
+        }
+        let slowest = if slow { 15_000 } else { 400 };
         let back = Duration::from_millis(chance.below(slowest) as u64);
         // Mostly soon, so that it meets what follows.
         let longest = 1 + chance.below(6_000);
@@ -67,6 +84,9 @@ impl RoughProvider {
             5..=7 => Fault::ArrivesTwice(late),
             _ => Fault::None,
         };
+        if let Some(what) = fault.what() {
+            self.weather.went_wrong(what);
+        }
         Passage { fault, there, back }
     }
 

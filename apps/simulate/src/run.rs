@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use db::{Plan, Turn};
+use db::{Crash, Plan, Turn};
 use tokio::task::LocalSet;
 use world::{Chance, World};
 
@@ -13,7 +13,7 @@ use crate::coverage::Coverage;
 use crate::delivery::Weather;
 use crate::journal::Journal;
 use crate::platform::{Backup, CRASHES, Platform, Settings, Stopped};
-use crate::shoppers::Shoppers;
+use crate::shoppers::{Shoppers, Trade};
 
 /// What a run is made of, beside its seed.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +24,13 @@ pub struct Scenario {
     pub crashes: bool,
     /// Whether the disk of one service is put back to an older copy on the way.
     pub restores: bool,
+    /// Whether there is a sale in every run: otherwise there is in some.
+    pub sales: bool,
 }
 
 impl Default for Scenario {
     fn default() -> Self {
-        Self { requests: 80, crashes: true, restores: false }
+        Self { requests: 80, crashes: true, restores: false, sales: false }
     }
 }
 
@@ -66,6 +68,8 @@ pub(crate) fn in_simulation<T>(what: impl Future<Output = T>) -> T {
     LocalSet::new().block_on(&runtime.expect("a runtime"), what)
 }
 
+/// In one of so many runs there is a sale.
+const SALES: usize = 5;
 /// Steps of rough weather, at most.
 const MOST_STEPS: usize = 20_000;
 /// How long others go on after a backup was put back and the weather has turned calm.
@@ -75,16 +79,18 @@ async fn play(world: &World, scenario: &Scenario, journal: &mut Journal) -> Outc
     let weather = Weather::default();
     let mut chance = world.chance("run");
     let doubled: Vec<&'static str> = Platform::services().filter(|_| chance.once_in(4)).collect();
-    let settings = Settings::of_some_operator(&mut world.chance("operator"));
+    let is_sale = scenario.sales || world.chance("trade").once_in(SALES);
+    let trade = if is_sale { Trade::Sale } else { Trade::Usual };
+    let settings = Settings::of_some_operator(&mut world.chance("operator"), trade);
     let mut platform = Platform::start(world, &weather, &settings, &doubled);
-    let mut shoppers = Shoppers::new(world, scenario.requests);
+    let mut shoppers = Shoppers::new(world, trade, scenario.requests);
     let mut restore = scenario.restores.then(|| Restore::planned(&mut chance, scenario.requests));
     let mut crashes = 0;
     shoppers.deliver(&mut platform);
     run_all(&mut platform).await;
     weather.turn_rough();
     let mut steps = 0;
-    let mut outage = Outage::default();
+    let mut outage = Outage::of(trade);
     while shoppers.has_more() && steps < MOST_STEPS {
         steps += 1;
         if let Some(restore) = &mut restore {
@@ -115,15 +121,15 @@ async fn play(world: &World, scenario: &Scenario, journal: &mut Journal) -> Outc
         requests: shoppers.requests.sent(),
         events: evidence.events.values().map(Vec::len).sum(),
         crashes,
-        coverage: Coverage::of(&evidence),
+        coverage: Coverage::of(&evidence, weather.faults()),
         stopped,
         digest: journal.digest(),
     }
 }
 
 /// A line between two services that is down for a while.
-#[derive(Default)]
 struct Outage {
+    trade: Trade,
     /// Who hears nothing of whom, and for how many steps still.
     down: Option<(&'static str, &'static str, usize)>,
 }
@@ -133,13 +139,23 @@ const LINES: [(&str, &str); 4] =
     [("orders", "inventory"), ("orders", "payments"), ("inventory", "orders"), ("payments", "orders")];
 
 impl Outage {
+    fn of(trade: Trade) -> Self {
+        Self { trade, down: None }
+    }
+
     fn go_on(&mut self, chance: &mut Chance, platform: &Platform, journal: &mut Journal) {
+        // In a sale it is the word of payments that is late: the money is there, and the hold is over.
+        let (once_in, longest) = if self.trade == Trade::Sale { (40, 400) } else { (150, 150) };
         match &mut self.down {
-            None if chance.once_in(150) => {
-                let (source, reader) = LINES[chance.below(LINES.len())];
+            None if chance.once_in(once_in) => {
+                let (source, reader) = match self.trade {
+                    Trade::Sale => ("payments", "orders"),
+                    Trade::Usual => LINES[chance.below(LINES.len())],
+                };
+                platform.weather.went_wrong("a line between two services was down");
                 journal.note(platform.world.now(), format_args!("{reader} hears nothing of {source}"));
                 platform.weather.withhold(source, reader, true);
-                self.down = Some((source, reader, chance.below(150)));
+                self.down = Some((source, reader, chance.below(longest)));
             }
             None => {}
             Some((_, _, 0)) => self.end(platform),
@@ -210,9 +226,20 @@ async fn step(
             if turn != Turn::Idle {
                 journal.note(now, format_args!("{service} {turn:?} {crash:?}"));
             }
-            died += usize::from(turn == Turn::Crashed);
+            if let (Turn::Crashed, Some(point)) = (turn, crash) {
+                platform.weather.went_wrong(match point {
+                    Crash::BeforeCommit => "a process died before the commit",
+                    Crash::AfterCommit => "a process died after the commit",
+                    Crash::AfterAnswer => "a process died after the answer",
+                });
+                died += 1;
+            }
         }
-        85..=95 => platform.advance(Duration::from_millis(chance.below(200) as u64)).await,
+        85..=95 => {
+            // So that in a sale holds lapse while something happens, and not in between.
+            let longest = if shoppers.trade() == Trade::Sale { 1_000 } else { 200 };
+            platform.advance(Duration::from_millis(chance.below(longest) as u64)).await;
+        }
         96 => {
             let longest = if chance.once_in(4) { 120 } else { 5 };
             let secs = chance.below(longest) as u64;
@@ -223,6 +250,7 @@ async fn step(
             let process = chance.below(platform.processes());
             journal.note(now, format_args!("{} dies", platform.service_of(process)));
             platform.replace(process);
+            platform.weather.went_wrong("a process died between turns");
             died += 1;
         }
         _ => {}

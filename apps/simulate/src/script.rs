@@ -32,8 +32,8 @@ pub struct Script {
     said: BTreeMap<&'static str, Vec<Envelope>>,
     /// Turns that performed something since they are counted.
     turns: usize,
-    /// Which of them ends in a crash, and where.
-    crash: Option<(usize, Crash)>,
+    /// Which of them end in a crash, and where.
+    crashes: Vec<(usize, Crash)>,
     restored: Option<Restored>,
 }
 
@@ -83,8 +83,8 @@ impl Script {
         let (world, weather) = (World::simulated(0), Weather::default());
         in_simulation(async {
             let platform = Platform::start(&world, &weather, settings, doubled);
-            let (requests, said) = (Requests::default(), BTreeMap::new());
-            let mut stage = Self { platform, weather, requests, said, turns: 0, crash: None, restored: None };
+            let (requests, said, crashes) = (Requests::default(), BTreeMap::new(), Vec::new());
+            let mut stage = Self { platform, weather, requests, said, turns: 0, crashes, restored: None };
             script(&mut stage).await
         })
     }
@@ -202,16 +202,16 @@ impl Script {
     }
 
     fn turn_of(&mut self, process: usize, plan: &Plan) -> bool {
-        let crash = self.crash.filter(|(turn, _)| *turn == self.turns).map(|(_, crash)| crash);
+        let crash = self.crashes.iter().find(|(turn, _)| *turn == self.turns).map(|(_, crash)| *crash);
         let turn = self.platform.turn(process, &Plan { crash: crash.or(plan.crash), ..*plan });
         let moved = matches!(turn, Turn::Performed(_) | Turn::Crashed);
         self.turns += usize::from(moved);
         moved
     }
 
-    /// Counts turns from here on, and lets the process die in the one of this number.
-    pub fn crash_in_turn(&mut self, crash: Option<(usize, Crash)>) {
-        (self.turns, self.crash) = (0, crash);
+    /// Counts turns from here on, and lets the process die in those of these numbers.
+    pub fn crash_in_turns(&mut self, crashes: &[(usize, Crash)]) {
+        (self.turns, self.crashes) = (0, crashes.to_vec());
     }
 
     /// How many turns did something since they are counted.

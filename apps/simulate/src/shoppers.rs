@@ -12,9 +12,19 @@ use world::{Chance, World};
 use crate::platform::{Platform, Sent};
 use crate::requests::Requests;
 
+/// What the trade is like in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trade {
+    /// There is enough for most.
+    Usual,
+    /// Many want the same few goods, banks are slow, and shelves are counted meanwhile.
+    Sale,
+}
+
 pub(crate) struct Shoppers {
     chance: Chance,
     keys: Chance,
+    trade: Trade,
     skus: Vec<String>,
     warehouses: Vec<&'static str>,
     pub(crate) requests: Requests,
@@ -41,16 +51,32 @@ const METHODS: [&str; 16] = [
     "pm_test_capture_refused",
 ];
 
+/// How people pay in a sale: what takes its time there is taken.
+const METHODS_IN_A_SALE: [&str; 6] = [
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_test_slow",
+    "pm_test_timeout_after_charge",
+    "pm_card_authenticationRequired",
+];
+
 /// Keys under which something is asked.
 const KEYS: usize = 30;
 
 impl Shoppers {
-    pub(crate) fn new(world: &World, requests: usize) -> Self {
+    pub(crate) fn new(world: &World, trade: Trade, requests: usize) -> Self {
         let mut chance = world.chance("shoppers");
-        let skus = (0..=chance.below(5)).map(|n| format!("sku {n}/é")).collect();
-        let warehouses = ["main", "north", "west"][..=chance.below(3)].to_vec();
+        let (most_skus, most_warehouses) = if trade == Trade::Sale { (2, 2) } else { (5, 3) };
+        let skus = (0..=chance.below(most_skus)).map(|n| format!("sku {n}/é")).collect();
+        let warehouses = ["main", "north", "west"][..=chance.below(most_warehouses)].to_vec();
         let keys = world.chance("keys of shoppers");
-        Self { chance, keys, skus, warehouses, requests: Requests::default(), left: requests, made: 0 }
+        Self { chance, keys, trade, skus, warehouses, requests: Requests::default(), left: requests, made: 0 }
+    }
+
+    /// What the trade is like.
+    pub(crate) fn trade(&self) -> Trade {
+        self.trade
     }
 
     /// Whether there is still something to ask for.
@@ -74,6 +100,8 @@ impl Shoppers {
             return Some(format!("again: {}", self.requests.at(place).sent));
         }
         let mut sent = match choice {
+            45..=48 if self.trade == Trade::Sale => self.move_stock(),
+            49..=59 if self.trade == Trade::Sale => self.rival(),
             12..=59 => self.place_order(),
             60..=69 => self.cancel_order()?,
             70..=75 => self.move_stock(),
@@ -109,10 +137,11 @@ impl Shoppers {
     }
 
     fn lines(&mut self, with_price: bool) -> Vec<Value> {
-        let count = 1 + self.chance.below(4);
+        let (most_lines, most_pieces) = if self.trade == Trade::Sale { (2, 2) } else { (4, 4) };
+        let count = 1 + self.chance.below(most_lines);
         let mut lines = Vec::new();
         for _ in 0..count {
-            let (sku, quantity) = (self.sku(), self.chance.between(1, 4));
+            let (sku, quantity) = (self.sku(), self.chance.between(1, most_pieces));
             lines.push(if with_price {
                 let amount = self.chance.between(1, 5_000);
                 json!({"sku": sku, "quantity": quantity, "unit_price": {"amount": amount, "currency": "GBP"}})
@@ -124,7 +153,8 @@ impl Shoppers {
     }
 
     fn place_order(&mut self) -> Sent {
-        let method = METHODS[self.chance.below(METHODS.len())];
+        let methods: &[&str] = if self.trade == Trade::Sale { &METHODS_IN_A_SALE } else { &METHODS };
+        let method = methods[self.chance.below(methods.len())];
         let body = json!({"lines": self.lines(true), "payment": {"method": method}, "customer": "c-1"});
         // Once in a while somebody uses a name twice for different things.
         let name = if self.chance.once_in(15) && self.made > 0 {
@@ -146,7 +176,8 @@ impl Shoppers {
     pub(crate) fn deliver(&mut self, platform: &mut Platform) {
         for sku in self.skus.clone() {
             for warehouse in self.warehouses.clone() {
-                let quantity = self.chance.between(5, 80);
+                let most = if self.trade == Trade::Sale { 15 } else { 80 };
+                let quantity = self.chance.between(5, most);
                 let body = json!({"type": "receive", "sku": sku, "warehouse": warehouse, "quantity": quantity});
                 let path = format!("/v1/stock-movements/{}", self.name("delivery"));
                 let sent = Sent::put("inventory", path, body);
@@ -162,13 +193,24 @@ impl Shoppers {
             0 | 1 => {
                 json!({"type": "receive", "sku": sku, "warehouse": warehouse, "quantity": self.chance.between(1, 10)})
             }
-            2 => json!({"type": "count", "sku": sku, "warehouse": warehouse, "counted": self.chance.between(0, 25)}),
+            2 => {
+                let most = if self.trade == Trade::Sale { 8 } else { 25 };
+                json!({"type": "count", "sku": sku, "warehouse": warehouse, "counted": self.chance.between(0, most)})
+            }
             _ => {
                 let quantity = self.chance.between(1, 5) * if self.chance.once_in(3) { 1 } else { -1 };
                 json!({"type": "adjust", "sku": sku, "warehouse": warehouse, "quantity": quantity, "reason": "found"})
             }
         };
         let path = format!("/v1/stock-movements/{}", self.name("movement"));
+        Sent::put("inventory", path, body)
+    }
+
+    /// Another shop takes what is left, and what others have let go, and keeps it.
+    fn rival(&mut self) -> Sent {
+        let line = json!({"sku": self.sku(), "quantity": self.chance.between(1, 5)});
+        let body = json!({"lines": [line], "hold_secs": self.chance.between(60, 900)});
+        let path = format!("/v1/reservations/{}", self.name("rival"));
         Sent::put("inventory", path, body)
     }
 

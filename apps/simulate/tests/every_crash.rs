@@ -1,7 +1,9 @@
-//! The checkout fails at each of its crash points once, on each path, and ends clean.
+//! The checkout fails at each of its crash points, on each path, and ends clean.
 //!
 //! Each path is played without a fault first, counting the turns in which a service does something;
 //! then once for each of these turns and each point of its transaction, with the process dying there.
+//! And then with two processes that die: in every pair of turns on the way to a confirmed order, on the
+//! other paths in some.
 
 use std::time::Duration;
 
@@ -9,9 +11,13 @@ use db::Crash;
 use orders::OnLoss;
 use serde_json::json;
 use simulate::{Asked, Script, Settings};
+use world::{Chance, World};
 
 /// The points of a transaction at which a process dies.
 const POINTS: [Crash; 3] = [Crash::BeforeCommit, Crash::AfterCommit, Crash::AfterAnswer];
+
+/// Pairs of crashes that are tried on each path but the first.
+const PAIRS_OF_A_PATH: usize = 40;
 
 /// What happens on a path, beside the checkout itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -160,46 +166,93 @@ impl Progress {
     }
 }
 
-/// Plays a path with a process dying in a turn, and says how the order ended and in how many turns.
-fn play(path: &Path, crash: Option<(usize, Crash)>) -> (String, usize) {
+/// Plays a path with a process dying in some turns; says how many turns it took.
+fn play(path: &Path, crashes: &[(usize, Crash)]) -> usize {
     Script::play(&path.settings(), &[], async |script| {
         script.deliver("a", path.stock).await;
-        script.crash_in_turn(crash);
+        script.crash_in_turns(crashes);
         let asked = script.place("o-1", &[("a", 1), ("a", 1)], path.method, 1);
         let mut progress = Progress::default();
         let ended = script.go_on(async |script| progress.act(path, script).await).await;
         let turns = script.turns();
-        script.crash_in_turn(None);
+        script.crash_in_turns(&[]);
         let outcome = script.end().await;
-        let where_it_died = crash.map_or("without a crash".to_owned(), |crash| format!("{crash:?}"));
-        assert!(ended, "{}, {where_it_died}: the story does not end", path.name);
-        assert_eq!(outcome.findings, [], "{}, {where_it_died}", path.name);
+        assert!(ended, "{}, {crashes:?}: the story does not end", path.name);
+        assert_eq!(outcome.findings, [], "{}, {crashes:?}", path.name);
         assert!(!script.answers(asked).is_empty());
-        (outcome.order("o-1"), turns)
+        let end = outcome.order("o-1");
+        let may_end = if crashes.is_empty() { &path.ends[..1] } else { path.ends };
+        assert!(may_end.contains(&end.as_str()), "{}, {crashes:?}: {end}", path.name);
+        turns
     })
 }
 
+/// Plays a path once for each crash; says how many there were.
 fn every_crash_of(path: &Path) -> usize {
-    let (end, turns) = play(path, None);
-    assert_eq!(end, path.ends[0], "{}", path.name);
-    for turn in 0..turns {
+    let all: Vec<_> = (0..play(path, &[])).flat_map(|turn| POINTS.map(|point| (turn, point))).collect();
+    for crash in &all {
+        play(path, &[*crash]);
+    }
+    all.len()
+}
+
+/// Plays a path once for each pair of crashes, the second being one of what the first leads to.
+fn every_pair_of(path: &Path) -> usize {
+    let mut pairs = 0;
+    for turn in 0..play(path, &[]) {
         for point in POINTS {
-            let (end, _) = play(path, Some((turn, point)));
-            assert!(path.ends.contains(&end.as_str()), "{}, {point:?} in turn {turn}: {end}", path.name);
+            let first = (turn, point);
+            let turns = play(path, &[first]);
+            for second in (turn + 1..turns).flat_map(|turn| POINTS.map(|point| (turn, point))) {
+                play(path, &[first, second]);
+                pairs += 1;
+            }
         }
     }
-    turns * POINTS.len()
+    pairs
+}
+
+/// Plays a path with some of its pairs of crashes.
+fn some_pairs_of(path: &Path) -> usize {
+    let mut chance = World::simulated(0).chance(path.name);
+    let turns = play(path, &[]);
+    let point = |chance: &mut Chance| POINTS[chance.below(POINTS.len())];
+    for _ in 0..PAIRS_OF_A_PATH {
+        let first = chance.below(turns);
+        let second = first + 1 + chance.below(turns - first);
+        play(path, &[(first, point(&mut chance)), (second, point(&mut chance))]);
+    }
+    PAIRS_OF_A_PATH
+}
+
+/// Plays paths on both cores; says how many crashes there were in all.
+fn sum_over(paths: &[Path], play: impl Fn(&Path) -> usize + Sync) -> usize {
+    let (some, others) = paths.split_at(paths.len() / 2);
+    let all_of = |paths: &[Path]| -> usize { paths.iter().map(&play).sum() };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| all_of(some));
+        all_of(others) + first.join().expect("the first half ends")
+    })
 }
 
 #[test]
 fn wherever_a_process_dies_on_whichever_path_the_checkout_ends_clean() {
     let paths = paths();
-    let (some, others) = paths.split_at(paths.len() / 2);
-    let all_of = |paths: &[Path]| -> usize { paths.iter().map(every_crash_of).sum() };
-    let runs = std::thread::scope(|scope| {
-        let first = scope.spawn(|| all_of(some));
-        all_of(others) + first.join().expect("every crash of the first half")
-    });
-    println!("{} paths, {runs} crashes", paths.len());
-    assert!(runs > 500, "only {runs} crashes: the paths are not what they were");
+    let crashes = sum_over(&paths, every_crash_of);
+    println!("{} paths, {crashes} crashes", paths.len());
+    assert!(crashes > 500, "only {crashes} crashes: the paths are not what they were");
+}
+
+#[test]
+fn wherever_two_processes_die_on_the_way_to_a_confirmed_order_it_ends_clean() {
+    let path = &paths()[0];
+    let pairs = every_pair_of(path);
+    println!("on the way to a confirmed order: {pairs} pairs of crashes");
+    assert!(pairs > 500, "only {pairs} pairs: the path is not what it was");
+}
+
+#[test]
+fn two_processes_that_die_on_any_other_path_leave_a_checkout_that_ends_clean() {
+    let pairs = sum_over(&paths()[1..], some_pairs_of);
+    println!("the other paths: {pairs} pairs of crashes");
 }

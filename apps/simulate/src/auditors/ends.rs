@@ -29,9 +29,6 @@ impl Manner {
     }
 }
 
-/// Tries after which payments gives a payment up.
-const MOST_TRIES: usize = 4;
-
 /// What is wrong with how orders ended.
 pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
     let (asked, accepted) = cancellations(evidence);
@@ -47,7 +44,7 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
         let may_be = match (status, reason) {
             ("confirmed", _) => manner != Manner::Declines && manner != Manner::RefusesCapture,
             ("cancelled", "payment_declined") => {
-                matches!(manner, Manner::Declines | Manner::MayDecline) || tries >= MOST_TRIES
+                matches!(manner, Manner::Declines | Manner::MayDecline) || tries >= evidence.max_tries
             }
             ("cancelled", "capture_failed") | ("attention", "stock_but_no_money") => manner == Manner::RefusesCapture,
             ("cancelled", "out_of_stock") | ("attention", "paid_but_no_stock") => {
