@@ -1,4 +1,8 @@
 //! The rules, told as stories: given what happened, when something is asked, then this follows.
+//!
+//! Here stands what is asked of a payment; in `answers` what the provider says of it.
+
+mod answers;
 
 use std::time::Duration;
 
@@ -268,6 +272,20 @@ fn void_in_every_state() {
 }
 
 #[test]
+fn a_declined_payment_whose_try_may_hold_money_after_all_is_voided_at_the_provider_first() {
+    let doubted = given([requested(), started(1), declined("generic_decline"), unknown(1)]);
+    assert_eq!(doubted.payment.as_ref().map(|payment| payment.status), Some(Status::Declined));
+    assert_eq!(doubted.when(&void()), then([voiding()], Next::Call(Doing::Void, 1)));
+}
+
+#[test]
+fn another_attempt_that_wants_it_voided_is_written_down_while_it_is_being_voided() {
+    let void = Command::Void { payment: pay(), order: order(), attempt: 2 };
+    let voiding = VoidStarted { payment: pay(), order: order(), attempt: 2 };
+    assert_eq!(in_state(Status::Voiding).when(&void), then([voiding.into()], Next::Call(Doing::Void, 1)));
+}
+
+#[test]
 fn a_void_of_what_is_not_known_yet_refuses_the_request_that_comes_after_it() {
     assert_eq!(given([]).when(&void()), then([voided()], Next::Keep));
     let tombstone = given([voided()]);
@@ -309,95 +327,6 @@ fn only_what_was_captured_is_refunded() {
 }
 
 #[test]
-fn each_answer_to_an_authorization() {
-    let open = || given([requested(), started(1)]);
-    let declined_by_bank = Standing::Declined { reason: "insufficient_funds".to_owned() };
-    for (said, expected) in [
-        (learn(Doing::Authorize, 1, Standing::Authorized), then([authorized(1)], Next::Keep)),
-        (learn(Doing::Authorize, 1, declined_by_bank), then([declined("insufficient_funds")], Next::Keep)),
-        (
-            learn(Doing::Authorize, 1, Standing::ActionRequired { url: URL.to_owned() }),
-            then([action_required(1)], Next::Later),
-        ),
-        (no_answer(Doing::Authorize, 1), then([unknown(1)], Next::Later)),
-        // Surely not done: a new try, but not at once.
-        (not_done(Doing::Authorize, 1), then([abandoned(1), started(2)], Next::Later)),
-        // It was refused because its key was voided.
-        (
-            learn(Doing::Authorize, 1, Standing::Voided),
-            then([abandoned(1), started(2)], Next::Call(Doing::Authorize, 2)),
-        ),
-    ] {
-        assert_eq!(open().when(&said), expected, "{said:?}");
-    }
-}
-
-#[test]
-fn a_provider_that_has_never_heard_of_a_try_refuses_it_from_now_on_before_there_is_another() {
-    let lost = given([requested(), started(1), unknown(1)]);
-    let not_found = learn(Doing::Inquire, 1, Standing::NotFound);
-    assert_eq!(lost.when(&not_found), then([giving_up(1)], Next::Call(Doing::Void, 1)));
-    let given_up = given([requested(), started(1), unknown(1), giving_up(1)]);
-    let void = learn(Doing::Void, 1, Standing::Voided);
-    assert_eq!(given_up.when(&void), then([abandoned(1), started(2)], Next::Call(Doing::Authorize, 2)));
-}
-
-#[test]
-fn a_try_that_is_being_given_up_is_not_believed_any_more() {
-    let given_up = given([requested(), started(1), unknown(1), giving_up(1)]);
-    let late = learn(Doing::Inquire, 1, Standing::Authorized);
-    assert_eq!(given_up.when(&late), then([], Next::Call(Doing::Void, 1)));
-    assert_eq!(given_up.when(&no_answer(Doing::Void, 1)), then([], Next::Later));
-    assert_eq!(given_up.when(&Command::Wake), then([], Next::Call(Doing::Void, 1)));
-}
-
-#[test]
-fn a_try_that_was_given_up_and_holds_money_after_all_is_undone_and_no_other() {
-    let events = [requested(), started(1), abandoned(1), started(2), authorized(2)];
-    let late = learn(Doing::Authorize, 1, Standing::Authorized);
-    let (said, next) = given(events.clone()).when(&late).unwrap();
-    assert!(matches!(said.as_slice(), [Event::PaymentOutcomeUnknown(e)] if e.number == 1), "{said:?}");
-    assert_eq!(next, Next::Call(Doing::Void, 1));
-    let undoing = given(events.into_iter().chain(said));
-    let payment = undoing.payment.as_ref().unwrap();
-    assert_eq!((payment.status, payment.holder(), payment.unsettled()), (Status::Authorized, 2, vec![1]));
-    assert!(!payment.is_at_rest(), "it is looked after until it is undone");
-    assert_eq!(undoing.when(&late), then([], Next::Call(Doing::Void, 1)));
-    assert_eq!(undoing.when(&Command::Wake), then([], Next::Call(Doing::Void, 1)));
-    assert_eq!(undoing.when(&learn(Doing::Void, 1, Standing::Captured)), then([], Next::Call(Doing::Refund, 1)));
-    assert_eq!(undoing.when(&learn(Doing::Void, 1, Standing::Voided)), then([abandoned(1)], Next::Keep));
-}
-
-#[test]
-fn a_declined_try_that_holds_money_after_all_is_undone() {
-    let given = in_state(Status::Declined);
-    let (said, next) = given.when(&learn(Doing::Inquire, 1, Standing::Authorized)).unwrap();
-    assert!(matches!(said.as_slice(), [Event::PaymentOutcomeUnknown(_)]));
-    assert_eq!(next, Next::Call(Doing::Void, 1));
-}
-
-#[test]
-fn when_the_time_is_over_the_provider_is_asked_to_void_and_only_its_answer_declines() {
-    for status in [Status::ActionRequired, Status::Unknown, Status::Authorizing] {
-        let late = in_state(status).too_late();
-        assert_eq!(late.when(&Command::Wake), then([giving_up(1)], Next::Call(Doing::Void, 1)), "{status}");
-        let found = learn(Doing::Inquire, 1, Standing::Authorized);
-        assert_eq!(late.when(&found), then([giving_up(1)], Next::Call(Doing::Void, 1)), "{status}");
-        let gone = learn(Doing::Void, 1, Standing::Voided);
-        assert_eq!(late.when(&gone), then([abandoned(1), declined("timed_out")], Next::Keep), "{status}");
-        assert_eq!(late.when(&no_answer(Doing::Void, 1)), then([], Next::Later), "{status}");
-    }
-}
-
-#[test]
-fn the_last_try_ends_the_payment() {
-    let mut last = given([requested(), started(1), abandoned(1), started(2)]);
-    last.at.max_tries = 2;
-    let expected = then([abandoned(2), declined("provider_unavailable")], Next::Keep);
-    assert_eq!(last.when(&not_done(Doing::Authorize, 2)), expected);
-}
-
-#[test]
 fn what_is_due_is_asked_about_and_never_simply_done_again() {
     for (status, events) in every_state() {
         let given = given(events);
@@ -423,105 +352,6 @@ fn a_try_that_was_put_off_is_asked_for_when_it_is_due() {
 }
 
 #[test]
-fn each_answer_to_a_capture() {
-    let refused = Standing::CaptureRefused { reason: "expired".to_owned() };
-    for (said, expected) in [
-        (learn(Doing::Capture, 1, Standing::Captured), then([captured()], Next::Keep)),
-        (learn(Doing::Inquire, 1, Standing::Captured), then([captured()], Next::Keep)),
-        (learn(Doing::Inquire, 1, Standing::Authorized), then([], Next::Call(Doing::Capture, 1))),
-        (learn(Doing::Capture, 1, Standing::Authorized), then([], Next::Later)),
-        (learn(Doing::Authorize, 1, Standing::Authorized), nothing()),
-        (learn(Doing::Capture, 1, refused), then([capture_failed("expired")], Next::Keep)),
-        (learn(Doing::Capture, 1, Standing::Voided), then([capture_failed("voided")], Next::Keep)),
-        // A question from before the capture, answered late.
-        (learn(Doing::Inquire, 1, Standing::NotFound), then([], Next::Call(Doing::Capture, 1))),
-        (no_answer(Doing::Capture, 1), then([], Next::Later)),
-        (not_done(Doing::Capture, 1), then([], Next::Later)),
-    ] {
-        assert_eq!(in_state(Status::Capturing).when(&said), expected, "{said:?}");
-    }
-}
-
-#[test]
-fn a_void_while_capturing_waits_for_the_outcome_and_undoes_that() {
-    let undone = || given([requested(), started(1), authorized(1), capturing(), voiding()]);
-    assert_eq!(undone().payment.map(|payment| payment.status), Some(Status::Capturing));
-    for (said, expected) in [
-        (learn(Doing::Capture, 1, Standing::Captured), then([captured(), refunding()], Next::Call(Doing::Refund, 1))),
-        (learn(Doing::Inquire, 1, Standing::Authorized), then([], Next::Call(Doing::Void, 1))),
-        (learn(Doing::Void, 1, Standing::Voided), then([capture_failed("voided"), voided()], Next::Keep)),
-        (no_answer(Doing::Capture, 1), then([], Next::Later)),
-    ] {
-        assert_eq!(undone().when(&said), expected, "{said:?}");
-    }
-}
-
-#[test]
-fn each_answer_while_voiding() {
-    let refused = Standing::Declined { reason: "generic_decline".to_owned() };
-    for (said, expected) in [
-        (learn(Doing::Void, 1, Standing::Voided), then([voided()], Next::Keep)),
-        (learn(Doing::Inquire, 1, refused), then([voided()], Next::Keep)),
-        (learn(Doing::Authorize, 1, Standing::Authorized), then([], Next::Call(Doing::Void, 1))),
-        (learn(Doing::Void, 1, Standing::Captured), then([], Next::Call(Doing::Refund, 1))),
-        (learn(Doing::Refund, 1, Standing::Refunded), then([voided()], Next::Keep)),
-        (no_answer(Doing::Void, 1), then([], Next::Later)),
-        (not_done(Doing::Void, 1), then([], Next::Later)),
-    ] {
-        assert_eq!(in_state(Status::Voiding).when(&said), expected, "{said:?}");
-    }
-}
-
-#[test]
-fn each_answer_while_refunding() {
-    for (said, expected) in [
-        (learn(Doing::Refund, 1, Standing::Refunded), then([refunded()], Next::Keep)),
-        (learn(Doing::Inquire, 1, Standing::Captured), then([], Next::Call(Doing::Refund, 1))),
-        (learn(Doing::Refund, 1, Standing::Captured), then([], Next::Later)),
-        (learn(Doing::Authorize, 1, Standing::Authorized), nothing()),
-        (no_answer(Doing::Refund, 1), then([], Next::Later)),
-    ] {
-        assert_eq!(in_state(Status::Refunding).when(&said), expected, "{said:?}");
-    }
-}
-
-#[test]
-fn late_and_doubled_answers_change_nothing_where_they_are_no_news() {
-    for (status, doing, standing) in [
-        (Status::Authorized, Doing::Authorize, Standing::Authorized),
-        (Status::Authorized, Doing::Inquire, Standing::ActionRequired { url: URL.to_owned() }),
-        (Status::Authorized, Doing::Inquire, Standing::NotFound),
-        (Status::Captured, Doing::Authorize, Standing::Authorized),
-        (Status::Captured, Doing::Capture, Standing::Captured),
-        (Status::Refunded, Doing::Capture, Standing::Captured),
-        (Status::Refunded, Doing::Authorize, Standing::Authorized),
-        (Status::Declined, Doing::Inquire, Standing::Declined { reason: "generic_decline".to_owned() }),
-        (Status::Voided, Doing::Void, Standing::Voided),
-        (Status::CaptureFailed, Doing::Authorize, Standing::Authorized),
-    ] {
-        assert_eq!(in_state(status).when(&learn(doing, 1, standing.clone())), nothing(), "{status} {standing:?}");
-    }
-    for (status, events) in every_state() {
-        let given = given(events);
-        assert_eq!(given.when(&learn(Doing::Inquire, 9, Standing::Authorized)), Err(Rejection::UnknownTry), "{status}");
-    }
-}
-
-#[test]
-fn money_that_is_taken_after_all_is_given_back() {
-    let failed = in_state(Status::CaptureFailed);
-    let (said, next) = failed.when(&learn(Doing::Inquire, 1, Standing::Captured)).unwrap();
-    assert!(matches!(said.as_slice(), [Event::PaymentOutcomeUnknown(_)]));
-    assert_eq!(next, Next::Call(Doing::Void, 1));
-}
-
-#[test]
-fn money_that_the_provider_gave_back_by_itself_is_said() {
-    let refund = learn(Doing::Inquire, 1, Standing::Refunded);
-    assert_eq!(in_state(Status::Captured).when(&refund), then([refunding(), refunded()], Next::Keep));
-}
-
-#[test]
 fn a_look_asks_and_decides_nothing() {
     let look = Command::Look { number: None };
     for (status, events) in every_state() {
@@ -534,7 +364,9 @@ fn a_look_asks_and_decides_nothing() {
 }
 
 #[test]
-fn a_refund_marks_the_try_whose_money_it_was() {
-    let payment = in_state(Status::Refunded).payment.unwrap();
-    assert_eq!(payment.tries.iter().map(|t| t.status).collect::<Vec<_>>(), [TryStatus::Refunded]);
+fn a_status_is_read_as_it_is_written() {
+    for status in Status::ALL {
+        assert_eq!(status.to_string().parse(), Ok(status));
+    }
+    assert!("".parse::<Status>().is_err());
 }
