@@ -17,6 +17,8 @@ mod books;
 mod command;
 mod pool;
 mod reservation;
+#[cfg(test)]
+mod tests;
 
 pub use books::{Books, MovementRecord, News, Policy, key};
 pub use command::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve, Settled};

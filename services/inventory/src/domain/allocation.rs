@@ -176,6 +176,25 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_bound_to_a_warehouse_can_have_all_that_is_there_and_no_more() {
+        let stock = stock(&[("a", "north", 5), ("a", "west", 9)]);
+        let all = allocate(&stock, &[line("a", 5, Some("north"))], &policy(&[], true));
+        assert_eq!(taken(&all), [("north".into(), 5)]);
+        let more = allocate(&stock, &[line("a", 6, Some("north"))], &policy(&[], true));
+        assert_eq!(more, Err(vec![Short { sku: "a".parse().unwrap(), wanted: 6, available: 5 }]));
+    }
+
+    #[test]
+    fn what_could_have_been_had_counts_no_piece_twice() {
+        let stock = stock(&[("a", "north", 5), ("a", "west", 3)]);
+        let lines = [line("a", 2, Some("north")), line("a", 9, None)];
+        for (split, available) in [(true, 8), (false, 5)] {
+            let short = vec![Short { sku: "a".parse().unwrap(), wanted: 11, available }];
+            assert_eq!(allocate(&stock, &lines, &policy(&[], split)), Err(short), "split: {split}");
+        }
+    }
+
+    #[test]
     fn every_sku_that_falls_short_is_named_and_one_never_seen_has_none() {
         let stock = stock(&[("a", "north", 5), ("b", "north", 1)]);
         let lines = [line("a", 1, None), line("b", 2, None), line("c", 1, None), line("a", 9, Some("west"))];

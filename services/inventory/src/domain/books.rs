@@ -139,14 +139,8 @@ impl Books {
                 let reservation = self.reservations.get(&reservation.number).cloned().unwrap_or(*reservation);
                 Ok(Settled::Reservation { is_new, reservation: Box::new(reservation) })
             }
-            Ok(Settled::Moved { is_new, .. }) if is_new => Ok(Settled::Moved { is_new, level: self.latest_level() }),
             other => other,
         }
-    }
-
-    fn latest_level(&self) -> Level {
-        let latest = self.new_movements.last().and_then(|name| self.movements.get(name));
-        latest.and_then(|movement| movement.outcome.ok()).unwrap_or_default()
     }
 
     /// Lets holds lapse that a refusal would otherwise stumble over.

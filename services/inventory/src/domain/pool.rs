@@ -54,13 +54,10 @@ impl Pool {
 
     /// Sets what is on the shelf; what no longer covers a promise becomes owed, from holds first.
     pub fn count(&mut self, counted: i64) {
+        // Every promise is looked at anew, and served from what is there.
         self.on_hand = counted;
-        let missing = (self.reserved + self.committed - counted).max(0);
-        let from_holds = missing.min(self.reserved);
-        self.reserved -= from_holds;
-        self.owed_to_holds += from_holds;
-        self.committed -= missing - from_holds;
-        self.owed_firmly += missing - from_holds;
+        self.owed_to_holds += std::mem::take(&mut self.reserved);
+        self.owed_firmly += std::mem::take(&mut self.committed);
         self.serve();
     }
 
