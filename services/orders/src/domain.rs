@@ -17,6 +17,8 @@
 
 mod order;
 mod story;
+#[cfg(test)]
+mod tests;
 
 pub use order::{Order, PaymentStatus, ReservationStatus, Status, Step, fold};
 pub use story::{Command, Heard, Place, Policy, Rejection, decide, place};
