@@ -546,6 +546,8 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
 
     fn ended(&mut self, kept: bool) {
         if !kept {
+            // Parked events that were due are due still, and each is to be tried alone.
+            self.parked_at = None;
             return;
         }
         let reached = self.reached();

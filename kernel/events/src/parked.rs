@@ -28,7 +28,7 @@ static DEAD: Table = Table {
     rest: &[text("subject"), int("attempts"), int("died_at"), text("cause"), text("envelope")],
 };
 
-/// Attempts before an event becomes a dead letter; with the back-off, about an hour and a half.
+/// Attempts before an event becomes a dead letter; with the back-off, about an hour and a quarter.
 pub(crate) const MOST_ATTEMPTS: i64 = 20;
 
 /// How long an event waits after its n-th attempt: 0.1 s, doubled each time, at most 10 minutes.
