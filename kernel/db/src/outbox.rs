@@ -225,3 +225,14 @@ pub(crate) fn events_of(stream: Number) -> Query {
     let sql = format!("SELECT {} FROM event WHERE stream = $1 ORDER BY version", EVENT.columns());
     Query::sql(sql, [stream.into()])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::partition_of;
+
+    #[test]
+    fn a_subject_stays_in_its_partition_in_every_release() {
+        let partitions = ["", "a", "order-1", "sku 1/é"].map(partition_of);
+        assert_eq!(partitions, [37, 12, 45, 34]);
+    }
+}

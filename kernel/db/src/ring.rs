@@ -146,8 +146,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use super::{InMemory, Ring};
+    use super::{Bell, InMemory, MOST_EVENTS, Ring, lock};
     use crate::outbox::Envelope;
 
     fn event(position: i64) -> Envelope {
@@ -168,6 +169,14 @@ mod tests {
         }
     }
 
+    fn large(position: i64) -> Envelope {
+        Envelope { body: "x".repeat(1024 * 1024).into(), ..event(position) }
+    }
+
+    fn is_rung(bell: &Bell) -> bool {
+        *lock(&bell.rung)
+    }
+
     fn positions(ring: &Ring, after: i64) -> Option<Vec<i64>> {
         match ring.after(after, 100) {
             InMemory::All(events) => Some(events.iter().map(|event: &Arc<Envelope>| event.position).collect()),
@@ -185,6 +194,93 @@ mod tests {
         assert_eq!(positions(&ring, 6), Some(vec![7]));
         assert_eq!(positions(&ring, 7), Some(vec![]));
         assert_eq!(positions(&ring, 3), None, "what was before it is only in the table");
+    }
+
+    #[test]
+    fn as_many_are_given_as_are_wanted() {
+        let ring = Ring::default();
+        ring.push((1..=5).map(event).collect());
+        let InMemory::All(some) = ring.after(1, 2) else { panic!("they are in memory") };
+        assert_eq!(some.iter().map(|event| event.position).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(ring.after(1, 0), InMemory::OnlyInTable, "who wants none learns nothing");
+        assert_eq!(positions(&ring, 9), None, "another process wrote what this one has not heard of");
+    }
+
+    #[test]
+    fn only_so_many_are_kept() {
+        let ring = Ring::default();
+        let most = i64::try_from(MOST_EVENTS).expect("some thousands");
+        ring.push((1..=most).map(event).collect());
+        assert_eq!(positions(&ring, 0).map(|all| all[0]), Some(1));
+        ring.push(vec![event(most + 1)]);
+        assert_eq!(positions(&ring, 0), None, "the first is only in the table now");
+        assert_eq!(positions(&ring, 1).map(|all| all[0]), Some(2));
+    }
+
+    #[test]
+    fn only_so_much_is_kept() {
+        let ring = Ring::default();
+        ring.push((1..=7).map(large).collect());
+        assert_eq!(positions(&ring, 0).map(|all| all.len()), Some(7), "8 MiB have room for seven of a little over 1");
+        ring.push(vec![large(8)]);
+        assert_eq!((positions(&ring, 0), positions(&ring, 1).map(|all| all.len())), (None, Some(7)));
+        // What was let go counts no more: there is room for as many again.
+        ring.push((9..=15).map(large).collect());
+        assert_eq!((positions(&ring, 7), positions(&ring, 8).map(|all| all.len())), (None, Some(7)));
+        // Beside these there is room for 2,033 small ones, each of which has its weight too.
+        ring.push((16..=2_048).map(event).collect());
+        assert_eq!(positions(&ring, 8).map(|all| all[0]), Some(9));
+        ring.push(vec![event(2_049)]);
+        assert_eq!((positions(&ring, 8), positions(&ring, 9).map(|all| all[0])), (None, Some(10)));
+    }
+
+    #[test]
+    fn what_another_writer_tells_late_is_in_the_table() {
+        let ring = Ring::default();
+        ring.push((1..=4).map(event).collect());
+        ring.push(vec![event(2), event(3)]);
+        assert_eq!(*ring.newest().borrow(), 4);
+        ring.push(Vec::new());
+        assert_eq!((*ring.newest().borrow(), positions(&ring, 4)), (4, Some(vec![])));
+    }
+
+    #[test]
+    fn readers_are_woken_by_what_is_newer_and_by_nothing_else() {
+        let ring = Ring::default();
+        let bell = Arc::new(Bell::default());
+        ring.add_bell(bell.clone());
+        let mut newest = ring.newest();
+        for (learned, wakes) in [(0, false), (3, true), (3, false), (2, false), (4, true)] {
+            ring.learn(learned);
+            assert_eq!((is_rung(&bell), newest.has_changed().ok()), (wakes, Some(wakes)), "{learned}");
+            bell.wait(Duration::ZERO);
+            newest.mark_unchanged();
+        }
+        assert_eq!(*newest.borrow(), 4);
+        ring.push(vec![event(5)]);
+        assert!(is_rung(&bell) && *newest.borrow() == 5);
+        bell.wait(Duration::ZERO);
+        ring.push(vec![event(5)]);
+        assert!(!is_rung(&bell));
+    }
+
+    #[test]
+    fn a_bell_that_has_rung_is_waited_for_once() {
+        let bell = Bell::default();
+        bell.ring();
+        bell.ring();
+        // Longer than any test may take.
+        bell.wait(Duration::from_secs(3_600));
+        assert!(!is_rung(&bell));
+        bell.wait(Duration::from_millis(1));
+        assert!(!is_rung(&bell), "nobody rang, and the time is over");
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| bell.wait(Duration::from_secs(3_600)));
+            while !waits.is_finished() {
+                bell.ring();
+                std::thread::yield_now();
+            }
+        });
     }
 
     #[test]
