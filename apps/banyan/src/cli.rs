@@ -122,15 +122,25 @@ pub(crate) fn run() -> Result<(), Stop> {
 }
 
 fn start(place: Place, services: Vec<&'static Known>, alone: bool, demo: Option<u32>) -> Result<(), Stop> {
-    let settings = Settings::load(config::sections(), place.config.as_deref())?;
+    let (settings, program) = load(place)?;
+    run::run(&run::Plan { settings, program, services, alone, demo })
+}
+
+/// What was chosen in the file, the environment and the flags.
+fn load(place: Place) -> Result<(Settings, config::Program), Stop> {
+    let mut settings = Settings::load(config::sections(), place.config.as_deref())?;
+    if let Some(data) = &place.data {
+        settings.take_flag("data", "--data", &data.to_string_lossy())?;
+    }
+    if let Some(listen) = &place.listen {
+        settings.take_flag("listen", "--listen", listen)?;
+    }
     let mut program: config::Program = settings.section("")?;
+    // The settings hold texts, and a path may be none.
     if let Some(data) = place.data {
         program.data = data;
     }
-    if let Some(listen) = place.listen {
-        program.listen = listen;
-    }
-    run::run(&run::Plan { settings, program, services, alone, demo })
+    Ok((settings, program))
 }
 
 fn named(names: &[String]) -> Result<Vec<&'static Known>, Stop> {

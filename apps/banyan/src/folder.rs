@@ -17,11 +17,14 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder for these services, or says who has it.
-    pub(crate) fn take<'a>(path: &Path, services: impl IntoIterator<Item = &'a str>) -> Result<Self, Stop> {
+    /// Takes the folder for these services, or says who has it; `said` is the setting that names it.
+    pub(crate) fn take<'a>(said: &str, path: &Path, services: impl IntoIterator<Item = &'a str>) -> Result<Self, Stop> {
         let shown = path.display();
-        fs::create_dir_all(path)
-            .map_err(|cause| Stop::Failed(format!("the data folder {shown} cannot be made: {cause}")))?;
+        fs::create_dir_all(path).map_err(|cause| {
+            Stop::Failed(format!(
+                "the data folder {shown} cannot be made: {cause}; setting {said} must name a folder that this user may write to"
+            ))
+        })?;
         let locks = services.into_iter().map(|service| lock(path, service)).collect::<Result<_, _>>()?;
         let path = path.canonicalize().map_err(|cause| Stop::Failed(format!("{shown}: {cause}")))?;
         Ok(Self { path, _locks: locks })
@@ -35,7 +38,12 @@ impl Folder {
 
 fn lock(folder: &Path, service: &str) -> Result<File, Stop> {
     let path = folder.join(format!("{service}.lock"));
-    let failed = |cause: std::io::Error| Stop::Failed(format!("{} cannot be locked: {cause}", path.display()));
+    let failed = |cause: std::io::Error| {
+        let shown = path.display();
+        Stop::Failed(format!(
+            "{shown} cannot be locked: {cause}; the data folder must be one that this user may write to"
+        ))
+    };
     let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = open.map_err(failed)?;
     match file.try_lock() {

@@ -38,26 +38,31 @@ pub(crate) struct Plan {
 /// Runs until a signal comes.
 pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let since = Stopwatch::start();
-    let address = address(&plan.program.listen)?;
-    let limits = plan.settings.section("http")?;
-    let places = plan.services.iter().map(|known| place(plan, known)).collect::<Result<Vec<_>, _>>()?;
-    let clients = clients(plan)?;
+    let Checked { address, limits, places, clients } = check(plan)?;
     let format = match plan.program.log_format {
         LogFormat::Auto => Format::of_stderr(),
         LogFormat::Pretty => Format::Pretty,
         LogFormat::Json => Format::Json,
     };
-    telemetry::init(format, &plan.program.log).map_err(|error| Stop::Usage(error.to_string()))?;
+    let filter = |error: telemetry::LogError| {
+        plan.settings.refused("log", &error.to_string(), "a filter such as info,orders=debug")
+    };
+    telemetry::init(format, &plan.program.log).map_err(filter)?;
     host::log_panics();
 
     // On PostgreSQL a service may run in several processes.
-    let is_alone = |(known, place): &(&&Known, &Place)| known.keeps_files || url(plan, place).is_none();
+    let is_alone = |(known, place): &(&&Known, &Place)| known.keeps_files || url(plan, known, place).is_none();
     let alone = plan.services.iter().zip(&places).filter(is_alone).map(|(known, _)| known.name);
-    let folder = Folder::take(&plan.program.data, alone)?;
+    let folder = Folder::take(&plan.settings.shown("data"), &plan.program.data, alone)?;
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(Stop::failed)?;
     let listener = runtime
         .block_on(TcpListener::bind(address))
-        .map_err(|cause| Stop::Failed(format!("cannot listen on {address}: {cause}")))?;
+        .map_err(|cause| {
+            let said = plan.settings.shown("listen");
+            Stop::Failed(format!(
+                "cannot listen on {address}: {cause}; setting {said}: choose another with --listen, or end what listens there"
+            ))
+        })?;
     let address = listener.local_addr().map_err(Stop::failed)?;
     let mut signals = {
         let _entered = runtime.enter();
@@ -106,11 +111,38 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     ended
 }
 
-fn address(listen: &str) -> Result<SocketAddr, Stop> {
-    let address = listen
-        .parse::<SocketAddr>()
-        .map_err(|_| Stop::Usage(format!("--listen {listen} is no address; expected something like 127.0.0.1:8080")))?;
-    web::loopback_only(address).map_err(Stop::Usage)?;
+/// What is known to be possible before anything is touched.
+pub(crate) struct Checked {
+    pub(crate) address: SocketAddr,
+    pub(crate) limits: Limits,
+    /// One for each service of the plan.
+    pub(crate) places: Vec<Place>,
+    pub(crate) clients: BTreeMap<&'static str, Client>,
+}
+
+/// Looks whether all that was chosen can be.
+pub(crate) fn check(plan: &Plan) -> Result<Checked, Stop> {
+    let Plan { settings, program, .. } = plan;
+    if program.data.as_os_str().is_empty() {
+        return Err(settings.refused("data", "it is empty", "the path of a folder").into());
+    }
+    let address = address(settings, &program.listen)?;
+    let limits = settings.section("http")?;
+    let places = plan.services.iter().map(|known| place(plan, known)).collect::<Result<Vec<_>, _>>()?;
+    for (known, place) in plan.services.iter().zip(&places) {
+        if let Some((path, url)) = url(plan, known, place) {
+            let wanted = "a URL such as postgres://user:password@127.0.0.1:5432/banyan";
+            db::server_of(url.expose()).map_err(|reason| settings.refused(&path, &reason, wanted))?;
+        }
+    }
+    Ok(Checked { address, limits, places, clients: clients(plan)? })
+}
+
+fn address(settings: &Settings, listen: &str) -> Result<SocketAddr, Stop> {
+    let wanted = "an address of this machine with a port, such as 127.0.0.1:8080";
+    let refused = |reason: &str| settings.refused("listen", reason, wanted);
+    let address = listen.parse::<SocketAddr>().map_err(|_| refused("it is no address"))?;
+    web::loopback_only(address).map_err(|reason| refused(reason.trim_end_matches('.')))?;
     Ok(address)
 }
 
@@ -145,28 +177,34 @@ fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
                      or that there is none, with --alone"
                 ))
             })?;
-            let refused = |fault| Stop::Usage(format!("setting {source}.url is refused: {fault}"));
+            let wanted = "the address of a service, such as http://127.0.0.1:8081";
+            let refused = |_| plan.settings.refused(&format!("{source}.url"), "no service can be asked there", wanted);
             clients.insert(*source, Client::new(&url).map_err(refused)?);
         }
     }
     Ok(clients)
 }
 
-/// The `PostgreSQL` database of a service, if it has one.
-fn url<'a>(plan: &'a Plan, place: &'a Place) -> Option<&'a Secret> {
-    place.database_url.as_ref().or(plan.program.database_url.as_ref())
+/// The `PostgreSQL` database of a service, if it has one, behind the setting that names it.
+pub(crate) fn url<'a>(plan: &'a Plan, known: &Known, place: &'a Place) -> Option<(String, &'a Secret)> {
+    let own = place.database_url.as_ref().map(|url| (format!("{}.database_url", known.name), url));
+    own.or_else(|| plan.program.database_url.as_ref().map(|url| ("database_url".to_owned(), url)))
 }
 
 fn open(plan: &Plan, places: &[Place], folder: &Folder, world: &World) -> Result<Vec<Opened>, Stop> {
     let open = |(known, place): (&&'static Known, &Place)| {
-        let (location, shown) = if let Some(url) = url(plan, place) {
-            (Location::Postgres(url.expose().to_owned()), format!("PostgreSQL, schema {}", known.name))
+        let (location, shown, said) = if let Some((path, url)) = url(plan, known, place) {
+            let server = db::server_of(url.expose()).unwrap_or_default();
+            let said = format!("{server}, as setting {} says", plan.settings.shown(&path));
+            (Location::Postgres(url.expose().to_owned()), format!("PostgreSQL, schema {}", known.name), said)
         } else {
             let file = format!("{}.db", known.name);
-            (Location::File(folder.path().join(&file)), format!("SQLite, {file}"))
+            let path = folder.path().join(&file);
+            let said = path.display().to_string();
+            (Location::File(path), format!("SQLite, {file}"), said)
         };
         let database = Database::open(known.name, location, place.options(), world.clone(), known.migrations);
-        Ok(Opened { known, database: database.map_err(Stop::failed)?, shown })
+        Ok(Opened { known, database: database.map_err(|error| Stop::Failed(format!("{error} ({said})")))?, shown })
     };
     plan.services.iter().zip(places).map(open).collect()
 }

@@ -48,7 +48,7 @@ pub(crate) static ALL: &[Known] = &[
         kinds: orders::api::problem::KINDS,
         listens: &[inventory::NAME, payments::NAME],
         keeps_files: false,
-        check: |settings| settings.section::<orders::Config>(orders::NAME).map(drop),
+        check: |settings| agree(settings, settings.section::<orders::Config>(orders::NAME)?.contradiction()),
         assemble: |settings, ground, _| {
             orders::assemble(&settings.section(orders::NAME)?, ground).map_err(Stop::failed)
         },
@@ -60,7 +60,7 @@ pub(crate) static ALL: &[Known] = &[
         kinds: payments::api::problem::KINDS,
         listens: &[orders::NAME],
         keeps_files: true,
-        check: |settings| settings.section::<payments::Config>(payments::NAME).map(drop),
+        check: |settings| agree(settings, settings.section::<payments::Config>(payments::NAME)?.contradiction()),
         assemble: |settings, ground, folder| {
             let book = folder.join("test-provider.book");
             let provider = TestProvider::open(&book).map_err(|cause| {
@@ -71,3 +71,11 @@ pub(crate) static ALL: &[Known] = &[
         },
     },
 ];
+
+/// Refuses two settings of which a service says that they contradict each other.
+fn agree(
+    settings: &Settings,
+    contradiction: Option<(&'static str, &'static str, &'static str)>,
+) -> Result<(), SettingsError> {
+    contradiction.map_or(Ok(()), |(one, other, wanted)| Err(settings.contradiction(one, other, wanted)))
+}

@@ -109,7 +109,7 @@ fn take_one<T>(mut answers: Vec<T>) -> [T; 1] {
     [answers.pop().expect("one question has one answer")]
 }
 
-fn checksum_of(migration: &Migration) -> String {
+pub(crate) fn checksum_of(migration: &Migration) -> String {
     let mut text = String::with_capacity(64);
     for byte in Sha256::digest(migration.sql.as_bytes()) {
         let _ = write!(text, "{byte:02x}");

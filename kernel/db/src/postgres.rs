@@ -27,12 +27,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Statement};
 
 use self::errors::{closed, explain, failure, is_outdated};
-pub(crate) use self::server::make_schema;
+pub(crate) use self::server::{make_schema, role};
 use self::values::{Argument, Prepared, change, events, first_position, question, read};
 use crate::meters::{count_flush, count_statements};
 use crate::session::Commit;
@@ -318,7 +319,18 @@ impl Postgres {
     }
 }
 
-fn config(url: &str) -> Result<Config, Failure> {
+/// The first host that a URL names, with its port.
+pub(crate) fn server_named_by(config: &Config) -> Option<(String, u16)> {
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let named = config.get_hosts().first().map(|host| match host {
+        Host::Tcp(name) => name.clone(),
+        #[cfg(unix)]
+        Host::Unix(path) => path.display().to_string(),
+    });
+    named.or_else(|| config.get_hostaddrs().first().map(ToString::to_string)).map(|host| (host, port))
+}
+
+pub(crate) fn config(url: &str) -> Result<Config, Failure> {
     let mut config: Config =
         url.parse().map_err(|error| Failure::Unavailable(format!("the database URL cannot be read: {error}")))?;
     config.connect_timeout(LONGEST_CONNECT).keepalives_idle(Duration::from_secs(10)).tcp_user_timeout(LONGEST_TRIP);

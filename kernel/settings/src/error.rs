@@ -19,6 +19,13 @@ pub enum Origin {
     },
     /// The environment, where the name of the setting is the variable itself.
     Environment,
+    /// A flag of the command line, which goes before all else.
+    Flag {
+        /// The flag with its dashes.
+        flag: &'static str,
+    },
+    /// Nobody chose it.
+    Default,
 }
 
 impl fmt::Display for Origin {
@@ -27,6 +34,8 @@ impl fmt::Display for Origin {
             Self::File { file, line } => write!(f, "{file} line {line}"),
             Self::Variable { variable } => write!(f, "variable {variable}"),
             Self::Environment => f.write_str("environment"),
+            Self::Flag { flag } => f.write_str(flag),
+            Self::Default => f.write_str("the default"),
         }
     }
 }
@@ -66,6 +75,16 @@ pub enum SettingsError {
     /// A value cannot be.
     #[error(transparent)]
     Refused(Box<Refusal>),
+    /// Two values contradict each other.
+    #[error("settings {one} and {other} contradict each other: {wanted}")]
+    Contradiction {
+        /// The one with its value and where that stands.
+        one: String,
+        /// The other, likewise.
+        other: String,
+        /// How they must be to each other.
+        wanted: &'static str,
+    },
     /// The values of a section do not go together, or one that must be given is missing.
     #[error("the settings of section [{section}] are refused: {message}")]
     Section {

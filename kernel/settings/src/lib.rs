@@ -1,4 +1,4 @@
-//! What an operator may choose: defaults, then a file, then the environment, the later one wins.
+//! What an operator may choose: defaults, then a file, then the environment, then flags, the later one wins.
 //!
 //! ```text
 //! a field's default  <  banyan.toml          <  environment
@@ -151,6 +151,57 @@ impl Settings {
                 None => SettingsError::Section { section: name.to_owned(), message },
             }
         })
+    }
+
+    /// Lays a flag of the command line over what was chosen for a setting of the program.
+    ///
+    /// # Panics
+    /// When there is no such setting.
+    pub fn take_flag(&mut self, path: &str, flag: &'static str, text: &str) -> Result<(), SettingsError> {
+        let field = self.field(path);
+        let value = field.kind.parse(text).unwrap_or_else(|| Value::String(text.to_owned()));
+        let chosen = Chosen { shown: field.shown(&value), value, origin: Origin::Flag { flag } };
+        self.choose(path.to_owned(), field, chosen)
+    }
+
+    /// A setting with its value and where that comes from, as in
+    /// `orders.hold_secs = 600 (variable BANYAN_ORDERS__HOLD_SECS)`.
+    ///
+    /// # Panics
+    /// When there is no such setting.
+    pub fn shown(&self, path: &str) -> String {
+        let (value, origin) = self.value(path);
+        format!("{path} = {value} ({origin})")
+    }
+
+    /// Refuses a value for a reason that its kind does not know; `wanted` is what would be right.
+    ///
+    /// # Panics
+    /// When there is no such setting.
+    pub fn refused(&self, path: &str, reason: &str, wanted: &str) -> SettingsError {
+        let (value, origin) = self.value(path);
+        let (name, message, wanted) = (path.to_owned(), Some(reason.to_owned()), wanted.to_owned());
+        SettingsError::Refused(Box::new(Refusal { name, value, origin, message, wanted }))
+    }
+
+    /// Refuses two values that cannot be together; `wanted` says how they must be to each other.
+    ///
+    /// # Panics
+    /// When there is no such setting.
+    pub fn contradiction(&self, one: &str, other: &str, wanted: &'static str) -> SettingsError {
+        SettingsError::Contradiction { one: self.shown(one), other: self.shown(other), wanted }
+    }
+
+    fn field(&self, path: &str) -> &'static Field {
+        known(self.sections, path).unwrap_or_else(|| panic!("there is no setting {path:?}"))
+    }
+
+    /// A value as it may be shown, and where it comes from.
+    fn value(&self, path: &str) -> (String, Origin) {
+        match self.chosen.get(path) {
+            Some(chosen) => (chosen.shown.clone(), chosen.origin.clone()),
+            None => (self.field(path).default.to_owned(), Origin::Default),
+        }
     }
 
     fn take_file(&mut self, file: &str, text: &str) -> Result<(), SettingsError> {

@@ -1,5 +1,6 @@
 //! What settings there are, and the reference that is drawn from it.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use toml::Value;
@@ -41,6 +42,8 @@ pub enum Kind {
     Secret,
     /// A whole number.
     Whole,
+    /// A whole number that is this or more.
+    AtLeast(i64),
     /// A number that may have decimals.
     Decimal,
     /// True or false.
@@ -50,22 +53,24 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn wanted(self) -> &'static str {
-        match self {
+    fn wanted(self) -> Cow<'static, str> {
+        let wanted = match self {
             Self::Text => "a text",
             Self::Secret => "a text that is kept secret",
             Self::Whole => "a whole number",
+            Self::AtLeast(least) => return format!("a whole number, at least {least}").into(),
             Self::Decimal => "a number",
             Self::Flag => "true or false",
             Self::List => "a list of texts",
-        }
+        };
+        wanted.into()
     }
 
     /// Reads the text of a variable; none if it is not of this kind.
     pub(crate) fn parse(self, text: &str) -> Option<Value> {
         match self {
             Self::Text | Self::Secret => Some(Value::String(text.to_owned())),
-            Self::Whole => text.parse().ok().map(Value::Integer),
+            Self::Whole | Self::AtLeast(_) => text.parse().ok().map(Value::Integer),
             Self::Decimal => text.parse().ok().map(Value::Float),
             Self::Flag => text.parse().ok().map(Value::Boolean),
             Self::List => {
@@ -83,6 +88,7 @@ impl Kind {
             (Self::Text | Self::Secret, Value::String(_))
             | (Self::Whole, Value::Integer(_))
             | (Self::Flag, Value::Boolean(_)) => true,
+            (Self::AtLeast(least), Value::Integer(number)) => *number >= least,
             (Self::Decimal, Value::Float(number)) => number.is_finite(),
             (Self::List, Value::Array(items)) => items.iter().all(Value::is_str),
             _ => false,
@@ -107,7 +113,7 @@ impl Field {
     /// What would be a right value.
     pub(crate) fn wanted(&self) -> String {
         let wanted = self.kind.wanted();
-        if self.default.is_empty() { wanted.to_owned() } else { format!("{wanted}, by default {}", self.default) }
+        if self.default.is_empty() { wanted.into_owned() } else { format!("{wanted}, by default {}", self.default) }
     }
 }
 

@@ -179,6 +179,42 @@ fn a_secret_stands_in_no_message() {
 }
 
 #[test]
+fn a_number_below_its_least_is_refused_with_the_least() {
+    const BOUNDED: &[Section] =
+        &[Section { name: "", meaning: "All of it.", fields: &[field("writers", Kind::AtLeast(1), "1")] }];
+    let of = |text: &str| Settings::merge(BOUNDED, None, [("BANYAN_WRITERS".to_owned(), text.to_owned())]);
+    assert!(of("1").is_ok());
+    let refused = of("0").unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "setting writers = 0 (variable BANYAN_WRITERS) is refused: it takes a whole number, at least 1, by default 1"
+    );
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_and_is_named_where_its_value_is_refused() {
+    let environment = [("BANYAN_ORDERS__HOLD_SECS".to_owned(), "600".to_owned())];
+    let mut settings = Settings::merge(SECTIONS, None, environment).unwrap();
+    settings.take_flag("orders.hold_secs", "--hold", "60").unwrap();
+    assert_eq!(settings.section::<Orders>("orders").unwrap().hold_secs, 60);
+    let refused = settings.refused("orders.hold_secs", "it is odd", "an even one").to_string();
+    assert_eq!(refused, "setting orders.hold_secs = 60 (--hold) is refused: it is odd; it takes an even one");
+    assert!(settings.take_flag("orders.hold_secs", "--hold", "long").is_err());
+}
+
+#[test]
+fn of_two_values_that_contradict_each_other_both_are_told_and_no_secret() {
+    let environment = [("BANYAN_ORDERS__DATABASE_URL".to_owned(), "hunter2".to_owned())];
+    let settings = Settings::merge(SECTIONS, None, environment).unwrap();
+    let told = settings.contradiction("orders.database_url", "orders.mode", "one must be more").to_string();
+    assert_eq!(
+        told,
+        "settings orders.database_url = *** (variable BANYAN_ORDERS__DATABASE_URL) and orders.mode = safe (the default) \
+         contradict each other: one must be more"
+    );
+}
+
+#[test]
 fn the_reference_tells_every_setting() {
     let page = reference(SECTIONS);
     let row = "| `hold_secs` | It means something. | a whole number | `900` | `BANYAN_ORDERS__HOLD_SECS` |";

@@ -43,7 +43,7 @@ pub const SECTION: Section = Section {
     fields: &[
         Field {
             name: "hold_secs",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(1),
             default: "900",
             meaning: "How long stock is held when a reservation does not say it.",
         },

@@ -46,6 +46,15 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Two settings that contradict each other, with how they must be to each other.
+    pub fn contradiction(&self) -> Option<(&'static str, &'static str, &'static str)> {
+        (self.pay_margin_secs >= self.hold_secs).then_some((
+            "orders.pay_margin_secs",
+            "orders.hold_secs",
+            "the margin must be shorter than the hold, or no order can be paid",
+        ))
+    }
+
     pub(crate) fn policy(&self) -> Policy {
         Policy {
             hold: Duration::from_secs(self.hold_secs.into()),
@@ -64,19 +73,19 @@ pub const SECTION: Section = Section {
     fields: &[
         Field {
             name: "hold_secs",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(1),
             default: "900",
             meaning: "How long the stock of an order is held.",
         },
         Field {
             name: "pay_margin_secs",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(0),
             default: "60",
             meaning: "How long before the end of the hold an authorization must be there.",
         },
         Field {
             name: "patience_secs",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(1),
             default: "30",
             meaning: "How long a step may take before its owner is asked again, or asked to give up.",
         },

@@ -34,6 +34,17 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Two settings that contradict each other, with how they must be to each other.
+    pub fn contradiction(&self) -> Option<(&'static str, &'static str, &'static str)> {
+        (self.retry_ms > self.retry_at_most_ms).then_some((
+            "payments.retry_ms",
+            "payments.retry_at_most_ms",
+            "the first wait must not be longer than the longest",
+        ))
+    }
+}
+
 /// The settings of payments, as the reference shows them.
 pub const SECTION: Section = Section {
     name: "payments",
@@ -41,37 +52,37 @@ pub const SECTION: Section = Section {
     fields: &[
         Field {
             name: "provider_timeout_ms",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(1),
             default: "10000",
             meaning: "How long a call to the provider may take; after that its outcome is unknown, and it is asked.",
         },
         Field {
             name: "calls_at_once",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(1),
             default: "64",
             meaning: "Calls to the provider at once, at most.",
         },
         Field {
             name: "max_tries",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(1),
             default: "4",
             meaning: "Tries of one payment at the provider, at most; then it is declined.",
         },
         Field {
             name: "retry_ms",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(1),
             default: "500",
             meaning: "How long after a call without an answer the provider is asked again; twice as long each time.",
         },
         Field {
             name: "retry_at_most_ms",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(1),
             default: "30000",
             meaning: "The longest time between two questions to the provider about one payment.",
         },
         Field {
             name: "due_every_ms",
-            kind: Kind::Whole,
+            kind: Kind::AtLeast(1),
             default: "250",
             meaning: "How often it is looked what has become due.",
         },

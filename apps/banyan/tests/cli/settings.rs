@@ -28,8 +28,8 @@ fn a_wrong_setting_is_one_line_and_touches_nothing() {
         ("BANYAN_ORDERS__ON_LOST_STOCK", "panic", "setting orders.on_lost_stock"),
         ("BANYAN_HTTP__DRAIN_SECS", "-1", "setting http.drain_secs"),
         ("BANYAN_ORDRES__HOLD_SECS", "5", "did you mean BANYAN_ORDERS__HOLD_SECS?"),
-        ("BANYAN_LISTEN", "nowhere", "nowhere is no address"),
-        ("BANYAN_LOG", "orders=loud", "the log filter"),
+        ("BANYAN_LISTEN", "nowhere", "setting listen = \"nowhere\" (variable BANYAN_LISTEN)"),
+        ("BANYAN_LOG", "orders=loud", "setting log = \"orders=loud\" (variable BANYAN_LOG)"),
         ("BANYAN_LOG_FORMAT", "xml", "setting log_format"),
     ] {
         // `--listen` goes before the setting.
@@ -39,6 +39,69 @@ fn a_wrong_setting_is_one_line_and_touches_nothing() {
         assert!(said.contains(told), "{variable}={value}: {said}");
     }
     assert!(!holds(folder.path(), "data"), "nothing was made");
+}
+
+#[test]
+fn what_cannot_be_is_named_with_its_value_its_place_and_what_would_be_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("banyan.toml");
+    let config = file.to_str().expect("a path of letters");
+    let data = folder.path().join("data");
+    let data = data.to_str().expect("a path of letters");
+    let good = ["up", "--config", config, "--listen", "127.0.0.1:0", "--data", data];
+    let without_listen = [good[0], good[1], good[2], good[5], good[6]];
+    let without_data = &good[..5];
+    let apart = ["serve", "orders", "--config", config, "--listen", "127.0.0.1:0", "--data", data];
+    for (arguments, text, told) in [
+        (&good[..], "listn = 'x'", &["listn", "banyan.toml line 1", "did you mean listen?"][..]),
+        (&good, "[orders]\nhold_sec = 3", &["orders.hold_sec", "line 2", "did you mean orders.hold_secs?"]),
+        (&good, "[orders\n", &["banyan.toml", "line 1"]),
+        (&good, "[orders]\nhold_secs = '3'", &["orders.hold_secs = \"3\"", "line 2", "a whole number, at least 1"]),
+        (&good, "[orders]\nhold_secs = -5", &["orders.hold_secs = -5", "line 2", "at least 1"]),
+        (&good, "[http]\nconnections = 0", &["http.connections = 0", "line 2", "at least 1"]),
+        (&good, "[http]\nhead_bytes = 10", &["http.head_bytes = 10", "line 2", "at least 8192"]),
+        (&good, "[payments]\nmax_tries = 0", &["payments.max_tries = 0", "line 2", "at least 1"]),
+        (&without_listen, "listen = '127.0.0.1:99999'", &["listen = \"127.0.0.1:99999\"", "line 1", "127.0.0.1:8080"]),
+        (&without_listen, "listen = '0.0.0.0:1'", &["listen = \"0.0.0.0:1\"", "line 1", "from other machines"]),
+        (without_data, "data = ''", &["data = \"\"", "line 1", "the path of a folder"]),
+        (&good, "log = 'orders=loud'", &["log = \"orders=loud\"", "line 1", "info,orders=debug"]),
+        (&good, "database_url = 'mysql://a:hunter2@b'", &["database_url = ***", "line 1", "postgres://"]),
+        (&good, "[orders]\ndatabase_url = ''", &["orders.database_url = ***", "line 2", "no host", "postgres://"]),
+        (&apart, "[inventory]\nurl = 'nope'", &["inventory.url = \"nope\"", "line 2", "http://127.0.0.1:8081"]),
+        (
+            &good,
+            "[orders]\nhold_secs = 30",
+            &["orders.hold_secs = 30", "line 2", "orders.pay_margin_secs = 60 (the default)", "shorter"],
+        ),
+        (
+            &good,
+            "[payments]\nretry_ms = 60000",
+            &["payments.retry_ms = 60000", "line 2", "payments.retry_at_most_ms = 30000 (the default)", "longer"],
+        ),
+    ] {
+        fs::write(&file, text).expect("a file");
+        let (code, _, said) = run(&mut banyan(arguments));
+        assert_eq!((code, said.lines().count()), (2, 1), "{text}: {said}");
+        assert!(told.iter().all(|told| said.contains(told)) && !said.contains("hunter2"), "{text}: {said}");
+    }
+    assert!(!holds(folder.path(), "data"), "nothing was made");
+}
+
+#[test]
+fn what_fails_at_the_start_names_the_setting_behind_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("a file");
+    let file = file.to_str().expect("a path of letters");
+    let (code, _, said) = run(&mut banyan(&["up", "--listen", "127.0.0.1:0", "--data", file]));
+    assert_eq!((code, said.lines().count()), (1, 1), "{said}");
+    assert!(said.contains(&format!("data = \"{file}\" (--data)")) && said.contains("may write to"), "{said}");
+    let data = folder.path().join("data");
+    let mut up = banyan(&["up", "--listen", "127.0.0.1:0", "--data", data.to_str().expect("a path of letters")]);
+    let (code, _, said) = run(up.env("BANYAN_ORDERS__DATABASE_URL", "postgres://a:hunter2@127.0.0.1:1/x"));
+    let said = said.lines().last().unwrap_or_default();
+    assert!(code == 1 && said.contains("127.0.0.1:1/x") && !said.contains("hunter2"), "{said}");
+    assert!(said.contains("orders.database_url = *** (variable BANYAN_ORDERS__DATABASE_URL)"), "{said}");
 }
 
 #[test]

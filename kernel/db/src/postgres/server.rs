@@ -45,7 +45,7 @@ pub(crate) fn make_schema(url: &str, service: &str, allow_fsync_off: bool) -> Re
 
 impl Postgres {
     /// Runs something on the bare client, within the time of a trip.
-    fn alone<T>(
+    pub(crate) fn alone<T>(
         &mut self,
         work: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Failure> {
