@@ -1,16 +1,19 @@
 //! The command line.
 
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use clap_mangen::Man;
 use settings::Settings;
 
 use crate::bench::{self, Bench};
 use crate::bulk::{Export, Import};
 use crate::services::{self, Known};
 use crate::stop::Stop;
-use crate::{audit, bulk, config, events, run};
+use crate::{audit, bulk, config, doctor, events, run};
 
 /// An event-driven shop that grows around the one you have.
 #[derive(Debug, Parser)]
@@ -78,12 +81,40 @@ enum Verb {
         #[command(subcommand)]
         bench: Bench,
     },
+    /// Looks whether Banyan can run here, and says what to do where it cannot
+    Doctor {
+        #[command(flatten)]
+        place: Place,
+        /// One JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes the completions of a shell: `source <(banyan completions bash)`
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Completed,
+    },
+    /// Writes the manual page of the program or of a verb: `banyan man up | man -l -`
+    Man {
+        /// The verb, such as `up` or `import stock`
+        #[arg(value_name = "VERB")]
+        verb: Vec<String>,
+    },
     /// Shows every setting
     Settings {
         /// With its meaning, its default and its variable, as Markdown
         #[arg(long, required = true)]
         reference: bool,
     },
+}
+
+/// A shell that completes what is typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Completed {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 /// Where the program runs.
@@ -114,11 +145,43 @@ pub(crate) fn run() -> Result<(), Stop> {
         Verb::Export { export } => bulk::export(&export),
         Verb::Audit { server } => audit::run(&server),
         Verb::Bench { bench } => bench::run(&bench),
+        Verb::Doctor { place, json } => doctor::run(|| load(place), json),
+        Verb::Completions { shell } => completions(shell),
+        Verb::Man { verb } => man(&verb),
         Verb::Settings { reference: _ } => {
             print!("{}", settings::reference(config::sections()));
             Ok(())
         }
     }
+}
+
+/// Writes what a shell needs to complete the verbs and flags.
+fn completions(shell: Completed) -> Result<(), Stop> {
+    let shell = match shell {
+        Completed::Bash => Shell::Bash,
+        Completed::Zsh => Shell::Zsh,
+        Completed::Fish => Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "banyan", &mut script);
+    stdout().write_all(&script).map_err(Stop::failed)
+}
+
+/// Writes the manual page of a verb, or that of the program where none is named.
+fn man(verb: &[String]) -> Result<(), Stop> {
+    let mut program = Cli::command();
+    // Only then does each verb know the whole of its name.
+    program.build();
+    let mut command = &program;
+    for name in verb {
+        command = command.find_subcommand(name).ok_or_else(|| {
+            let all: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+            Stop::Usage(format!("there is no verb {name}; there are {}", all.join(", ")))
+        })?;
+    }
+    let mut page = Vec::new();
+    Man::new(command.clone()).render(&mut page).map_err(Stop::failed)?;
+    stdout().write_all(&page).map_err(Stop::failed)
 }
 
 fn start(place: Place, services: Vec<&'static Known>, alone: bool, demo: Option<u32>) -> Result<(), Stop> {
@@ -164,7 +227,7 @@ fn refuse(error: &clap::Error) -> Result<(), Stop> {
             Ok(())
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Err(Stop::Usage(
-            "say what to do: up, serve, events, import, export, audit, bench or settings; `banyan --help` tells more"
+            "say what to do: up, serve, events, import, export, audit, doctor, bench or settings; `banyan --help` tells more"
                 .to_owned(),
         )),
         _ => {

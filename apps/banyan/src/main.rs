@@ -7,11 +7,13 @@
 //! banyan import stock    a table of counts into the running server; export stock: the other way
 //! banyan audit            whether the books balance, from the running server
 //! banyan bench NAME       a figure, and its ratio to a limit taken in the same run
+//! banyan doctor           whether Banyan can run here, and what to do where it cannot
 //! banyan settings         every setting with its meaning and default
+//! banyan completions SHELL, banyan man [VERB…]: what the command line says of itself
 //! ```
 //!
 //! Reading order: `cli`, `services` (what there is), `config` (what may be chosen), `run` (from
-//! settings to a program at work), `folder`, `demo`, `events`.
+//! settings to a program at work), `folder`, `demo`, `events`, `doctor`.
 //!
 //! **Invariant:** exit code 0 means done, 1 that the work failed, 2 a wrong use or setting; what went
 //! wrong is said in one line on the error output.
@@ -22,6 +24,7 @@ mod bulk;
 mod cli;
 mod config;
 mod demo;
+mod doctor;
 mod events;
 mod folder;
 mod run;

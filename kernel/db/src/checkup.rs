@@ -42,10 +42,20 @@ fn look(session: &mut Session, service: &str, migrations: &[Migration], pages: b
     };
     let mut state = FileState::default();
     if pages {
-        for row in ask("PRAGMA quick_check(5)")? {
-            state.faults.push(row.columns().text()?);
+        match ask("PRAGMA quick_check(5)") {
+            Ok(rows) => {
+                for row in rows {
+                    state.faults.push(row.columns().text()?);
+                }
+                state.faults.retain(|said| said != "ok");
+            }
+            // Of some faults SQLite makes an error and not a row.
+            Err(Failure::Database(fault) | Failure::Corrupt(fault)) => state.faults.push(fault),
+            Err(failure) => return Err(failure),
         }
-        state.faults.retain(|said| said != "ok");
+        if !state.faults.is_empty() {
+            return Ok(state);
+        }
     }
     if ask("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'migration'")?.is_empty() {
         return Ok(state);

@@ -2,7 +2,9 @@
 
 mod binary;
 
+mod about;
 mod bulk;
+mod doctor;
 mod ending;
 mod events;
 mod serving;
