@@ -3,20 +3,19 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
 use db::{Failure, Position, Read, Tx};
 use events::{DeadLetter, EventDocument, ParkedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Faults, IdempotencyKey, Listed, Problem, ProblemKind, Query};
+use web::{Body, Caller, Faults, IdempotencyKey, Listed, Problem, ProblemKind, Query, Routes};
 use world::Moment;
 
 use crate::board::Board;
 use crate::feed_route::UNKNOWN_SERVICE;
+use crate::openapi;
 
 /// A dead letter that is not there.
 pub static UNKNOWN_DEAD_LETTER: ProblemKind = ProblemKind {
@@ -28,12 +27,12 @@ pub static UNKNOWN_DEAD_LETTER: ProblemKind = ProblemKind {
 };
 
 /// The routes of this module.
-pub(crate) fn routes(board: &Arc<Board>) -> Router {
-    Router::new()
-        .route("/v1/dead-letters", get(dead_letters))
-        .route("/v1/dead-letters/{service}/{source}/{position}/replay", post(replay))
-        .route("/v1/dead-letters/{service}/{source}/{position}/discard", post(discard))
-        .route("/v1/parked-events", get(parked_events))
+pub(crate) fn routes(board: &Arc<Board>) -> Routes {
+    Routes::about("Events put aside")
+        .get("/v1/dead-letters", dead_letters, openapi::dead_letters())
+        .post("/v1/dead-letters/{service}/{source}/{position}/replay", replay, openapi::replay())
+        .post("/v1/dead-letters/{service}/{source}/{position}/discard", discard, openapi::discard())
+        .get("/v1/parked-events", parked_events, openapi::parked_events())
         .with_state(board.clone())
 }
 
@@ -175,6 +174,10 @@ async fn settle(
         let services: Vec<_> = board.parts.iter().map(|part| part.name).collect();
         Problem::new(&UNKNOWN_SERVICE).member("services", services)
     })?;
+    // No source is called so, and the databases cannot even be asked for it.
+    if source.contains('\0') {
+        return Err(Problem::new(&UNKNOWN_DEAD_LETTER));
+    }
     let key = key.map(|key| key.stands_for(&reason));
     let (actor, of) = (caller.context.actor.to_string(), source.clone());
     let work = move |tx: &mut Tx<'_>| {

@@ -15,20 +15,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use db::{Database, Envelope, InMemory, Position};
 use events::EventDocument;
 use ids::Number;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
-use web::{Cursor, FieldError, Problem, ProblemKind, Query, Segment, Wait};
+use web::{Cursor, FieldError, Problem, ProblemKind, Query, Routes, Segment, Wait};
 
 use crate::board::{Board, Part};
-use crate::feed_stream;
+use crate::{feed_stream, openapi};
 
 /// A service that does not run here.
 pub static UNKNOWN_SERVICE: ProblemKind = ProblemKind {
@@ -64,8 +63,11 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 const PIECE: usize = 256;
 
 /// The routes of this module.
-pub(crate) fn routes(board: &Arc<Board>) -> Router {
-    Router::new().route("/v1/events", get(feeds)).route("/v1/events/{service}", get(events)).with_state(board.clone())
+pub(crate) fn routes(board: &Arc<Board>) -> Routes {
+    Routes::about("Events")
+        .get("/v1/events/{service}", events, openapi::events())
+        .get("/v1/events", feeds, openapi::feeds())
+        .with_state(board.clone())
 }
 
 /// A feed that can be read here.

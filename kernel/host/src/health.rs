@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
-use web::{Problem, ProblemKind};
+use web::{Problem, ProblemKind, Routes};
 
 use crate::board::{Board, Part};
+use crate::openapi;
 
 /// Something that the program needs does not work.
 pub static NOT_READY: ProblemKind = ProblemKind {
@@ -31,10 +31,10 @@ pub static NOT_READY: ProblemKind = ProblemKind {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The routes of this module.
-pub(crate) fn routes(board: &Arc<Board>) -> Router {
-    Router::new()
-        .route("/health/live", get(async || Json(serde_json::json!({"status": "live"}))))
-        .route("/health/ready", get(ready))
+pub(crate) fn routes(board: &Arc<Board>) -> Routes {
+    Routes::about("The program")
+        .get("/health/live", async || Json(serde_json::json!({"status": "live"})), openapi::live())
+        .get("/health/ready", ready, openapi::ready())
         .with_state(board.clone())
 }
 

@@ -4,7 +4,7 @@
 //! Ground (database, feeds, meters) ──▶ inventory::assemble(config, ground) ──▶ Service { routes, workers, tasks }
 //!                                                                                │
 //!        Program: threads for workers, tokio for tasks and connections ◀─────────┘
-//!           ├─ web::guard ─▶ the services' routes, /health, /metrics, /problems, /v1/events, dead letters
+//!           ├─ web::guard ─▶ the services' routes, /health, /metrics, /problems, /docs, /v1/events, dead letters
 //!           └─ stop: take no more in ─▶ finish what is open ─▶ close the desks ─▶ join the threads
 //! ```
 //!
@@ -12,7 +12,8 @@
 //! itself. The service knows neither.
 //!
 //! Reading order: `service`, `program`, `board` (what the program knows of itself), then what is
-//! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `feed_stream`, `aside`; then [`HttpFeed`], the
+//! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `feed_stream`, `aside`, what is said of them
+//! (`openapi`) and where it is shown (`docs`); then [`HttpFeed`], the
 //! other end of `feed_route`, and what a process needs once: `signals`, `panics`.
 //!
 //! **Invariant:** tasks and threads are started here, in `kernel/db` and in `kernel/web`'s server, and
@@ -22,11 +23,14 @@
 
 mod aside;
 mod board;
+mod docs;
 mod feed_route;
 mod feed_stream;
 mod health;
 mod http_feed;
 mod metrics;
+mod openapi;
+mod page;
 mod panics;
 mod problems;
 mod program;

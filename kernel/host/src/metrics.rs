@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use futures_util::future::join_all;
 use telemetry::{CONTENT_TYPE, Counter, Histogram, Meters};
 use tokio::time::timeout;
 use web::{Answered, Observe};
 
 use crate::board::{Board, Part};
+use crate::openapi;
 
 /// The routes of this module.
-pub(crate) fn routes(board: &Arc<Board>) -> Router {
-    Router::new().route("/metrics", get(page)).with_state(board.clone())
+pub(crate) fn routes(board: &Arc<Board>) -> web::Routes {
+    web::Routes::about("The program").get("/metrics", page, openapi::metrics()).with_state(board.clone())
 }
 
 /// How long a database may take to say what is parked.

@@ -3,18 +3,19 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
-use web::{NOT_FOUND, Problem, ProblemKind, Segment, all_kinds};
+use web::{NOT_FOUND, Problem, ProblemKind, Routes, Segment, all_kinds};
 
 use crate::aside::UNKNOWN_DEAD_LETTER;
 use crate::board::Board;
 use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
 use crate::health::NOT_READY;
+use crate::openapi;
+use crate::page::{escaped, page, with_code};
 
 /// The problems of the program's own routes.
 static OF_THE_PROGRAM: &[&ProblemKind] =
@@ -24,11 +25,14 @@ static OF_THE_PROGRAM: &[&ProblemKind] =
 ///
 /// # Panics
 /// When two services have different problems of one code.
-pub(crate) fn routes(board: &Board) -> Router {
+pub(crate) fn routes(board: &Board) -> Routes {
     let of_services = board.parts.iter().flat_map(|part| part.kinds.iter().copied());
     let own: Vec<_> = of_services.chain(OF_THE_PROGRAM.iter().copied()).collect();
     let kinds: Kinds = all_kinds(&own).into();
-    Router::new().route("/problems", get(list)).route("/problems/{code}", get(one)).with_state(kinds)
+    Routes::about("The program")
+        .get("/problems", list, openapi::problems())
+        .get("/problems/{code}", one, openapi::problem())
+        .with_state(kinds)
 }
 
 type Kinds = Arc<[&'static ProblemKind]>;
@@ -98,43 +102,11 @@ fn wants_json(headers: &HeaderMap) -> bool {
     }
 }
 
-/// A whole page, which needs nothing from elsewhere and suits the light and the dark.
-fn page(title: &str, body: &str) -> String {
-    let title = escaped(title);
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-         <style>{STYLE}</style>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</html>\n"
-    )
-}
-
-const STYLE: &str = ":root{color-scheme:light dark}\
-    body{margin:0;font:1.05rem/1.6 system-ui,sans-serif;background:light-dark(#fbfaf7,#16181a);color:light-dark(#22262a,#e4e2dc)}\
-    main{max-width:42rem;margin:0 auto;padding:3rem 1.25rem}\
-    h1{font-size:1.7rem;line-height:1.25;margin:0 0 1rem}\
-    code{font:0.92em ui-monospace,monospace;padding:.1em .35em;border-radius:.3em;background:light-dark(#eceae3,#26292c)}\
-    small{opacity:.7}a{color:light-dark(#1a6b3c,#7fcf9f)}dt{margin-top:.9rem}dd{margin:0}";
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// What stands between backticks, as code.
-fn with_code(text: &str) -> String {
-    let parts = text.split('`').enumerate();
-    parts.map(|(place, part)| if place % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderMap;
 
-    use super::{escaped, wants_json, with_code};
-
-    #[test]
-    fn a_text_cannot_break_out_of_its_page() {
-        assert_eq!(with_code(&escaped("see `<b>` & go")), "see <code>&lt;b&gt;</code> &amp; go");
-    }
+    use super::wants_json;
 
     #[test]
     fn json_is_for_those_who_ask_for_it() {

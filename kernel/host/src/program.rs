@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use db::Database;
 use telemetry::Meters;
 use thiserror::Error;
@@ -13,12 +12,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
-use web::Limits;
+use web::{Limits, Routes};
 use world::World;
 
 use crate::board::{Board, Part, Workers};
 use crate::service::{Service, Task, Work};
-use crate::{aside, feed_route, health, metrics, problems};
+use crate::{aside, docs, feed_route, health, metrics, openapi, problems};
 
 /// Services that run as one program.
 #[derive(Debug)]
@@ -90,7 +89,7 @@ impl Program {
         let Self { world, limits, meters, news_every, services } = self;
         let (stop, stopping) = watch::channel(false);
         let mut crew = Crew::new();
-        let (mut routes, mut parts, mut closes) = (Router::new(), Vec::new(), Vec::new());
+        let (mut routes, mut parts, mut closes) = (Routes::default(), Vec::new(), Vec::new());
         for service in services {
             let Service { name, database, routes: of_service, kinds, workers, tasks, listens, waiting, close } =
                 service;
@@ -110,12 +109,13 @@ impl Program {
         }
         let board = Arc::new(Board { parts, meters: meters.clone(), stopping });
         let routes = routes
+            .merge(feed_route::routes(&board))
+            .merge(aside::routes(&board))
             .merge(health::routes(&board))
             .merge(metrics::routes(&board))
             .merge(problems::routes(&board))
-            .merge(feed_route::routes(&board))
-            .merge(aside::routes(&board));
-        let guarded = web::guard(routes, &world, &limits, metrics::observe(&meters));
+            .with_schemas(openapi::schemas());
+        let guarded = web::guard(docs::with_description(routes), &world, &limits, metrics::observe(&meters));
         let mut broken = None;
         let until = async {
             tokio::select! {

@@ -7,10 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use axum::Router;
 use db::{Database, Desk, Meters, Plan, Turn, Worker};
 use events::{Feed, Status};
-use web::ProblemKind;
+use web::{ProblemKind, Routes};
 
 /// What a service is built on.
 #[derive(Clone)]
@@ -71,7 +70,7 @@ pub struct Service {
     /// Its own database.
     pub database: Database,
     /// The requests that it answers.
-    pub routes: Router,
+    pub routes: Routes,
     /// The problems of its own with which it says no.
     pub kinds: &'static [&'static ProblemKind],
     /// What performs its commands.
@@ -96,7 +95,7 @@ impl Service {
     /// A service with a desk; tasks, listeners and problems are added by whoever has some.
     pub fn new<C: Send + 'static, A: Send + 'static>(
         database: &Database,
-        routes: Router,
+        routes: Routes,
         desk: &Desk<C, A>,
         workers: Vec<Worker<C, A>>,
     ) -> Self {

@@ -51,7 +51,7 @@ pub type Observe = Arc<dyn Fn(&Answered<'_>) + Send + Sync>;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Routes that answer however much is asked, so that an overloaded process is not taken for dead.
-const ALWAYS: [&str; 3] = ["/health/live", "/health/ready", "/metrics"];
+pub(crate) const ALWAYS: [&str; 3] = ["/health/live", "/health/ready", "/metrics"];
 
 struct Guard {
     reception: Reception,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Read [`Problem`] and its [`ProblemKind`]s first, then [`Body`] and [`Faults`], [`Caller`], [`ask`],
-//! [`Page`], and last [`guard`], [`serve`] and [`Client`].
+//! [`Page`], then [`Routes`] and what is said of each [`Operation`], and last [`guard`], [`serve`] and [`Client`].
 //!
 //! **Invariant:** behind [`guard`], every error is a problem document with a permanent code and a
 //! trace, whoever found it: a handler, an extractor, axum, a panic or a passed time. What never
@@ -29,8 +29,10 @@ mod guard;
 mod json;
 mod kinds;
 mod limits;
+mod openapi;
 mod page;
 mod path;
+mod policy;
 mod problem;
 mod query;
 mod refused;
@@ -50,8 +52,10 @@ pub use kinds::{
     OUTCOME_UNKNOWN, OVERLOADED, PRECONDITION_FAILED, REQUEST_TIMEOUT, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, all_kinds,
 };
 pub use limits::Limits;
+pub use openapi::{Answer, Description, Example, Operation, Parameter, Place, Routes, document, schema};
 pub use page::{Cursor, Listed, NotACursor, Page};
 pub use path::{Segment, path};
+pub use policy::policy;
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use query::Query;
 pub use repeats::{Conditions, ETag, Replayed, fingerprint};

@@ -40,8 +40,12 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Some((decoded(name)?, decoded(value)?))
         });
-        let pairs = pairs.collect::<Option<_>>();
+        let pairs: Option<Vec<(String, String)>> = pairs.collect();
         let pairs = pairs.ok_or_else(|| Problem::unreadable("The query is not percent-encoded UTF-8."))?;
+        // No text of ours has one, and the databases cannot even be asked for it.
+        if pairs.iter().any(|(_, value)| value.contains('\0')) {
+            return Err(Problem::unreadable("A query has no NUL character in it."));
+        }
         Ok(Self { pairs, errors: Vec::new() })
     }
 
@@ -145,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_percent_encoded_utf_8() {
-        for bad in ["a=%", "a=%2", "a=%zz", "%ff=1", "a=%C3"] {
+    fn a_query_is_percent_encoded_utf_8_without_nul() {
+        for bad in ["a=%", "a=%2", "a=%zz", "%ff=1", "a=%C3", "a=b%00"] {
             assert_eq!(Query::read(bad).unwrap_err().status(), 400, "{bad}");
         }
     }

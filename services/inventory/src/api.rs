@@ -1,22 +1,24 @@
 //! The requests that inventory answers: movements, levels, reservations.
 
 mod bulk;
+mod openapi;
 pub mod problem;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
 use contracts::inventory::{Level, ReservedLine, Short};
 use db::{Database, Desk};
 use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Conditions, ETag, Faults, IdempotencyKey, Problem, Query, Repeatable, Segment, fingerprint};
+use web::{
+    Body, Caller, Conditions, ETag, Faults, IdempotencyKey, Problem, Query, Repeatable, Routes, Segment, fingerprint,
+};
 use world::Moment;
 
 use crate::domain::{Act, Command, Line, Movement, Pool, Reservation, Reserve, Settled};
@@ -32,18 +34,20 @@ pub(crate) struct Shelf {
 }
 
 /// All routes of inventory.
-pub(crate) fn routes(shelf: Shelf) -> Router {
-    Router::new()
-        .route("/v1/stock-movements/{id}", put(move_stock))
-        .route("/v1/stock", get(levels))
-        .route("/v1/stock/query", post(query_levels))
-        .route("/v1/stock/{sku}", get(level))
-        .route("/v1/reservations/{id}", put(reserve).get(reservation))
-        .route("/v1/reservations/{id}/extend", post(extend))
-        .route("/v1/reservations/{id}/commit", post(commit))
-        .route("/v1/reservations/{id}/ship", post(ship))
-        .route("/v1/reservations/{id}/release", post(release))
+pub(crate) fn routes(shelf: Shelf) -> Routes {
+    Routes::about("Stock and reservations")
+        .put("/v1/stock-movements/{id}", move_stock, openapi::move_stock())
+        .get("/v1/stock/{sku}", level, openapi::level())
+        .get("/v1/stock", levels, openapi::levels())
+        .post("/v1/stock/query", query_levels, openapi::query_levels())
+        .put("/v1/reservations/{id}", reserve, openapi::reserve())
+        .get("/v1/reservations/{id}", reservation, openapi::reservation())
+        .post("/v1/reservations/{id}/extend", extend, openapi::extend())
+        .post("/v1/reservations/{id}/commit", commit, openapi::commit())
+        .post("/v1/reservations/{id}/ship", ship, openapi::ship())
+        .post("/v1/reservations/{id}/release", release, openapi::release())
         .merge(bulk::routes())
+        .with_schemas(openapi::schemas())
         .with_state(Arc::new(shelf))
 }
 

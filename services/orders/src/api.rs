@@ -1,14 +1,14 @@
 //! The requests that orders answers: place, read, cancel, list, tell the history.
 
+mod openapi;
 pub mod problem;
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
 use contracts::orders::{OrderLine, Reason};
 use db::{Database, Desk};
 use events::Watch;
@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use web::{
-    Body, Caller, Faults, IdempotencyKey, Listed, Problem, Query, Segment, Wait, contains_card_number, fingerprint,
+    Body, Caller, Faults, IdempotencyKey, Listed, Problem, Query, Routes, Segment, Wait, contains_card_number,
+    fingerprint,
 };
 use world::Moment;
 
@@ -35,12 +36,14 @@ pub(crate) struct Counter {
 }
 
 /// All routes of orders.
-pub(crate) fn routes(counter: Counter) -> Router {
-    Router::new()
-        .route("/v1/orders", get(list))
-        .route("/v1/orders/{id}", put(place).get(order))
-        .route("/v1/orders/{id}/history", get(history))
-        .route("/v1/orders/{id}/cancel", post(cancel))
+pub(crate) fn routes(counter: Counter) -> Routes {
+    Routes::about("Orders")
+        .put("/v1/orders/{id}", place, openapi::place())
+        .get("/v1/orders/{id}", order, openapi::order())
+        .get("/v1/orders/{id}/history", history, openapi::history())
+        .post("/v1/orders/{id}/cancel", cancel, openapi::cancel())
+        .get("/v1/orders", list, openapi::list())
+        .with_schemas(openapi::schemas())
         .with_state(Arc::new(counter))
 }
 

@@ -10,23 +10,23 @@
 //! **Invariant:** neither the browser nor a webhook is believed: both make payments ask the provider,
 //! and only its answer changes something.
 
+mod openapi;
 pub mod problem;
 pub mod test_provider;
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use db::{Asked, Context, Database, Desk, Trace};
 use ids::Name;
 use money::Money;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout_at};
-use web::{Body, Caller, Conditions, ETag, IdempotencyKey, Problem, Segment, Wait};
+use web::{Body, Caller, Conditions, ETag, IdempotencyKey, Problem, Routes, Segment, Wait};
 use world::{Chance, Moment};
 
 use crate::api::problem::UNKNOWN_PAYMENT;
@@ -43,12 +43,13 @@ struct Counter {
 }
 
 /// The routes of payments.
-pub(crate) fn routes(database: &Database, desk: &Desk<On, Answer>) -> Router {
-    Router::new()
-        .route("/v1/payments/{id}", get(show))
-        .route("/v1/payments/{id}/refund", post(refund))
-        .route("/v1/payments/{id}/return", post(come_back))
-        .route("/v1/payments/webhooks/test", post(take_webhook))
+pub(crate) fn routes(database: &Database, desk: &Desk<On, Answer>) -> Routes {
+    Routes::about("Payments")
+        .get("/v1/payments/{id}", show, openapi::show())
+        .post("/v1/payments/{id}/refund", refund, openapi::refund())
+        .post("/v1/payments/{id}/return", come_back, openapi::come_back())
+        .post("/v1/payments/webhooks/test", take_webhook, openapi::take_webhook())
+        .with_schemas(openapi::schemas())
         .with_state(Counter { database: database.clone(), desk: desk.clone() })
 }
 

@@ -141,20 +141,39 @@ impl Drop for Server {
 }
 
 pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &Value) -> (u16, Value) {
+    let (status, _, body) = ask_with(address, method, path, headers, body);
+    (status, body)
+}
+
+/// The same, with the media type of the answer.
+pub(crate) fn ask_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &Value,
+) -> (u16, String, Value) {
     let mut stream = TcpStream::connect(address).expect("the program listens");
     stream.set_read_timeout(Some(Duration::from_secs(40))).expect("a socket has a time-out");
-    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let body = match body {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        document => document.to_string(),
+    };
     let length = body.len();
+    let json = if headers.contains("content-type:") { "" } else { "content-type: application/json\r\n" };
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\
-         content-type: application/json\r\n{headers}\r\n{body}"
+         {json}{headers}\r\n{body}"
     );
     stream.write_all(request.as_bytes()).expect("the program reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("the program answers");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
+    let media = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().to_owned();
+    (status, media, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
 }
 
 /// Whether a folder holds a file of this name.

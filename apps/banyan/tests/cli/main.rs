@@ -7,6 +7,7 @@ mod bulk;
 mod doctor;
 mod ending;
 mod events;
+mod openapi;
 mod serving;
 mod settings;
 mod starting;

@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use axum::Router;
 use events::Feed;
 use host::{HttpFeed, Program, Service};
 use telemetry::Meters;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use web::{Client, Limits};
+use web::{Client, Limits, Routes};
 use world::World;
 
 use crate::Carrier;
@@ -50,7 +49,7 @@ impl Carrier for Http {
         let service = Service {
             name: "producer",
             database: producer.database.clone(),
-            routes: Router::new(),
+            routes: Routes::default(),
             kinds: &[],
             workers: Vec::new(),
             tasks: Vec::new(),

@@ -50,6 +50,8 @@ fn a_dead_letter_that_is_replayed_is_dealt_with_once_its_cause_is_mended() {
     mood.is_well();
     let replay = "/v1/dead-letters/shop/orders/1/replay";
     assert_eq!(post(running.address, replay, &json!({})).status, 422, "a reason is asked for");
+    let nowhere = post(running.address, "/v1/dead-letters/shop/ord%00ers/1/replay", &json!({"reason": "mended"}));
+    assert_eq!(nowhere.code(), "unknown-dead-letter");
     let answer = post(running.address, replay, &json!({"reason": "mended"}));
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("replayed")));
     testkit::eventually("the event was dealt with", || mood.done.load(Ordering::Relaxed) == 1);

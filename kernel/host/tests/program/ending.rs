@@ -3,10 +3,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::routing::get as answers;
 use db::{Asked, Context, Kind, Perform, Trace, open_desk};
 use host::Service;
+use web::{Operation, Routes};
 
 use crate::asking::{ask, get};
 use crate::running::{Running, memory, producer};
@@ -18,7 +17,8 @@ fn a_request_that_is_open_when_it_stops_is_answered_and_no_new_one_is_taken() {
         tokio::time::sleep(Duration::from_millis(400)).await;
         "done"
     };
-    let service = Service { routes: Router::new().route("/slow", answers(slow)), ..producer(&memory("shop")) };
+    let slowly = Operation::new("slow", "Takes its time", "Then it is done.");
+    let service = Service { routes: Routes::default().get("/slow", slow, slowly), ..producer(&memory("shop")) };
     let mut running = Running::of(vec![service]);
     let address = running.address;
     let open = std::thread::spawn(move || get(address, "/slow"));
@@ -41,7 +41,7 @@ fn what_waits_at_a_desk_is_finished_before_the_program_ends() {
         Ok(vec![(); asked.len()])
     });
     let (desk, workers) = open_desk(&database, &KIND, &perform, Vec::new(), &Arc::default()).expect("a desk");
-    let mut running = Running::of(vec![Service::new(&database, Router::new(), &desk, workers)]);
+    let mut running = Running::of(vec![Service::new(&database, Routes::default(), &desk, workers)]);
     let by = Context::system("test", Trace { trace_id: 1, span_id: 1 });
     let waiting: Vec<_> = (0..50).map(|_| desk.ask(Asked::new((), by.clone()))).collect();
     running.stop();

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use db::{Bell, Database, Envelope, Kind, Perform, Position, open_desk};
 use events::{Feed, FeedError, Listener, Listening, Partitions, Slice, Understood, Verdict};
 use host::{Feeds, Ground, Service};
 use telemetry::Meters;
+use web::Routes;
 
 /// What the service does with what it hears.
 #[derive(Clone, Default)]
@@ -63,7 +63,7 @@ pub(crate) fn listening(
     });
     let opened = open_desk(database, &KIND, &perform, vec![Box::new(listener)], &ground.meters);
     let (desk, workers) = opened.expect("a desk");
-    let mut service = Service::new(database, Router::new(), &desk, workers);
+    let mut service = Service::new(database, Routes::default(), &desk, workers);
     service.listens.push((source, status));
     service
 }

@@ -5,6 +5,7 @@ mod listening;
 mod running;
 
 mod aside;
+mod docs;
 mod ending;
 mod feeds;
 mod health;

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use axum::Router;
 use db::{Context, Database, Location, MemoryDisk, NewEvent, Options, Trace};
 use futures_util::FutureExt;
 use host::{Broken, Program, Service};
@@ -13,7 +12,7 @@ use telemetry::Meters;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use web::Limits;
+use web::{Limits, Routes};
 use world::{Moment, World};
 
 /// A program at work.
@@ -81,7 +80,7 @@ pub(crate) fn producer(database: &Database) -> Service {
     Service {
         name: database.service(),
         database: database.clone(),
-        routes: Router::new(),
+        routes: Routes::default(),
         kinds: &[],
         workers: Vec::new(),
         tasks: Vec::new(),

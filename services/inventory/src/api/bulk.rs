@@ -15,28 +15,30 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
 use db::{Answered, Asked, Context, Origin, Refused};
 use futures_util::{StreamExt, stream};
 use ids::{Name, Sku, Warehouse};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
-use web::{Caller, Problem, Query, Segment, UNSUPPORTED_MEDIA_TYPE, fingerprint};
+use web::{Caller, Problem, Query, Routes, Segment, UNSUPPORTED_MEDIA_TYPE, fingerprint};
 
 use self::rows::{Format, Row, Rows};
-use super::{MOST_PIECES, Shared, Shelf};
+use super::{MOST_PIECES, Shared, Shelf, openapi};
 use crate::domain::{Act, Command, Movement, Rejection};
 use crate::perform::Answer;
 use crate::store;
 
 /// The routes of this module.
-pub(super) fn routes() -> Router<Arc<Shelf>> {
-    Router::new().route("/v1/stock-imports/{name}", put(import)).route("/v1/stock-export", get(export))
+pub(super) fn routes() -> Routes<Arc<Shelf>> {
+    Routes::about("Stock and reservations").put("/v1/stock-imports/{name}", import, openapi::import()).get(
+        "/v1/stock-export",
+        export,
+        openapi::export(),
+    )
 }
 
 /// Rows that are handed to the desk together. Two pieces are under way at once: requests that come
@@ -50,7 +52,7 @@ const WHEN_FULL: Duration = Duration::from_millis(100);
 /// Rows after which the caller is told how far it is.
 const TOLD_EVERY: u64 = 10_000;
 /// What an import may be called: its rows' names have to fit behind it.
-const LONGEST_NAME: usize = 40;
+pub(super) const LONGEST_NAME: usize = 40;
 /// Levels that are read at once for an export.
 const PAGE: i64 = 1_000;
 

@@ -132,6 +132,9 @@ macro_rules! words {
         pub enum $name { $($(#[$of])* $variant),+ }
 
         impl $name {
+            /// Every word.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
             /// The word that stands for it in columns and JSON.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }

@@ -2,23 +2,23 @@
 //!
 //! They belong to the provider and not to payments; they stand here because it runs in this program.
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use money::Money;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Faults, Listed, Page, Problem, Segment};
+use web::{Body, Faults, Listed, Page, Problem, Routes, Segment};
 
+use crate::api::openapi;
 use crate::api::problem::UNKNOWN_CHALLENGE;
 use crate::provider::test::TestProvider;
 use crate::provider::{Charge, Key, Standing};
 
 /// The routes of the test provider.
-pub(crate) fn routes(provider: &TestProvider) -> Router {
-    Router::new()
-        .route("/v1/test-provider/challenges/{key}", post(answer_challenge))
-        .route("/v1/test-provider/charges", get(charges))
+pub(crate) fn routes(provider: &TestProvider) -> Routes {
+    Routes::about("Test provider")
+        .post("/v1/test-provider/challenges/{key}", answer_challenge, openapi::answer_challenge())
+        .get("/v1/test-provider/charges", charges, openapi::charges())
         .with_state(provider.clone())
 }
 

@@ -1,0 +1,213 @@
+//! What is said of the program's own requests: each handler has its description here, under its name.
+
+use serde_json::{Value, json};
+use web::schema::{
+    any_document, any_text, by_name, count, cursor, document, flag, form, integer, list, may, meaning, moment, must,
+    page, reference, text, word,
+};
+use web::{Example, NOT_FOUND, Operation};
+
+use crate::aside::UNKNOWN_DEAD_LETTER;
+use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
+use crate::health::NOT_READY;
+
+/// The schemas that several operations share.
+pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
+    let number = || meaning("A number as text: it may be greater than 2^53.", any_text());
+    let event = document([
+        must("id", meaning("A name that no other event has.", any_text())),
+        must("source", meaning("The service that published it.", any_text())),
+        must("incarnation", meaning("The life of that service's database.", number())),
+        must("position", meaning("Where it stands among all events of its source.", count())),
+        must("partition", integer(0..=63)),
+        must("stream", meaning("The number of the thing that it happened to.", number())),
+        must("version", meaning("The how-many-eth event of that thing this is.", count())),
+        must("subject", meaning("What it is about.", any_text())),
+        must("type", meaning("Such as `OrderPlaced`.", any_text())),
+        must("schema", meaning("The version of that type's schema.", count())),
+        must("occurred_at", moment()),
+        must("recorded_at", meaning("When it was committed.", moment())),
+        must("traceparent", any_text()),
+        must("correlation", meaning("The request or story that it belongs to.", any_text())),
+        must("causation", meaning("The request or event that caused it.", any_text())),
+        must("actor", meaning("Who did it.", any_text())),
+        must("owner", meaning("Whose names the names in it are.", any_text())),
+        must("origin", meaning("Where the write came from.", any_text())),
+        may("market", any_text()),
+        must("data", meaning("What happened.", any_document())),
+    ]);
+    let aside = document([
+        must("service", meaning("The service that could not deal with it.", any_text())),
+        must("source", meaning("The service that published it.", any_text())),
+        must("position", count()),
+        must("attempts", count()),
+        must("cause", any_text()),
+        may("due_at", meaning("When it is tried next.", moment())),
+        may("died_at", meaning("When it was given up.", moment())),
+        must("event", reference("Event")),
+    ]);
+    let listener = document([
+        must("lag", meaning("Events of the producer that are not dealt with.", count())),
+        may("stopped", meaning("Why it has stopped for good.", any_text())),
+    ]);
+    let health = document([
+        must("ready", flag()),
+        must("database", word(&["answers", "does_not_answer"])),
+        must("workers", document([must("running", count()), must("of", count())])),
+        may("listens", meaning("The feeds that it reads.", by_name(listener))),
+    ]);
+    let kind = document([
+        must("type", meaning("Its page.", any_text())),
+        must("code", any_text()),
+        must("title", any_text()),
+        must("status", integer(400..=599)),
+        must("help", meaning("What happened and what to do.", any_text())),
+    ]);
+    vec![("Event", event), ("Aside", aside), ("ServiceHealth", health), ("ProblemKind", kind)]
+}
+
+pub(crate) fn feeds() -> Operation {
+    let feed = document([
+        must("service", any_text()),
+        must("newest", meaning("The position of its newest event; 0 when there is none.", count())),
+    ]);
+    Operation::new("list_feeds", "Services whose events can be read here", "")
+        .answers(200, "They and how far they are.", document([must("items", list(feed))]))
+        .example(Example::of("all").gets_status(200))
+}
+
+pub(crate) fn events() -> Operation {
+    let about = "In order for each subject. There is always a `next`: a feed has no end, and the same cursor asked again \
+                 later gives what is new. A page may be shorter than its limit, even empty, and yet not be the last: go \
+                 on from `next` until it no longer changes. `Prefer: wait=10` waits for something new. With `Accept: \
+                 text/event-stream` the answer is an endless stream, resumed with `Last-Event-ID`.";
+    let events = document([
+        must("items", list(reference("Event"))),
+        must("next", cursor()),
+        must("newest", meaning("The position of the newest event of this service.", count())),
+    ]);
+    Operation::new("read_events", "A service's events", about)
+        .takes_segment("service", "The service.", text(1..=64))
+        .takes_query("type", "Only those of these types, as `?type=…&type=…`.", list(any_text()))
+        .takes_query("subject", "Only those about this.", any_text())
+        .takes_page()
+        .takes_wait()
+        .takes_header("Last-Event-ID", "The `id` of the last message of a stream; goes before `after`.", any_text())
+        .answers(200, "A page of events, or a stream of them.", events)
+        .answers_as("text/event-stream", 200, "", any_text())
+        .refuses([&UNKNOWN_SERVICE, &CURSOR_OF_ANOTHER_LIFE, &CURSOR_BEYOND_THE_END])
+        .example(Example::of("first").with("service", "orders").with("limit", 1).gets_status(200))
+}
+
+/// A list of what was put aside.
+fn list_aside(id: &'static str, summary: &'static str, about: &'static str) -> Operation {
+    Operation::new(id, summary, about)
+        .takes_query("service", "Only those of this service.", any_text())
+        .takes_page()
+        .answers(200, "A page of them, by service, source and position.", page(reference("Aside")))
+        .example(Example::of("none").gets(200, json!({"items": [], "next": null})))
+}
+
+pub(crate) fn dead_letters() -> Operation {
+    list_aside("list_dead_letters", "Events that nobody could deal with", "They wait for a person.")
+}
+
+pub(crate) fn parked_events() -> Operation {
+    let about = "Each waits for another attempt, or behind an event of its subject that does.";
+    list_aside("list_parked_events", "Events that are tried again", about)
+}
+
+/// What a person does with a dead letter.
+fn settle(id: &'static str, summary: &'static str, about: &'static str, status: &'static str) -> Operation {
+    let settled = document([
+        must("service", any_text()),
+        must("source", any_text()),
+        must("position", count()),
+        must("status", word(&[status])),
+    ]);
+    let answer = json!({"service": "orders", "source": "payments", "position": 17, "status": status});
+    Operation::new(id, summary, about)
+        .takes_segment("service", "The service that could not deal with it.", text(1..=64))
+        .takes_segment("source", "The service that published it.", text(1..=64))
+        .takes_segment("position", "Its position.", json!({"type": "integer"}))
+        .takes(form([must("reason", meaning("Why; it stands in the log.", text(1..=500)))]))
+        .takes_key()
+        .answers(200, "What became of it.", settled)
+        .refuses([&UNKNOWN_SERVICE, &UNKNOWN_DEAD_LETTER])
+        .example(
+            Example::of("mended")
+                .with("service", "orders")
+                .with("source", "payments")
+                .with("position", 17)
+                .sends(json!({"reason": "its cause is mended"}))
+                .gets(200, answer),
+        )
+}
+
+pub(crate) fn replay() -> Operation {
+    settle("replay_dead_letter", "Tries a dead letter again", "Once what was wrong is mended.", "replayed")
+}
+
+pub(crate) fn discard() -> Operation {
+    settle(
+        "discard_dead_letter",
+        "Gives a dead letter up for good",
+        "Nobody is told of the event any more.",
+        "discarded",
+    )
+}
+
+pub(crate) fn live() -> Operation {
+    Operation::new("live", "Whether the process answers", "Whoever restarts processes asks this.")
+        .answers(200, "It does.", document([must("status", word(&["live"]))]))
+        .example(Example::of("live").gets(200, json!({"status": "live"})))
+}
+
+pub(crate) fn ready() -> Operation {
+    let about = "Every database answers a read, every desk has its workers and every consumer goes on. Whoever sends \
+                 requests asks this.";
+    let answer = document([must("status", word(&["ready"])), must("services", by_name(reference("ServiceHealth")))]);
+    Operation::new("ready", "Whether the program can do its work", about)
+        .answers(200, "It can.", answer)
+        .refuses([&NOT_READY])
+        .example(Example::of("ready").gets_status(200))
+}
+
+pub(crate) fn metrics() -> Operation {
+    Operation::new("metrics", "What is counted and timed", "In the format of OpenMetrics.")
+        .answers_as("application/openmetrics-text", 200, "The meters.", any_text())
+        .example(Example::of("all").gets_status(200))
+}
+
+pub(crate) fn problems() -> Operation {
+    Operation::new("list_problems", "Every way of saying no", "A page, or JSON for who asks for it with `Accept`.")
+        .answers_as("text/html", 200, "All problems.", any_text())
+        .answers(200, "", document([must("items", list(reference("ProblemKind")))]))
+        .example(Example::of("all").gets_status(200))
+}
+
+pub(crate) fn problem() -> Operation {
+    let kind = json!({
+        "type": "/problems/not-found", "code": NOT_FOUND.code, "title": NOT_FOUND.title, "status": NOT_FOUND.status,
+        "help": NOT_FOUND.help,
+    });
+    Operation::new("get_problem", "What a problem means", "A page, or JSON for who asks for it with `Accept`.")
+        .takes_segment("code", "Its code.", text(1..=64))
+        .answers_as("text/html", 200, "What happened and what to do.", any_text())
+        .answers(200, "", reference("ProblemKind"))
+        .refuses([&NOT_FOUND])
+        .example(Example::of("not_found").with("code", "not-found").gets(200, kind))
+}
+
+pub(crate) fn openapi() -> Operation {
+    Operation::new("openapi", "This document", "Drawn from the routes of the program that answers.")
+        .takes_if_none_match()
+        .answers(200, "OpenAPI 3.1.", any_document())
+        .example(Example::of("all").gets_status(200))
+}
+
+pub(crate) fn docs() -> Operation {
+    Operation::new("docs", "The same to read and to try", "A page that needs nothing from elsewhere.")
+        .answers_as("text/html", 200, "The page.", any_text())
+        .example(Example::of("all").gets_status(200))
+}

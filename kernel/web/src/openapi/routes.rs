@@ -1,0 +1,115 @@
+//! Routes that cannot be without their description.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use serde_json::Value;
+
+use crate::openapi::operation::Operation;
+
+/// Routes, each registered together with what is said of it.
+///
+/// **Invariant:** every route has exactly one description, and every description its route.
+#[derive(Debug)]
+pub struct Routes<S = ()> {
+    router: Router<S>,
+    about: &'static str,
+    described: Description,
+}
+
+/// What is said of routes: each operation in the order in which it was registered, and the schemas
+/// that they refer to by name.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    /// The operations.
+    pub operations: Vec<Operation>,
+    /// The schemas by their names.
+    pub schemas: Vec<(&'static str, Value)>,
+}
+
+impl Description {
+    /// Adds what is said of other routes.
+    pub fn extend(&mut self, other: Self) {
+        self.operations.extend(other.operations);
+        self.schemas.extend(other.schemas);
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self::about("")
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// No routes yet; those to come are shown under this heading.
+    pub fn about(heading: &'static str) -> Self {
+        Self { router: Router::new(), about: heading, described: Description::default() }
+    }
+
+    /// Answers `GET`.
+    #[must_use]
+    pub fn get<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H, operation: Operation) -> Self {
+        self.add("GET", path, on(MethodFilter::GET, handler), operation)
+    }
+
+    /// Answers `PUT`.
+    #[must_use]
+    pub fn put<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H, operation: Operation) -> Self {
+        self.add("PUT", path, on(MethodFilter::PUT, handler), operation)
+    }
+
+    /// Answers `POST`.
+    #[must_use]
+    pub fn post<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H, operation: Operation) -> Self {
+        self.add("POST", path, on(MethodFilter::POST, handler), operation)
+    }
+
+    /// Answers `DELETE`.
+    #[must_use]
+    pub fn delete<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H, operation: Operation) -> Self {
+        self.add("DELETE", path, on(MethodFilter::DELETE, handler), operation)
+    }
+
+    fn add(mut self, method: &'static str, path: &'static str, route: MethodRouter<S>, operation: Operation) -> Self {
+        self.described.operations.push(operation.at(self.about, method, path));
+        Self { router: self.router.route(path, route), ..self }
+    }
+
+    /// Names schemas, to which operations refer with [`schema::reference`](super::schema::reference).
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Vec<(&'static str, Value)>) -> Self {
+        self.described.schemas.extend(schemas);
+        self
+    }
+
+    /// Gives the handlers what they share.
+    pub fn with_state(self, state: S) -> Routes {
+        Routes { router: self.router.with_state(state), about: self.about, described: self.described }
+    }
+
+    /// These routes and others.
+    ///
+    /// # Panics
+    /// When both answer the same method of the same path.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.described.extend(other.described);
+        Self { router: self.router.merge(other.router), ..self }
+    }
+
+    /// What is said of them.
+    pub fn description(&self) -> &Description {
+        &self.described
+    }
+
+    /// What answers, for who needs no description.
+    pub fn into_router(self) -> Router<S> {
+        self.router
+    }
+
+    /// What answers, and what is said of it.
+    pub fn into_parts(self) -> (Router<S>, Description) {
+        (self.router, self.described)
+    }
+}

@@ -1,0 +1,288 @@
+//! What is said of inventory's requests: each handler of `api` has its description here, under its name.
+
+use serde_json::{Value, json};
+use web::schema::{
+    any_of, any_text, count, document, flag, form, integer, list, list_of, may, meaning, moment, must, name, reference,
+    sku, text, word,
+};
+use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation};
+
+use super::bulk::LONGEST_NAME;
+use super::problem::{
+    ALREADY_COMMITTED, ALREADY_RELEASED, GOODS_MISSING, NOT_AVAILABLE, NOT_COMMITTED, OUT_OF_STOCK,
+    RESERVATION_EXPIRED, TOO_MANY, UNKNOWN_RESERVATION, UNKNOWN_SKU,
+};
+use super::{LONGEST_HOLD_SECS, MOST_LINES, MOST_PIECES, MOST_SKUS};
+
+/// The schemas that several operations share.
+pub(super) fn schemas() -> Vec<(&'static str, Value)> {
+    let on_hand = meaning("Pieces on the shelf.", count());
+    let reserved = meaning("Pieces on the shelf that holds keep.", count());
+    let committed = meaning("Pieces on the shelf that are firmly promised.", count());
+    let owed = meaning("Pieces that are promised, but a stock-take found them missing.", count());
+    let available = meaning("on_hand − reserved − committed: what can be promised.", count());
+    let level = [
+        must("on_hand", on_hand),
+        must("reserved", reserved),
+        must("committed", committed),
+        must("owed", owed),
+        must("available", available),
+    ];
+    let in_warehouse = document([must("warehouse", name())].into_iter().chain(level.clone()));
+    let stock = [must("sku", sku()), must("warehouses", list(reference("StockInWarehouse")))];
+    let unknown = document([must("sku", sku()), must("unknown", json!({"const": true}))]);
+    let allocation = document([must("warehouse", name()), must("quantity", pieces())]);
+    let line = [must("sku", sku()), must("quantity", count()), must("allocations", list(allocation))];
+    let short = [must("sku", sku()), must("wanted", count()), must("available", count())];
+    let statuses = ["reserved", "committed", "shipped", "released", "expired", "refused", "returned"];
+    vec![
+        ("Level", document(level.clone())),
+        ("StockInWarehouse", in_warehouse),
+        ("Stock", document(stock.into_iter().chain(level))),
+        ("StockOrUnknown", any_of([reference("Stock"), unknown])),
+        ("StockList", document([must("items", list(reference("StockOrUnknown")))])),
+        ("Movement", movement()),
+        (
+            "Reservation",
+            document([
+                must("id", name()),
+                must("status", word(&statuses)),
+                must("expires_at", moment()),
+                must("lines", list(document(line))),
+                may("short", meaning("What there was too little of, where it was refused.", list(document(short)))),
+                may("order", meaning("The order that it belongs to.", name())),
+            ]),
+        ),
+    ]
+}
+
+fn pieces() -> Value {
+    integer(1..=MOST_PIECES)
+}
+
+fn counted() -> Value {
+    integer(0..=1_000 * MOST_PIECES)
+}
+
+/// A movement as it is answered; what it has beside its type follows from that.
+fn movement() -> Value {
+    document([
+        must("id", name()),
+        must("type", word(&["receive", "count", "adjust"])),
+        must("sku", sku()),
+        must("warehouse", name()),
+        may("quantity", integer(-MOST_PIECES..=MOST_PIECES)),
+        may("counted", counted()),
+        may("reference", text(1..=200)),
+        may("reason", text(1..=200)),
+        must("level", meaning("The level after it.", reference("Level"))),
+    ])
+}
+
+/// A movement as it is sent: three forms, told apart by their type.
+fn movement_form() -> Value {
+    let of_type = |kind: &str, more: Vec<_>| {
+        let all = [must("type", json!({"const": kind})), must("sku", sku()), must("warehouse", name())];
+        form(all.into_iter().chain(more))
+    };
+    let adjustment = json!({"type": "integer", "minimum": -MOST_PIECES, "maximum": MOST_PIECES, "not": {"const": 0}});
+    any_of([
+        of_type("receive", vec![must("quantity", pieces()), may("reference", text(1..=200))]),
+        of_type(
+            "count",
+            vec![must("counted", counted()), may("reason", text(1..=200)), may("reference", text(1..=200))],
+        ),
+        of_type("adjust", vec![must("quantity", adjustment), must("reason", text(1..=200))]),
+    ])
+}
+
+pub(super) fn move_stock() -> Operation {
+    let about = "`receive` takes goods in. `count` is a stock-take and always accepted: where it finds less than is \
+                 promised, the rest is `owed`. `adjust` corrects, and cannot take what is promised.";
+    let level = |on_hand| json!({"on_hand": on_hand, "reserved": 0, "committed": 0, "owed": 0, "available": on_hand});
+    let receive = json!({
+        "type": "receive", "sku": "TEA-250", "warehouse": "main", "quantity": 100, "reference": "delivery note 4711",
+    });
+    let count = json!({"type": "count", "sku": "TEA-250", "warehouse": "main", "counted": 98});
+    let adjust =
+        json!({"type": "adjust", "sku": "TEA-250", "warehouse": "main", "quantity": -1, "reason": "a torn bag"});
+    let answer = |id: &str, sent: &Value, on_hand: i64| {
+        let mut answer = sent.clone();
+        (answer["id"], answer["level"]) = (id.into(), level(on_hand));
+        answer
+    };
+    let example = |name, id: &'static str, sent: &Value, on_hand| {
+        Example::of(name).with("id", id).sends(sent.clone()).gets(201, answer(id, sent, on_hand))
+    };
+    Operation::new("move_stock", "Takes goods in, counts or corrects", about)
+        .takes_segment("id", "The movement's name.", name())
+        .takes(movement_form())
+        .answers(201, "The movement, and the level after it.", reference("Movement"))
+        .answers(200, "The same movement was made before.", reference("Movement"))
+        .refuses([&DIFFERENT_CONTENT, &NOT_AVAILABLE, &TOO_MANY])
+        .example(example("receive", "delivery-1", &receive, 100))
+        .example(example("count", "stock-take-1", &count, 98))
+        .example(example("adjust", "correction-1", &adjust, 97))
+}
+
+pub(super) fn level() -> Operation {
+    Operation::new("get_stock", "Stock of one SKU", "In all, and by warehouse.")
+        .takes_segment("sku", "The SKU, percent-encoded.", sku())
+        .takes_if_none_match()
+        .answers(200, "Its stock.", reference("Stock"))
+        .refuses([&UNKNOWN_SKU])
+        .example(Example::of("tea").with("sku", "TEA-250").gets(200, tea()))
+}
+
+/// The stock of tea once the movements of the examples are made.
+fn tea() -> Value {
+    let level = json!({"on_hand": 97, "reserved": 0, "committed": 0, "owed": 0, "available": 97});
+    let (mut stock, mut in_main) = (level.clone(), level);
+    in_main["warehouse"] = "main".into();
+    (stock["sku"], stock["warehouses"]) = ("TEA-250".into(), json!([in_main]));
+    stock
+}
+
+fn tea_and_none() -> Value {
+    json!({"items": [tea(), {"sku": "NONE", "unknown": true}]})
+}
+
+pub(super) fn levels() -> Operation {
+    Operation::new("list_stock", "Stock of several SKUs", "In the order asked; an unknown SKU stands there as such.")
+        .needs_query("sku", "Each SKU, as `?sku=…&sku=…`.", list_of(1..=MOST_SKUS, sku()))
+        .answers(200, "Their stock.", reference("StockList"))
+        .example(Example::of("tea").with("sku", json!(["TEA-250", "NONE"])).gets(200, tea_and_none()))
+}
+
+pub(super) fn query_levels() -> Operation {
+    Operation::new("query_stock", "Stock of many SKUs", "As `GET /v1/stock`, for lists that are too long for a path.")
+        .takes(form([must("skus", list_of(1..=MOST_SKUS, sku()))]))
+        .answers(200, "Their stock.", reference("StockList"))
+        .example(Example::of("tea").sends(json!({"skus": ["TEA-250", "NONE"]})).gets(200, tea_and_none()))
+}
+
+pub(super) fn reserve() -> Operation {
+    let about = "Every line or none. Lines of one SKU are one wish. The hold lapses by itself at `expires_at`.";
+    let line = form([
+        must("sku", sku()),
+        must("quantity", pieces()),
+        may("warehouse", meaning("Only from this warehouse.", name())),
+    ]);
+    let hold_secs = meaning("How long it is held, in seconds.", integer(1..=LONGEST_HOLD_SECS));
+    let sent = json!({"lines": [{"sku": "TEA-250", "quantity": 2}], "hold_secs": 900});
+    let example = |name, id: &'static str| {
+        Example::of(name).with("id", id).sends(sent.clone()).gets(201, reserved(id, "reserved"))
+    };
+    let too_much = json!({
+        "type": "/problems/out-of-stock", "code": "out-of-stock", "title": OUT_OF_STOCK.title, "status": 409,
+        "detail": OUT_OF_STOCK.help, "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "short": [{"sku": "TEA-250", "wanted": 1000, "available": 95}],
+    });
+    Operation::new("reserve", "Holds stock for a while", about)
+        .takes_segment("id", "The reservation's name.", name())
+        .takes(form([must("lines", list_of(1..=MOST_LINES, line)), may("hold_secs", hold_secs)]))
+        .answers(201, "All of it is held.", reference("Reservation"))
+        .answers(200, "The reservation as it is now.", reference("Reservation"))
+        .refuses([&DIFFERENT_CONTENT, &OUT_OF_STOCK, &ALREADY_RELEASED])
+        .example(example("basket", "basket-1"))
+        .example(
+            Example::of("too_much")
+                .with("id", "basket-2")
+                .sends(json!({"lines": [{"sku": "TEA-250", "quantity": 1000}]}))
+                .gets(409, too_much),
+        )
+        .example(example("another", "basket-3"))
+}
+
+/// A reservation of the examples.
+fn reserved(id: &str, status: &str) -> Value {
+    let line = json!({"sku": "TEA-250", "quantity": 2, "allocations": [{"warehouse": "main", "quantity": 2}]});
+    json!({"id": id, "status": status, "expires_at": "2026-05-04T09:45:00.000000Z", "lines": [line]})
+}
+
+/// An operation on a reservation by its name.
+fn on_reservation(id: &'static str, summary: &'static str, about: &'static str) -> Operation {
+    Operation::new(id, summary, about).takes_segment("id", "The reservation's name.", name()).answers(
+        200,
+        "The reservation as it is now.",
+        reference("Reservation"),
+    )
+}
+
+fn shown(name: &'static str, id: &'static str, status: &str) -> Example {
+    Example::of(name).with("id", id).gets(200, reserved(id, status))
+}
+
+pub(super) fn reservation() -> Operation {
+    on_reservation("get_reservation", "A reservation", "As it is now.")
+        .refuses([&UNKNOWN_RESERVATION])
+        .example(shown("basket", "basket-1", "reserved"))
+}
+
+pub(super) fn extend() -> Operation {
+    let hold_secs = meaning("How long it is held from now on, in seconds.", integer(1..=LONGEST_HOLD_SECS));
+    on_reservation("extend_reservation", "Holds it longer", "A hold is never made shorter.")
+        .takes(form([must("hold_secs", hold_secs)]))
+        .takes_key()
+        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_COMMITTED, &ALREADY_RELEASED, &OUT_OF_STOCK])
+        .example(shown("basket", "basket-1", "reserved").sends(json!({"hold_secs": 1800})))
+}
+
+pub(super) fn commit() -> Operation {
+    let about = "With the setting `ship_on_commit` the goods leave the shelf at once.";
+    on_reservation("commit_reservation", "Makes the promise firm", about)
+        .takes_key()
+        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_RELEASED, &OUT_OF_STOCK])
+        .example(shown("basket", "basket-1", "committed"))
+}
+
+pub(super) fn ship() -> Operation {
+    on_reservation("ship_reservation", "The goods leave the shelf", "Only what is committed is shipped.")
+        .takes_key()
+        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_RELEASED, &OUT_OF_STOCK, &NOT_COMMITTED])
+        .refuses([&GOODS_MISSING])
+        .example(shown("basket", "basket-1", "shipped"))
+}
+
+pub(super) fn release() -> Operation {
+    let about = "The name stays released, also where it was never seen: a reserve that arrives late is refused.";
+    on_reservation("release_reservation", "Gives the stock back", about)
+        .takes_key()
+        .refuses([&ALREADY_COMMITTED])
+        .example(shown("another", "basket-3", "released"))
+}
+
+pub(super) fn import() -> Operation {
+    let about = "Each row is a stock-take. The table streams in, and what is wrong with which row streams out, a line of \
+                 JSON each; the last says what came of it. Sent again under the same name it goes on where it was, and \
+                 counts nothing twice.";
+    let column = |text| meaning(text, any_text());
+    let import = meaning("The import's name.", json!({"allOf": [name(), {"maxLength": LONGEST_NAME}]}));
+    Operation::new("import_stock", "Counts stock from a table", about)
+        .takes_segment("name", "The import's name.", import)
+        .takes_query("sku", "The column of the SKU; `sku` unless it is said.", column("A column."))
+        .takes_query("warehouse", "The column of the warehouse; `warehouse` unless it is said.", column("A column."))
+        .takes_query("counted", "The column of the pieces; `counted` unless it is said.", column("A column."))
+        .takes_query("external_id", "The column of the caller's reference.", column("A column."))
+        .takes_query("in", "The one warehouse of the table, where no column says it.", name())
+        .takes_query("dry_run", "Only looks what is wrong.", flag())
+        .takes_as("text/csv", meaning("The first row names the columns.", any_text()))
+        .takes_as("application/x-ndjson", meaning("A document of JSON a line.", any_text()))
+        .answers_as("application/x-ndjson", 200, "What is said of the import, a line each.", any_text())
+        .example(
+            Example::of("table")
+                .with("name", "move-in")
+                .with("in", "annex")
+                .sends("sku,counted\nCUP-1,40\nPOT-1,12\n".into())
+                .gets_status(200),
+        )
+}
+
+pub(super) fn export() -> Operation {
+    let about = "In the order of their SKUs. It streams, and can be imported again.";
+    Operation::new("export_stock", "All stock as a table", about)
+        .answers_as("text/csv", 200, "The levels.", any_text())
+        .answers_as("application/x-ndjson", 200, "", any_text())
+        .refuses([&INVALID_REQUEST])
+        .example(Example::of("all").gets_status(200))
+}
