@@ -1,56 +1,125 @@
-//! Whether the books balance, from what the running server says and answers.
+//! Whether the books balance: through a running server, or on the files of a folder on which none runs.
 //!
-//! Stock is added up from inventory's events and compared with the levels that are answered; every
-//! order that has ended is compared with the provider's own book. Nothing is read but what the
-//! server gives to everybody.
+//! ```text
+//! Server (what it gives to everybody) ──┐
+//!                                       ├─ Source ─▶ stock, money, rows ─▶ what was counted, what is wrong
+//! Files (read, and never written)  ─────┘
+//! ```
+//!
+//! Stock is added up from inventory's events and compared with the levels; every order that has
+//! ended is compared with the provider's own book. Where the rows themselves can be seen, those of
+//! inventory are compared with what its events make of them.
+//!
+//! Reading order: [`run`], `source`, `server`, `files`.
+
+mod files;
+mod server;
+mod source;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
 
-use ::events::EventDocument;
+use ::events::Envelope;
 use contracts::inventory::{Event, ReservedLine};
-use db::{Context, Trace};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
-use tokio::runtime::Builder;
-use web::{Client, Listed};
-use world::World;
+use settings::Settings;
 
+use self::files::Files;
+use self::server::Server;
+use self::source::{Source, Trouble};
+use crate::config::{self, Place};
+use crate::folder;
 use crate::stop::Stop;
 
-/// How long the server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Where a server is looked for when nobody says where it is.
+pub(crate) const SERVER: &str = "http://127.0.0.1:8080";
 /// How often levels that move while they are read are looked at again.
 const LOOKS: usize = 10;
 /// SKUs in one question.
 const SKUS_AT_ONCE: usize = 500;
 
-/// Audits the running server, and prints what was counted and what is wrong.
-pub(crate) fn run(server: &str) -> Result<(), Stop> {
-    let client = Client::new(server).map_err(|fault| Stop::Usage(format!("--server {fault}")))?;
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(Stop::failed)?;
-    let by = Context::system("audit", Trace::begin(&mut World::real().chance("audit")));
-    let auditor = Auditor { client, by, server: server.to_owned() };
-    let wrong = runtime.block_on(async {
-        let mut wrong = auditor.stock().await?;
-        wrong.extend(auditor.orders().await?);
-        Ok::<_, Stop>(wrong)
-    })?;
+/// What the command line says about where to look.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) server: Option<String>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Audits, and prints what was counted and what is wrong.
+pub(crate) fn run(asked: &Asked) -> Result<(), Stop> {
+    let mut source = find(asked)?;
+    say(&format!("Auditing {}", source.name()));
+    let mut wrong = Vec::new();
+    for part in [stock, money, rows] {
+        match part(source.as_mut()) {
+            Ok(found) => wrong.extend(found),
+            Err(Trouble::Wrong(line)) => wrong.push(line),
+            Err(Trouble::Stop(stop)) => return Err(stop),
+        }
+    }
+    source.is_still_the_same()?;
     if wrong.is_empty() {
-        println!("The books balance.");
+        say("The books balance.");
         return Ok(());
     }
-    for line in wrong.iter().take(50) {
-        println!("wrong: {line}");
+    for line in &wrong {
+        say(&format!("wrong: {line}"));
     }
     Err(Stop::Failed(format!("the books do not balance: {} findings", wrong.len())))
 }
 
-struct Auditor {
-    client: Client,
-    by: Context,
-    server: String,
+/// Finds where to read: the server that is named; else the programs that run on the folder; else,
+/// where no folder is named, the server at the usual address; else the files.
+fn find(asked: &Asked) -> Result<Box<dyn Source>, Stop> {
+    let settings = Settings::load(config::sections(), asked.config.as_deref())?;
+    let program: config::Program = settings.section("")?;
+    let folder = asked.data.as_ref().unwrap_or(&program.data);
+    if let Some(url) = &asked.server {
+        let server = Server::at(|_| Ok(url.clone()))?;
+        if asked.data.is_none() || server.answers() {
+            return Ok(Box::new(server));
+        }
+    }
+    let owners = folder::at_work(folder)?;
+    let place = |service: &str| settings.section::<Place>(service);
+    if !owners.is_empty() {
+        let any = owners.values().find_map(|owner| owner.url.as_ref());
+        return Ok(Box::new(Server::at(|service| {
+            let of_lock = owners.get(service).and_then(|owner| owner.url.clone());
+            let url = of_lock.or(place(service)?.url).or(any.cloned());
+            url.ok_or_else(|| {
+                let folder = folder.display();
+                Stop::Failed(format!("a program runs on {folder} and does not say where; name it with --server"))
+            })
+        })?));
+    }
+    if asked.data.is_none() {
+        let server = Server::at(|service| Ok(place(service)?.url.unwrap_or(SERVER.to_owned())))?;
+        if server.answers() {
+            return Ok(Box::new(server));
+        }
+    }
+    for service in files::READ {
+        if place(service)?.database_url.or(program.database_url.clone()).is_some() {
+            return Err(Stop::Failed(format!(
+                "no server answers, and {service} is on PostgreSQL, which is audited through a running server; start one"
+            )));
+        }
+    }
+    if files::READ.iter().all(|service| !folder::database(folder, service).exists()) {
+        let nothing = format!("{} holds no data of Banyan", folder.display());
+        return Err(match asked.data {
+            Some(_) => Stop::Usage(nothing),
+            None => Stop::Failed(format!("there is nothing to audit: no server answers at {SERVER}, and {nothing}")),
+        });
+    }
+    Ok(Box::new(Files::open(folder)?))
+}
+
+/// Prints a line; who reads no further has read enough.
+fn say(line: &str) {
+    drop(writeln!(stdout(), "{line}"));
 }
 
 /// Pieces of one SKU, as the events add up.
@@ -63,161 +132,106 @@ struct Sum {
 /// What the events of inventory add up to.
 #[derive(Default)]
 struct Stock {
-    after: Option<String>,
     events: usize,
     by_sku: BTreeMap<String, Sum>,
     wrong: Vec<String>,
     last_position: i64,
 }
 
-#[derive(Deserialize)]
-struct Level {
-    sku: String,
-    on_hand: i64,
-    reserved: i64,
-    committed: i64,
-    owed: i64,
-}
-
-#[derive(Deserialize)]
-struct Levels {
-    items: Vec<Level>,
-}
-
-#[derive(Deserialize)]
-struct Order {
-    id: String,
-    status: String,
-    total: Amount,
-    payment: Part,
-}
-
-#[derive(Deserialize)]
-struct Amount {
-    amount: i64,
-}
-
-#[derive(Deserialize)]
-struct Part {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct Charge {
-    key: String,
-    held: i64,
-    captured: i64,
-    refunded: i64,
-}
-
-impl Auditor {
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Stop> {
-        let got = self.client.get_json(path, &self.by, PATIENCE).await;
-        got.map_err(|fault| Stop::Failed(format!("the server at {} {fault}", self.server)))
-    }
-
-    /// All pages of a list.
-    async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Stop> {
-        let mut items = Vec::new();
-        let mut next = path.to_owned();
-        loop {
-            let page: Listed<T> = self.get(&next).await?;
-            items.extend(page.items);
-            match page.next {
-                Some(after) => next = format!("{path}&after={after}"),
-                None => return Ok(items),
+/// Levels are what the events add up to: received + counted differences + adjusted = on hand +
+/// shipped, and what is promised is what was reserved and not let go.
+fn stock(source: &mut dyn Source) -> Result<Vec<String>, Trouble> {
+    let mut stock = Stock::default();
+    stock.read_on(source)?;
+    let mut open: Vec<String> = stock.by_sku.keys().cloned().collect();
+    let skus = open.len();
+    for _ in 0..LOOKS {
+        let mut differ = Vec::new();
+        for some in open.chunks(SKUS_AT_ONCE) {
+            let mut levels = BTreeMap::new();
+            for level in source.levels(some)? {
+                let promised = level.reserved + level.committed + level.owed;
+                levels.insert(level.sku, Sum { on_hand: level.on_hand, promised });
             }
+            let is_so = |sku: &&String| levels.get(*sku).copied().unwrap_or_default() == stock.by_sku[*sku];
+            differ.extend(some.iter().filter(|sku| !is_so(sku)).cloned());
+        }
+        open = differ;
+        if open.is_empty() {
+            break;
+        }
+        // They may have moved since their events were read.
+        stock.read_on(source)?;
+    }
+    say(&format!("{} events of inventory, {skus} SKUs", stock.events));
+    stock.wrong.extend(open.into_iter().map(|sku| format!("the level of {sku} is not what the events add up to")));
+    Ok(stock.wrong)
+}
+
+/// Of every order that has ended, the provider has kept what it costs, or nothing.
+fn money(source: &mut dyn Source) -> Result<Vec<String>, Trouble> {
+    let orders = source.orders()?;
+    let mut book: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    let charges = source.charges()?;
+    for charge in &charges {
+        let payment = charge.key.rsplit_once('.').map_or(charge.key.as_str(), |(payment, _)| payment);
+        let sums = book.entry(payment.rsplit('/').next().unwrap_or(payment).to_owned()).or_default();
+        sums.0 += charge.held;
+        sums.1 += charge.kept;
+    }
+    let mut by_status: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for order in &orders {
+        *by_status.entry(&order.status).or_default() += 1;
+        let due = match order.status.as_str() {
+            "confirmed" => order.total,
+            "cancelled" => 0,
+            // Under way, or waiting for a person: what is held now says nothing yet.
+            _ => continue,
+        };
+        let (held, kept) = book.get(&order.payment).copied().unwrap_or_default();
+        if held != 0 || kept != due {
+            let (id, status) = (&order.id, &order.status);
+            wrong.push(format!("{id} is {status}: {due} are due, the provider kept {kept} and holds {held}"));
         }
     }
+    let counted: Vec<_> = by_status.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    say(&format!("{} orders ({}), {} charges at the provider", orders.len(), counted.join(", "), charges.len()));
+    Ok(wrong)
+}
 
-    /// Levels are what the events add up to: received + counted differences + adjusted = on hand +
-    /// shipped, and what is promised is what was reserved and not let go.
-    async fn stock(&self) -> Result<Vec<String>, Stop> {
-        let mut stock = Stock::default();
-        self.read_on(&mut stock).await?;
-        let mut open: Vec<String> = stock.by_sku.keys().cloned().collect();
-        let skus = open.len();
-        for _ in 0..LOOKS {
-            let mut differ = Vec::new();
-            for some in open.chunks(SKUS_AT_ONCE) {
-                let asked = json!({"skus": some});
-                let levels = self.client.post_json("/v1/stock/query", &asked, &self.by, PATIENCE).await;
-                let levels: Levels = levels.map_err(|fault| Stop::Failed(format!("the server {fault}")))?;
-                for level in levels.items {
-                    let promised = level.reserved + level.committed + level.owed;
-                    if stock.by_sku.get(&level.sku) != Some(&Sum { on_hand: level.on_hand, promised }) {
-                        differ.push(level.sku);
-                    }
-                }
-            }
-            open = differ;
-            if open.is_empty() {
-                break;
-            }
-            // They may have moved since their events were read.
-            self.read_on(&mut stock).await?;
-        }
-        println!("{} events of inventory, {skus} SKUs", stock.events);
-        stock.wrong.extend(open.into_iter().map(|sku| format!("the level of {sku} is not what the events add up to")));
-        Ok(stock.wrong)
-    }
-
-    async fn read_on(&self, stock: &mut Stock) -> Result<(), Stop> {
-        loop {
-            let after = stock.after.as_ref().map_or(String::new(), |after| format!("&after={after}"));
-            let page: Listed<EventDocument> = self.get(&format!("/v1/events/inventory?limit=500{after}")).await?;
-            stock.after = page.next.map(|next| next.to_string()).or(stock.after.take());
-            if page.items.is_empty() {
-                return Ok(());
-            }
-            page.items.iter().for_each(|event| stock.enter(event));
-        }
-    }
-
-    /// Of every order that has ended, the provider has kept what it costs, or nothing.
-    async fn orders(&self) -> Result<Vec<String>, Stop> {
-        let orders: Vec<Order> = self.all("/v1/orders?limit=500").await?;
-        let mut book: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-        let charges: Vec<Charge> = self.all("/v1/test-provider/charges?limit=500").await?;
-        for charge in &charges {
-            let payment = charge.key.rsplit_once('.').map_or(charge.key.as_str(), |(payment, _)| payment);
-            let sums = book.entry(payment.rsplit('/').next().unwrap_or(payment).to_owned()).or_default();
-            sums.0 += charge.held;
-            sums.1 += charge.captured - charge.refunded;
-        }
-        let mut by_status: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut wrong = Vec::new();
-        for order in &orders {
-            *by_status.entry(&order.status).or_default() += 1;
-            let due = match order.status.as_str() {
-                "confirmed" => order.total.amount,
-                "cancelled" => 0,
-                // Under way, or waiting for a person: what is held now says nothing yet.
-                _ => continue,
-            };
-            let (held, kept) = book.get(&order.payment.id).copied().unwrap_or_default();
-            if held != 0 || kept != due {
-                let Order { id, status, .. } = order;
-                wrong.push(format!("{id} is {status}: {due} are due, the provider kept {kept} and holds {held}"));
-            }
-        }
-        let counted: Vec<_> = by_status.iter().map(|(status, count)| format!("{count} {status}")).collect();
-        println!("{} orders ({}), {} charges at the provider", orders.len(), counted.join(", "), charges.len());
-        Ok(wrong)
-    }
+/// The rows of inventory are what its events make of them.
+fn rows(source: &mut dyn Source) -> Result<Vec<String>, Trouble> {
+    let Some(comparison) = source.rows()? else { return Ok(Vec::new()) };
+    let all = comparison.same + comparison.different.len();
+    let events = comparison.events;
+    say(&format!("{all} rows of stock, reservations, holds and movements, rebuilt from {events} events"));
+    Ok(comparison.different.iter().map(ToString::to_string).collect())
 }
 
 impl Stock {
-    fn enter(&mut self, event: &EventDocument) {
+    fn read_on(&mut self, source: &mut dyn Source) -> Result<(), Trouble> {
+        loop {
+            let news = source.news()?;
+            if news.is_empty() {
+                return Ok(());
+            }
+            for event in &news {
+                self.enter(event);
+            }
+        }
+    }
+
+    fn enter(&mut self, event: &Envelope) {
         self.events += 1;
         if event.position != self.last_position + 1 {
-            self.wrong.push(format!("event {} follows position {}", event.id, self.last_position));
+            self.wrong.push(format!("event {} follows position {}", event.id(), self.last_position));
         }
         self.last_position = event.position;
-        match Event::read(&event.r#type, event.data.get()) {
+        match Event::read(&event.kind, &event.body) {
             Ok(Some(event)) => self.add(event),
-            Ok(None) => self.wrong.push(format!("event {} is of a type that this release does not know", event.id)),
-            Err(unreadable) => self.wrong.push(format!("event {}: {unreadable}", event.id)),
+            Ok(None) => self.wrong.push(format!("event {} is of a type that this release does not know", event.id())),
+            Err(unreadable) => self.wrong.push(format!("event {}: {unreadable}", event.id())),
         }
     }
 

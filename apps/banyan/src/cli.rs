@@ -72,9 +72,15 @@ enum Verb {
     },
     /// Looks whether the books balance, and says what it counted
     Audit {
-        /// The running server
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-        server: String,
+        /// The folder of the data; its files are read where no program runs on it [default: ./banyan-data]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// The running server [default: the one on the folder; without --data also that on port 8080]
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+        /// A file of settings
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Measures: a figure, and its ratio to a limit taken in the same run
     Bench {
@@ -143,7 +149,7 @@ pub(crate) fn run() -> Result<(), Stop> {
         Verb::Events { follow, subject, server, json } => events::tell(&server, subject.as_deref(), follow, json),
         Verb::Import { import } => bulk::import(&import),
         Verb::Export { export } => bulk::export(&export),
-        Verb::Audit { server } => audit::run(&server),
+        Verb::Audit { data, server, config } => audit::run(&audit::Asked { server, data, config }),
         Verb::Bench { bench } => bench::run(&bench),
         Verb::Doctor { place, json } => doctor::run(|| load(place), json),
         Verb::Completions { shell } => completions(shell),

@@ -1,10 +1,12 @@
 //! The data folder: made when it is missing, and used by one process at a time.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use crate::services;
 use crate::stop::Stop;
 
 /// The data folder with the locks of the services that run on it.
@@ -13,7 +15,7 @@ use crate::stop::Stop;
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    _locks: Vec<File>,
+    locks: Vec<File>,
 }
 
 impl Folder {
@@ -27,18 +29,64 @@ impl Folder {
         })?;
         let locks = services.into_iter().map(|service| lock(path, service)).collect::<Result<_, _>>()?;
         let path = path.canonicalize().map_err(|cause| Stop::Failed(format!("{shown}: {cause}")))?;
-        Ok(Self { path, _locks: locks })
+        Ok(Self { path, locks })
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Says in the locks where the program listens, for whoever finds the folder taken.
+    pub(crate) fn listens_at(&self, url: &str) -> Result<(), Stop> {
+        let cannot = |cause| Stop::Failed(format!("a lock in {} cannot be written: {cause}", self.path.display()));
+        self.locks.iter().try_for_each(|file| write_owner(file, Some(url)).map_err(cannot))
+    }
+}
+
+/// The file of a service's data in a folder.
+pub(crate) fn database(folder: &Path, service: &str) -> PathBuf {
+    folder.join(format!("{service}.db"))
+}
+
+/// A program that has taken a service's lock.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The number of its process, where it has written it.
+    pub(crate) process: Option<String>,
+    /// The address at which it listens, where it has got so far.
+    pub(crate) url: Option<String>,
+}
+
+/// The services at work on a folder, each with the program that runs it.
+pub(crate) fn at_work(folder: &Path) -> Result<BTreeMap<&'static str, Owner>, Stop> {
+    let mut owners = BTreeMap::new();
+    for known in services::ALL {
+        let path = lock_path(folder, known.name);
+        let failed = |cause: io::Error| Stop::Failed(format!("{} cannot be looked at: {cause}", path.display()));
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
+            Err(cause) => return Err(failed(cause)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                owners.insert(known.name, read_owner(&mut file));
+            }
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+        }
+    }
+    Ok(owners)
+}
+
+fn lock_path(folder: &Path, service: &str) -> PathBuf {
+    folder.join(format!("{service}.lock"))
 }
 
 fn lock(folder: &Path, service: &str) -> Result<File, Stop> {
-    let path = folder.join(format!("{service}.lock"));
-    let failed = |cause: std::io::Error| {
+    let path = lock_path(folder, service);
+    let failed = |cause: io::Error| {
         let shown = path.display();
         Stop::Failed(format!(
             "{shown} cannot be locked: {cause}; the data folder must be one that this user may write to"
@@ -49,10 +97,8 @@ fn lock(folder: &Path, service: &str) -> Result<File, Stop> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            let read = file.read_to_string(&mut owner);
-            let owner =
-                if read.is_ok() && !owner.is_empty() { format!("process {owner}") } else { "another process".into() };
+            let owner = read_owner(&mut file).process;
+            let owner = owner.map_or("another process".to_owned(), |owner| format!("process {owner}"));
             let shown = folder.display();
             return Err(Stop::Failed(format!(
                 "the data folder {shown} is taken: {owner} runs {service} on it; stop that, or choose another with --data"
@@ -60,7 +106,23 @@ fn lock(folder: &Path, service: &str) -> Result<File, Stop> {
         }
         Err(TryLockError::Error(cause)) => return Err(failed(cause)),
     }
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", process::id()));
-    written.map_err(failed)?;
+    write_owner(&file, None).map_err(failed)?;
     Ok(file)
+}
+
+/// Writes whose lock it is: the process, and where it listens.
+fn write_owner(mut file: &File, url: Option<&str>) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{} {}", process::id(), url.unwrap_or_default())
+}
+
+/// Whose lock it is, as far as it stands there: who has only just begun may not have written it yet.
+fn read_owner(file: &mut File) -> Owner {
+    let mut text = String::new();
+    if file.read_to_string(&mut text).is_err() {
+        return Owner::default();
+    }
+    let mut words = text.split_whitespace().map(ToOwned::to_owned);
+    Owner { process: words.next(), url: words.next() }
 }

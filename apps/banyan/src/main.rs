@@ -5,7 +5,7 @@
 //! banyan serve SERVICE…   some services; the events of others come over HTTP
 //! banyan events           what happened, from the running server
 //! banyan import stock    a table of counts into the running server; export stock: the other way
-//! banyan audit            whether the books balance, from the running server
+//! banyan audit            whether the books balance, through the running server or on its files
 //! banyan bench NAME       a figure, and its ratio to a limit taken in the same run
 //! banyan doctor           whether Banyan can run here, and what to do where it cannot
 //! banyan settings         every setting with its meaning and default
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Reading order: `cli`, `services` (what there is), `config` (what may be chosen), `run` (from
-//! settings to a program at work), `folder`, `demo`, `events`, `doctor`.
+//! settings to a program at work), `folder`, `demo`, `events`, `bulk`, `audit`, `doctor`.
 //!
 //! **Invariant:** exit code 0 means done, 1 that the work failed, 2 a wrong use or setting; what went
 //! wrong is said in one line on the error output.

@@ -19,7 +19,7 @@ use world::World;
 
 use crate::config::{self, LogFormat, Place};
 use crate::demo;
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::services::Known;
 use crate::stop::Stop;
 
@@ -64,6 +64,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
             ))
         })?;
     let address = listener.local_addr().map_err(Stop::failed)?;
+    folder.listens_at(&format!("http://{address}"))?;
     let mut signals = {
         let _entered = runtime.enter();
         Signals::listen().map_err(Stop::failed)?
@@ -198,10 +199,9 @@ fn open(plan: &Plan, places: &[Place], folder: &Folder, world: &World) -> Result
             let said = format!("{server}, as setting {} says", plan.settings.shown(&path));
             (Location::Postgres(url.expose().to_owned()), format!("PostgreSQL, schema {}", known.name), said)
         } else {
-            let file = format!("{}.db", known.name);
-            let path = folder.path().join(&file);
+            let path = folder::database(folder.path(), known.name);
             let said = path.display().to_string();
-            (Location::File(path), format!("SQLite, {file}"), said)
+            (Location::File(path), format!("SQLite, {}.db", known.name), said)
         };
         let database = Database::open(known.name, location, place.options(), world.clone(), known.migrations);
         Ok(Opened { known, database: database.map_err(|error| Stop::Failed(format!("{error} ({said})")))?, shown })

@@ -27,6 +27,9 @@ pub(crate) struct Known {
     pub(crate) assemble: fn(&Settings, &Ground, &Path) -> Result<Service, Stop>,
 }
 
+/// The file in the data folder in which the test provider writes its book.
+pub(crate) const PROVIDERS_BOOK: &str = "test-provider.book";
+
 /// All of them, in the order of their names.
 pub(crate) static ALL: &[Known] = &[
     Known {
@@ -62,7 +65,7 @@ pub(crate) static ALL: &[Known] = &[
         keeps_files: true,
         check: |settings| agree(settings, settings.section::<payments::Config>(payments::NAME)?.contradiction()),
         assemble: |settings, ground, folder| {
-            let book = folder.join("test-provider.book");
+            let book = folder.join(PROVIDERS_BOOK);
             let provider = TestProvider::open(&book).map_err(|cause| {
                 Stop::Failed(format!("the test provider's book {} cannot be read: {cause}", book.display()))
             })?;

@@ -1,6 +1,7 @@
 //! What can go wrong at the door: inside a transaction ([`Failure`]) and for the one who asked
 //! ([`Refused`]).
 
+use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -32,6 +33,15 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The same failure, naming the row that cannot be read.
+    #[must_use]
+    pub fn of(self, row: impl fmt::Display) -> Self {
+        match self {
+            Self::Corrupt(what) => Self::Corrupt(format!("{row}: {what}")),
+            other => other,
+        }
+    }
+
     /// Whether the same command, run again a little later, may succeed.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Conflict(_) | Self::TimedOut(_) | Self::Unavailable(_) | Self::DiskFull(_))

@@ -9,7 +9,8 @@
 //! Reading order: `asked` (who asks), `tx` (what a service sees), `table` and `value` (rows),
 //! `desk`, `worker` and `inlet` (batches), `keyed` (what is asked again under a key), `outbox` and `ring`
 //! (events), `database` (opening and reading), `session`, `sqlite` with `flush` and `checkpoint`, `postgres`
-//! (the two databases), `migrate`, `schema`, `checkup` (a database seen before it is opened).
+//! (the two databases), `migrate`, `schema`, `checkup` (a database seen before it is opened),
+//! `at_rest` (files on which nobody runs).
 //!
 //! **Invariant:** database drivers are used here and nowhere else.
 //!
@@ -17,6 +18,7 @@
 //! and one suite runs on both (`tests/suite`).
 
 mod asked;
+mod at_rest;
 mod checkpoint;
 mod checkup;
 mod database;
@@ -39,6 +41,7 @@ mod value;
 mod worker;
 
 pub use asked::{Actor, Asked, Context, LOCAL_OWNER, Origin, Trace, Unreadable};
+pub use at_rest::AtRest;
 pub use checkup::{FileState, ServerState, look_at_file, look_at_server, server_of};
 pub use database::{CannotOpen, Database, Location, Options};
 pub use desk::{Answered, Crash, Desk, Kind, Opened, Perform, Plan, Turn, open_desk};

@@ -69,6 +69,37 @@ pub(crate) fn run(
     now: world::Moment,
 ) -> Result<(), Failure> {
     session.script(&translate(LEDGER_SQL, dialect))?;
+    let done_numbers = done(session, series, migrations)?;
+    for migration in migrations.iter().filter(|migration| !done_numbers.contains(&migration.number)) {
+        session.script(&translate(migration.sql, dialect))?;
+        session.write_now(&crate::table::Write::Insert(
+            &LEDGER,
+            vec![vec![
+                series.into(),
+                migration.number.into(),
+                migration.name.into(),
+                checksum_of(migration).into(),
+                now.into(),
+            ]],
+        ))?;
+        tracing::info!(series, number = migration.number, name = migration.name, "A migration has run");
+    }
+    Ok(())
+}
+
+/// Looks whether all has run that this release expects; changes nothing.
+pub(crate) fn check(session: &mut Session, series: &str, migrations: &[Migration]) -> Result<(), Failure> {
+    let done_numbers = done(session, series, migrations)?;
+    match migrations.iter().find(|migration| !done_numbers.contains(&migration.number)) {
+        None => Ok(()),
+        Some(Migration { number, name, .. }) => Err(Failure::Corrupt(format!(
+            "migration {series}/{number} ({name}) has not run on this database; start this release on it once"
+        ))),
+    }
+}
+
+/// The numbers of those that have run, which must be what this program holds.
+fn done(session: &mut Session, series: &str, migrations: &[Migration]) -> Result<Vec<i64>, Failure> {
     let sql = "SELECT number, name, checksum FROM migration WHERE series = $1 ORDER BY number";
     let [done] = take_one(session.ask(&[Query::sql(sql, [series.into()])])?);
     let mut done_numbers = Vec::new();
@@ -88,21 +119,7 @@ pub(crate) fn run(
         }
         done_numbers.push(number);
     }
-    for migration in migrations.iter().filter(|migration| !done_numbers.contains(&migration.number)) {
-        session.script(&translate(migration.sql, dialect))?;
-        session.write_now(&crate::table::Write::Insert(
-            &LEDGER,
-            vec![vec![
-                series.into(),
-                migration.number.into(),
-                migration.name.into(),
-                checksum_of(migration).into(),
-                now.into(),
-            ]],
-        ))?;
-        tracing::info!(series, number = migration.number, name = migration.name, "A migration has run");
-    }
-    Ok(())
+    Ok(done_numbers)
 }
 
 fn take_one<T>(mut answers: Vec<T>) -> [T; 1] {

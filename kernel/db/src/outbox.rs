@@ -16,7 +16,7 @@ use ids::Number;
 use world::{Moment, stable_hash};
 
 use crate::table::{Table, int, text};
-use crate::{Context, Failure, Query, Row, Value};
+use crate::{Columns, Context, Failure, Query, Row, Value};
 
 /// Where an event stands among all events of its service; the first is 1.
 pub type Position = i64;
@@ -172,6 +172,10 @@ impl Source {
     pub(crate) fn read(&self, row: Row) -> Result<Envelope, Failure> {
         let mut row = row.columns();
         let position = row.int()?;
+        self.read_at(position, row).map_err(|failure| failure.of(format_args!("event {position}")))
+    }
+
+    fn read_at(&self, position: Position, mut row: Columns) -> Result<Envelope, Failure> {
         let partition = row.int()?;
         let stream = row.number()?;
         let version = row.int()?;

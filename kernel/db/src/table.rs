@@ -32,6 +32,13 @@ pub struct Column {
     pub(crate) kind: Kind,
 }
 
+impl Column {
+    /// Its name in the database.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
 /// A column of type `TEXT`.
 pub const fn text(name: &'static str) -> Column {
     Column { name, kind: Kind::Text }

@@ -1,11 +1,12 @@
 //! What stands in a column, and how a row is read.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
-use crate::Failure;
+use crate::{Column, Failure, Table};
 
 /// What a column holds; both databases keep nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +17,16 @@ pub enum Value {
     Int(i64),
     /// A `TEXT`, compared by bytes.
     Text(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("nothing"),
+            Self::Int(value) => value.fmt(f),
+            Self::Text(value) => value.fmt(f),
+        }
+    }
 }
 
 impl From<i64> for Value {
@@ -86,6 +97,11 @@ impl Row {
     /// Reads the columns in the order in which they were selected.
     pub fn columns(self) -> Columns {
         Columns(self.0.into_iter())
+    }
+
+    /// Each column of a whole row of this table with what stands in it, those of the key first.
+    pub fn named(self, table: &Table) -> Vec<(&'static str, Value)> {
+        table.key.iter().chain(table.rest).map(Column::name).zip(self.0).collect()
     }
 }
 

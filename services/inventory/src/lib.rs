@@ -29,7 +29,8 @@ use host::{Ground, Service};
 
 pub use config::{Config, SECTION};
 pub use perform::Answer;
-pub use rebuild::{Comparison, rebuild};
+pub use rebuild::{Comparison, Difference, Kept, rebuild};
+pub use store::levels;
 
 use crate::domain::Command;
 

@@ -1,10 +1,15 @@
 //! The books, written anew from the journal, and compared with the rows that are there.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use contracts::inventory::Event;
-use db::{Database, Failure, MemoryDisk, Options, Read, Refused};
+use db::{Database, Failure, MemoryDisk, Options, Read, Refused, Value};
+use world::World;
 
 use crate::domain::Books;
-use crate::{MIGRATIONS, NAME, store};
+use crate::store::{self, Rows};
+use crate::{MIGRATIONS, NAME};
 
 /// What a comparison found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,43 +18,83 @@ pub struct Comparison {
     pub events: usize,
     /// Rows that are the same.
     pub same: usize,
-    /// Rows that only the database has.
-    pub only_kept: Vec<String>,
-    /// Rows that only the journal gives.
-    pub only_rebuilt: Vec<String>,
+    /// Rows that are not, in the order of their tables and keys.
+    pub different: Vec<Difference>,
+}
+
+/// A row that does not follow from the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its table and its key.
+    pub row: String,
+    /// What the database has, where it has the row.
+    pub kept: Option<Vec<(&'static str, Value)>>,
+    /// What the journal gives, where it gives the row.
+    pub rebuilt: Option<Vec<(&'static str, Value)>>,
 }
 
 impl Comparison {
     /// Whether the journal gives exactly the rows that are there.
     pub fn is_same(&self) -> bool {
-        self.only_kept.is_empty() && self.only_rebuilt.is_empty()
+        self.different.is_empty()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = &self.row;
+        let (Some(kept), Some(rebuilt)) = (&self.kept, &self.rebuilt) else {
+            let why = if self.kept.is_some() { "the journal does not give it" } else { "it is missing" };
+            return write!(f, "the row {row}: {why}");
+        };
+        write!(f, "the row {row}")?;
+        for ((column, kept), (_, rebuilt)) in kept.iter().zip(rebuilt).filter(|(kept, rebuilt)| kept != rebuilt) {
+            write!(f, ": {column} is {kept}, and {rebuilt} by the journal")?;
+        }
+        Ok(())
     }
 }
 
 /// Events that are read at once.
 const PIECE: usize = 10_000;
 
+/// The books that the journal gives, and the rows that are there, as they were read in one view.
+#[derive(Debug)]
+pub struct Kept {
+    events: usize,
+    books: Books,
+    rows: Rows,
+}
+
 /// Rebuilds all rows from the events in memory, and compares them with those in the database.
 pub async fn rebuild(database: &Database) -> Result<Comparison, Refused> {
-    let (events, books, kept) = database
-        .read(|read| {
-            let (events, books) = read_journal(read)?;
-            Ok((events, books, store::all_rows(read)?))
-        })
-        .await?;
-    let world = database.world().clone();
-    let copy = Database::open(NAME, db::Location::Memory(MemoryDisk::empty()), Options::default(), world, MIGRATIONS)
-        .map_err(|error| Refused::Failed(Failure::Database(error.to_string())))?;
-    copy.write(move |tx| store::save(tx, &books)).await?;
-    let rebuilt = copy.read(store::all_rows).await?;
-    let kept: std::collections::BTreeSet<String> = kept.into_iter().collect();
-    let rebuilt: std::collections::BTreeSet<String> = rebuilt.into_iter().collect();
-    Ok(Comparison {
-        events,
-        same: kept.intersection(&rebuilt).count(),
-        only_kept: kept.difference(&rebuilt).cloned().collect(),
-        only_rebuilt: rebuilt.difference(&kept).cloned().collect(),
-    })
+    database.read(Kept::read).await?.compare(database.world()).await
+}
+
+impl Kept {
+    /// Reads the journal and all rows.
+    pub fn read(read: &mut Read<'_>) -> Result<Self, Failure> {
+        let (events, books) = read_journal(read)?;
+        Ok(Self { events, books, rows: store::all_rows(read)? })
+    }
+
+    /// Compares the rows with those that the books make in an empty database.
+    pub async fn compare(self, world: &World) -> Result<Comparison, Refused> {
+        let Self { events, books, rows: mut kept } = self;
+        let memory = db::Location::Memory(MemoryDisk::empty());
+        let copy = Database::open(NAME, memory, Options::default(), world.clone(), MIGRATIONS)
+            .map_err(|error| Refused::Failed(Failure::Database(error.to_string())))?;
+        copy.write(move |tx| store::save(tx, &books)).await?;
+        let mut rebuilt = copy.read(store::all_rows).await?;
+        let rows: BTreeSet<String> = kept.keys().chain(rebuilt.keys()).cloned().collect();
+        let all = rows.len();
+        let compare = |row: String| {
+            let (kept, rebuilt) = (kept.remove(&row), rebuilt.remove(&row));
+            (kept != rebuilt).then_some(Difference { row, kept, rebuilt })
+        };
+        let different: Vec<_> = rows.into_iter().filter_map(compare).collect();
+        Ok(Comparison { events, same: all - different.len(), different })
+    }
 }
 
 fn read_journal(read: &mut Read<'_>) -> Result<(usize, Books), Failure> {

@@ -1,6 +1,6 @@
 //! Everything that inventory keeps, and every statement about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use db::{Columns, Failure, Query, Read, Row, Table, Tx, Value, int, text};
 use ids::{Name, Number, Sku, Warehouse};
@@ -293,8 +293,8 @@ pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<Number>, Failur
     rows.into_iter().map(|row| row.columns().number()).collect()
 }
 
-/// The levels of some SKUs; nothing for those never seen.
-pub(crate) fn levels(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Warehouse, Pool)>, Failure> {
+/// The levels of some SKUs by warehouse; nothing for those never seen.
+pub fn levels(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Warehouse, Pool)>, Failure> {
     let rows = read.rows(Query::by(&STOCK, "sku", skus.iter().map(Value::from)))?;
     rows.into_iter().map(level).collect()
 }
@@ -319,15 +319,22 @@ pub(crate) fn find_reservation(read: &mut Read<'_>, owner: &str, name: &Name) ->
     rows.into_iter().next().map(reservation).transpose()
 }
 
-/// All rows as text, in the order of their keys: to compare two sets of books.
-pub(crate) fn all_rows(read: &mut Read<'_>) -> Result<Vec<String>, Failure> {
-    let all = |table: &'static Table| {
-        let key: Vec<_> = (1..=table.key.len()).map(|place| place.to_string()).collect();
-        let sql = format!("SELECT {} FROM {} ORDER BY {}", table.columns(), table.name, key.join(", "));
-        Query::sql(sql, [])
-    };
+/// The columns of rows by their tables and keys: to compare two sets of books.
+pub(crate) type Rows = BTreeMap<String, Vec<(&'static str, Value)>>;
+
+/// All rows.
+pub(crate) fn all_rows(read: &mut Read<'_>) -> Result<Rows, Failure> {
     let tables = [&STOCK, &RESERVATION, &HOLD, &MOVEMENT];
+    let all = |table: &'static Table| Query::sql(format!("SELECT {} FROM {}", table.columns(), table.name), []);
     let answers = read.ask(tables.map(all))?;
-    let named = tables.into_iter().zip(answers);
-    Ok(named.flat_map(|(table, rows)| rows.into_iter().map(move |row| format!("{} {row:?}", table.name))).collect())
+    let mut rows = Rows::new();
+    for (table, answer) in tables.into_iter().zip(answers) {
+        for row in answer {
+            let mut key = row.named(table);
+            let rest = key.split_off(table.key.len());
+            let key: Vec<_> = key.into_iter().map(|(column, value)| format!("{column}={value}")).collect();
+            rows.insert(format!("{} {}", table.name, key.join(" ")), rest);
+        }
+    }
+    Ok(rows)
 }

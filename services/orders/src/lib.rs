@@ -28,6 +28,7 @@ use host::{Ground, Service, Task};
 
 pub use config::{Config, OnLoss, SECTION};
 pub use perform::{Answer, Told};
+pub use store::orders_after;
 
 /// The name of this service: of its settings, its schema and its feed.
 pub const NAME: &str = "orders";

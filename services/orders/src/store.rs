@@ -1,7 +1,7 @@
 //! Everything that orders keeps, and every statement about it.
 
 use contracts::orders::{Event, OrderPlaced};
-use db::{Envelope, Failure, Query, Read, Row, Table, Tx, Value, int, text};
+use db::{Columns, Envelope, Failure, Query, Read, Row, Table, Tx, Value, int, text};
 use ids::{Name, Number};
 use world::Moment;
 
@@ -112,9 +112,12 @@ fn order(row: Row) -> Result<Order, Failure> {
 
 fn order_and_look(row: Row) -> Result<(Order, Option<Moment>), Failure> {
     let mut row = row.columns();
-    let number = row.number()?;
-    let name = row.text()?;
-    let (owner, _) = name.rsplit_once('/').ok_or_else(|| Failure::Corrupt(format!("{name:?} has no owner")))?;
+    let (number, name) = (row.number()?, row.text()?);
+    order_of(number, &name, row).map_err(|failure| failure.of(format_args!("order {name}")))
+}
+
+fn order_of(number: Number, name: &str, mut row: Columns) -> Result<(Order, Option<Moment>), Failure> {
+    let (owner, _) = name.rsplit_once('/').ok_or_else(|| Failure::Corrupt("its name has no owner".into()))?;
     let placed: OrderPlaced = row.json()?;
     let _customer = row.maybe_text()?;
     let mut order = Order::placed(number, owner, row.moment()?, &placed);
@@ -184,6 +187,12 @@ pub(crate) fn list(
     let (columns, conditions, limit) = (ORDERS.columns(), conditions.join(" AND "), values.len());
     let sql = format!("SELECT {columns} FROM orders WHERE {conditions} ORDER BY number LIMIT ${limit}");
     read.rows(Query::sql(sql, values))?.into_iter().map(order).collect()
+}
+
+/// Some orders of all owners after a number, in the order in which they were placed.
+pub fn orders_after(read: &mut Read<'_>, after: Number, limit: i64) -> Result<Vec<Order>, Failure> {
+    let sql = format!("SELECT {} FROM orders WHERE number > $1 ORDER BY number LIMIT $2", ORDERS.columns());
+    read.rows(Query::sql(sql, [after.into(), limit.into()]))?.into_iter().map(order).collect()
 }
 
 /// Everything that happened to an order, with each event as it was published.

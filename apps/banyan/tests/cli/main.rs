@@ -3,6 +3,7 @@
 mod binary;
 
 mod about;
+mod audit;
 mod bulk;
 mod doctor;
 mod ending;

@@ -34,8 +34,12 @@ fn three_processes_bring_an_order_to_its_end_over_http_also_when_one_was_away() 
     let order = serde_json::json!({"lines": [line], "payment": {"method": "pm_card_visa"}});
     let (status, _) = crate::binary::ask(orders.address, "PUT", "/v1/orders/o-2", "", &order);
     assert_eq!(status, 202);
-    let _payments = start(2, "payments");
+    let payments = start(2, "payments");
     testkit::eventually("the order ends", || orders.get("/v1/orders/o-2").1["status"] == "confirmed");
+    let (code, out, said) = run(banyan(&["audit", "--data"]).arg(folder.path()));
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    let everywhere = format!("the running server at {}, {}, {}", inventory.url(), orders.url(), payments.url());
+    assert!(out.contains(&everywhere) && out.contains("2 orders (2 confirmed)"), "{out}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use db::{Database, Location, MemoryDisk, Migration, Query, describe};
+use db::{AtRest, Database, Failure, Location, MemoryDisk, Migration, Query, describe};
 use world::World;
 
 use crate::child::told;
@@ -115,6 +115,33 @@ fn a_migration_that_fails_leaves_nothing_behind() {
         assert_eq!(tables(&opened(&location, &[]).expect("it opens")), before, "{place}");
         opened(&location, MIGRATIONS).expect("the right ones run");
     }
+}
+
+#[test]
+fn a_file_at_rest_is_read_in_the_shape_of_this_release_and_never_brought_to_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tally.db");
+    let location = Location::File(path.clone());
+    let at_rest = |migrations: &[Migration]| AtRest::open("tally", &path, &World::real(), migrations);
+    drop(opened(&location, &MIGRATIONS[..1]).expect("it opens"));
+    let said = at_rest(MIGRATIONS).expect_err("an older shape").to_string();
+    assert!(said.contains("migration tally/2") && said.contains("has not run"), "{said}");
+    let mut tallies = open(location, options());
+    assert_eq!(tallies.one(add("a", 1)), Ok(Ok(1)));
+    let life = tallies.database.incarnation();
+    drop(tallies);
+    let read = at_rest(MIGRATIONS).expect("it opens").read(|read| read.events_after(0, 10));
+    let lives: Vec<_> = read.expect("events").iter().map(|event| event.incarnation).collect();
+    assert_eq!(lives, [life]);
+    let write = Query::sql("DELETE FROM event", []);
+    let written = at_rest(MIGRATIONS).expect("it opens").read(|read| read.rows(write));
+    assert!(written.expect_err("nothing is written").to_string().contains("readonly"));
+    let panicked = at_rest(MIGRATIONS).expect("it opens").read(|_| -> Result<(), _> { panic!("in here") });
+    assert_eq!(panicked, Err(Failure::Panicked("in here".into())));
+    std::fs::write(folder.path().join("text.db"), "a text, and by no means a database").expect("a file");
+    assert!(AtRest::open("tally", &folder.path().join("text.db"), &World::real(), MIGRATIONS).is_err());
+    assert!(AtRest::open("tally", &folder.path().join("none.db"), &World::real(), MIGRATIONS).is_err());
+    assert!(!folder.path().join("none.db").exists());
 }
 
 /// The warnings that were logged so far in this process.

@@ -82,6 +82,11 @@ impl TestProvider {
         Ok(Self::with(Written { book, file: Some(file) }))
     }
 
+    /// The book in a file, as it is now; nothing is written, and nothing is there where no file is.
+    pub fn read(path: &Path) -> io::Result<Book> {
+        replay(path).map(|(book, _)| book)
+    }
+
     fn with(written: Written) -> Self {
         Self(Arc::new(Inner { book: Mutex::new(written), webhooks: Mutex::default() }))
     }

@@ -1,0 +1,145 @@
+//! Reads the files of a folder on which no program runs, and writes nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ::events::{Envelope, Position};
+use db::{AtRest, Failure, Read, Refused};
+use ids::{Number, Sku};
+use inventory::{Comparison, Kept};
+use payments::provider::test::TestProvider;
+use tokio::runtime::Builder;
+use world::World;
+
+use super::source::{Charge, Level, Order, Source, Trouble};
+use crate::folder;
+use crate::services::{self, PROVIDERS_BOOK};
+use crate::stop::Stop;
+
+/// The services whose files are read.
+pub(super) const READ: [&str; 2] = [inventory::NAME, orders::NAME];
+/// Rows or events that are read at once.
+const PIECE: u16 = 1_000;
+
+/// The files of a folder.
+pub(super) struct Files {
+    folder: PathBuf,
+    world: World,
+    databases: BTreeMap<&'static str, AtRest>,
+    /// The events of inventory up to here were read.
+    after: Position,
+}
+
+impl Files {
+    /// Opens the files of all services that are read; they lie in one folder, or none of them counts.
+    pub(super) fn open(folder: &Path) -> Result<Self, Stop> {
+        let world = World::real();
+        let mut databases = BTreeMap::new();
+        for known in services::ALL.iter().filter(|known| READ.contains(&known.name)) {
+            let path = folder::database(folder, known.name);
+            is_there(&path)?;
+            let database = AtRest::open(known.name, &path, &world, known.migrations);
+            let cannot = |cause| Stop::Failed(format!("{} cannot be audited: {cause}", path.display()));
+            databases.insert(known.name, database.map_err(cannot)?);
+        }
+        is_there(&folder.join(PROVIDERS_BOOK))?;
+        Ok(Self { folder: folder.to_owned(), world, databases, after: 0 })
+    }
+
+    fn read<T>(
+        &mut self,
+        service: &'static str,
+        work: impl FnOnce(&mut Read<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Trouble> {
+        let database = self.databases.get_mut(service).expect("all that are read were opened");
+        database.read(work).map_err(|failure| trouble(service, &failure))
+    }
+}
+
+/// What lies there cannot be, or cannot be read.
+fn trouble(service: &str, failure: &Failure) -> Trouble {
+    let said = format!("{service}.db: {failure}");
+    match failure {
+        Failure::Corrupt(_) | Failure::Panicked(_) => Trouble::Wrong(said),
+        _ => Trouble::Stop(Stop::Failed(said)),
+    }
+}
+
+fn is_there(file: &Path) -> Result<(), Stop> {
+    if file.exists() {
+        return Ok(());
+    }
+    Err(Stop::Failed(format!("{} is missing; an audit needs the files of all services in one folder", file.display())))
+}
+
+impl Source for Files {
+    fn name(&self) -> String {
+        format!("the files in {}, on which nothing runs", self.folder.display())
+    }
+
+    fn news(&mut self) -> Result<Vec<Envelope>, Trouble> {
+        let after = self.after;
+        let news = self.read(inventory::NAME, |read| read.events_after(after, PIECE.into()))?;
+        self.after = news.last().map_or(after, |event| event.position);
+        Ok(news)
+    }
+
+    fn levels(&mut self, skus: &[String]) -> Result<Vec<Level>, Trouble> {
+        let skus: Vec<Sku> = skus.iter().filter_map(|sku| sku.parse().ok()).collect();
+        let pools = self.read(inventory::NAME, |read| inventory::levels(read, &skus))?;
+        let mut levels: BTreeMap<Sku, Level> = BTreeMap::new();
+        for (sku, _, pool) in pools {
+            let (level, of_pool) = (levels.entry(sku).or_default(), pool.level());
+            level.on_hand += of_pool.on_hand;
+            level.reserved += of_pool.reserved;
+            level.committed += of_pool.committed;
+            level.owed += of_pool.owed;
+        }
+        Ok(levels.into_iter().map(|(sku, level)| Level { sku: sku.into(), ..level }).collect())
+    }
+
+    fn orders(&mut self) -> Result<Vec<Order>, Trouble> {
+        let mut orders = Vec::new();
+        let mut after = Number::from_column(0);
+        loop {
+            let piece = self.read(orders::NAME, |read| orders::orders_after(read, after, PIECE.into()))?;
+            let Some(last) = piece.last() else { return Ok(orders) };
+            after = last.number;
+            orders.extend(piece.into_iter().map(|order| Order {
+                id: order.name.into(),
+                status: order.status.as_str().to_owned(),
+                total: order.total.amount(),
+                payment: order.payment.into(),
+            }));
+        }
+    }
+
+    fn charges(&mut self) -> Result<Vec<Charge>, Trouble> {
+        let book = TestProvider::read(&self.folder.join(PROVIDERS_BOOK));
+        let book = book.map_err(|cause| Trouble::Wrong(format!("{PROVIDERS_BOOK}: {cause}")))?;
+        let read = |charge: &payments::provider::Charge| Charge {
+            key: charge.key.to_string(),
+            held: charge.held(),
+            kept: charge.captured() - charge.refunded(),
+        };
+        Ok(book.charges(None).map(read).collect())
+    }
+
+    fn rows(&mut self) -> Result<Option<Comparison>, Trouble> {
+        let kept = self.read(inventory::NAME, Kept::read)?;
+        let runtime = Builder::new_current_thread().build().map_err(Stop::failed)?;
+        let compared = runtime.block_on(kept.compare(&self.world));
+        compared.map(Some).map_err(|refused| match refused {
+            Refused::Failed(failure) => trouble(inventory::NAME, &failure),
+            refused => Trouble::Stop(Stop::failed(refused)),
+        })
+    }
+
+    fn is_still_the_same(&self) -> Result<(), Stop> {
+        if folder::at_work(&self.folder)?.is_empty() {
+            return Ok(());
+        }
+        let folder = self.folder.display();
+        Err(Stop::Failed(format!("a program has begun to run on {folder} meanwhile; audit again, through it")))
+    }
+}
