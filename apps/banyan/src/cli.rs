@@ -53,6 +53,10 @@ enum Verb {
         /// Only what happened to this order, reservation, SKU …
         #[arg(long, value_name = "SUBJECT")]
         subject: Option<String>,
+        /// Only what happened up to this time, in UTC (a day means its end); with an order as subject also
+        /// how it stood then
+        #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+        at: Option<String>,
         /// The running server
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
         server: String,
@@ -146,9 +150,11 @@ pub(crate) fn run() -> Result<(), Stop> {
     match cli.verb {
         Verb::Up { place, demo } => start(place, services::ALL.iter().collect(), false, demo),
         Verb::Serve { services, alone, place } => start(place, named(&services)?, alone, None),
-        Verb::Events { follow, subject, server, json } => events::tell(&server, subject.as_deref(), follow, json),
         Verb::Import { import } => bulk::import(&import),
         Verb::Export { export } => bulk::export(&export),
+        Verb::Events { follow, subject, at, server, json } => {
+            events::tell(&events::Asked { server, subject, at, follow, json })
+        }
         Verb::Audit { data, server, config } => audit::run(&audit::Asked { server, data, config }),
         Verb::Bench { bench } => bench::run(&bench),
         Verb::Doctor { place, json } => doctor::run(|| load(place), json),

@@ -3,8 +3,8 @@
 //! ```text
 //! banyan up               everything, with a file for each service
 //! banyan serve SERVICE…   some services; the events of others come over HTTP
-//! banyan events           what happened, from the running server
-//! banyan import stock    a table of counts into the running server; export stock: the other way
+//! banyan import stock     a table of counts into the running server; export stock: the other way
+//! banyan events           what happened, and how an order stood at a time, from the running server
 //! banyan audit            whether the books balance, through the running server or on its files
 //! banyan bench NAME       a figure, and its ratio to a limit taken in the same run
 //! banyan doctor           whether Banyan can run here, and what to do where it cannot

@@ -95,7 +95,7 @@ impl Source for Files {
             level.committed += of_pool.committed;
             level.owed += of_pool.owed;
         }
-        Ok(levels.into_iter().map(|(sku, level)| Level { sku: sku.into(), ..level }).collect())
+        Ok(levels.into_iter().map(|(sku, level)| Level { sku: sku.as_str().to_owned(), ..level }).collect())
     }
 
     fn orders(&mut self) -> Result<Vec<Order>, Trouble> {
@@ -106,10 +106,10 @@ impl Source for Files {
             let Some(last) = piece.last() else { return Ok(orders) };
             after = last.number;
             orders.extend(piece.into_iter().map(|order| Order {
-                id: order.name.into(),
+                id: order.name.as_str().to_owned(),
                 status: order.status.as_str().to_owned(),
                 total: order.total.amount(),
-                payment: order.payment.into(),
+                payment: order.payment.as_str().to_owned(),
             }));
         }
     }
