@@ -16,7 +16,7 @@
 //! producer was restored, and what it says now need not follow from what it said before.
 //!
 //! Reading order: `feed` (the port), `table` (the carrier within a process), `no_feed`, `listener` (the
-//! consumer), `parked` (events that have to wait, and dead letters), `document` (events as JSON), `watch`
+//! consumer), `status`, `parked` (events that have to wait, and dead letters), `document` (events as JSON), `watch`
 //! (waiting for what a feed will say).
 
 mod document;
@@ -24,17 +24,19 @@ mod feed;
 mod listener;
 mod no_feed;
 mod parked;
+mod status;
 mod table;
 mod watch;
 
 pub use db::{Envelope, PARTITIONS, Position, partition_of};
 pub use document::EventDocument;
 pub use feed::{Feed, FeedError, Partitions, Slice};
-pub use listener::{Listener, Listening, Status, Understood, Verdict};
+pub use listener::{Listener, Listening, Understood, Verdict};
 pub use no_feed::NoFeed;
 pub use parked::{
     DeadLetter, ParkedEvent, PutAside, dead_letters, dead_letters_after, discard, parked_events, parked_events_after,
     put_aside, replay,
 };
+pub use status::Status;
 pub use table::TableFeed;
 pub use watch::Watch;

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use db::{
@@ -14,6 +13,7 @@ use world::Moment;
 
 use crate::feed::{Feed, FeedError, Partitions};
 use crate::parked::{self, MOST_ATTEMPTS, PARKED, PARKED_SUBJECT, ParkedEvent, back_off};
+use crate::status::Status;
 
 /// What an event means to a consumer.
 #[derive(Clone, Debug)]
@@ -56,26 +56,6 @@ impl<C, A> Copy for Listening<C, A> {}
 impl<C, A> fmt::Debug for Listening<C, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Listening")
-    }
-}
-
-/// How a consumer gets on, for metrics and the health of its service.
-#[derive(Debug, Default)]
-pub struct Status {
-    read: AtomicI64,
-    newest: AtomicI64,
-    stopped: Mutex<Option<String>>,
-}
-
-impl Status {
-    /// Events that the producer has and this consumer has not dealt with.
-    pub fn lag(&self) -> i64 {
-        (self.newest.load(Ordering::Relaxed) - self.read.load(Ordering::Relaxed)).max(0)
-    }
-
-    /// Why the consumer has stopped for good, if it has.
-    pub fn stopped(&self) -> Option<String> {
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -204,17 +184,15 @@ impl<C, A> Listener<C, A> {
         self.status.clone()
     }
 
-    fn stop(&self, why: String) {
-        let mut stopped = self.status.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        if stopped.is_none() {
-            tracing::error!(source = self.feed.source(), why, "A consumer has stopped; reconcile, then start it anew");
-            *stopped = Some(why);
-        }
+    /// Stops for good; what comes from that moment on is not dealt with.
+    fn stop(&self, why: String, since: Moment) {
+        tracing::error!(source = self.feed.source(), why, "A consumer has stopped; reconcile, then start it anew");
+        self.status.stops(why, since);
     }
 
     /// Reads ahead until something means something or nothing is left; moves on in memory over
     /// what means nothing, without a transaction.
-    fn read_ahead(&mut self) {
+    fn read_ahead(&mut self, now: Moment) {
         while self.waiting.is_empty() {
             let Some(start) = &mut self.read else { return };
             let (after, most) = match start.furthest {
@@ -227,9 +205,9 @@ impl<C, A> Listener<C, A> {
                     tracing::debug!(source = self.feed.source(), cause, "A feed cannot be read now");
                     return;
                 }
-                Err(error @ FeedError::WentBack { .. }) => return self.stop(error.to_string()),
+                Err(error @ FeedError::WentBack { .. }) => return self.stop(error.to_string(), now),
             };
-            self.status.newest.fetch_max(slice.newest, Ordering::Relaxed);
+            self.status.knows(slice.newest);
             #[cfg(feature = "planted-bugs")]
             if world::planted::is(world::planted::Bug::RestoredUnnoticed) {
                 start.incarnation = Some(slice.incarnation);
@@ -238,8 +216,9 @@ impl<C, A> Listener<C, A> {
                 && known != slice.incarnation
             {
                 let (source, found) = (self.feed.source(), slice.incarnation);
-                return self
-                    .stop(format!("{source} is of incarnation {found}, not of {known} as before: it was restored"));
+                let since = slice.events.first().map_or(now, |event| event.recorded_at);
+                let why = format!("{source} is of incarnation {found}, not of {known} as before: it was restored");
+                return self.stop(why, since);
             }
             if let Some(furthest) = start.furthest {
                 if slice.newest < furthest {
@@ -256,10 +235,11 @@ impl<C, A> Listener<C, A> {
                     meaning => self.waiting.push_back(Waiting { event, meaning }),
                 }
             }
+            self.status.waiting_since(oldest(&self.waiting));
             self.upto = slice.upto.max(start.position);
             if self.waiting.is_empty() {
                 start.position = self.upto;
-                self.status.read.store(self.upto, Ordering::Relaxed);
+                self.status.has_read(self.upto);
             }
             if nothing_new {
                 return;
@@ -283,7 +263,7 @@ impl<C, A> Listener<C, A> {
         if let Some(row) = cursors.into_iter().next() {
             start.furthest = row.columns().maybe_int()?.filter(|furthest| *furthest > start.position);
         }
-        self.status.read.store(start.position, Ordering::Relaxed);
+        self.status.has_read(start.position);
         self.read = Some(start);
         Ok(())
     }
@@ -433,7 +413,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         if self.status.stopped().is_some() {
             return false;
         }
-        self.read_ahead();
+        self.read_ahead(now);
         self.read.is_none() || !self.waiting.is_empty() || self.parked_at.is_none_or(|at| at <= now)
     }
 
@@ -442,7 +422,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         self.assumed = None;
         if self.read.is_none() {
             self.load_start(tx)?;
-            self.read_ahead();
+            self.read_ahead(tx.now());
         }
         let look_at_parked = self.parked_at.is_none_or(|at| at <= tx.now());
         let parked = if look_at_parked { PARKED_IN_BATCH.min(most) } else { 0 };
@@ -562,14 +542,20 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
                 self.cursors.insert(taken.event.partition, taken.event.position);
             }
         }
+        self.status.waiting_since(oldest(&self.waiting));
         if let Some(start) = &mut self.read {
             if saves && (start.saved == 0 || reached - start.saved >= SAVE_EVERY) {
                 start.saved = reached;
             }
             start.position = start.position.max(reached);
-            self.status.read.store(start.position, Ordering::Relaxed);
+            self.status.has_read(start.position);
         }
     }
+}
+
+/// When the first of those that wait was recorded.
+fn oldest<C>(waiting: &VecDeque<Waiting<C>>) -> Option<Moment> {
+    waiting.front().map(|waiting| waiting.event.recorded_at)
 }
 
 fn step<C>(meaning: Understood<C>) -> (Step, Option<C>) {

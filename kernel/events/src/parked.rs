@@ -161,6 +161,8 @@ pub struct PutAside {
     pub parked_events: i64,
     /// Subjects that such events are about.
     pub parked_subjects: i64,
+    /// When the oldest of those events was recorded by its producer.
+    pub oldest_parked: Option<Moment>,
     /// Events that nobody could deal with.
     pub dead_letters: i64,
 }
@@ -168,13 +170,21 @@ pub struct PutAside {
 /// How much a consumer has put aside, by source; sources of which there is nothing are left out.
 pub fn put_aside(read: &mut Read<'_>) -> Result<BTreeMap<String, PutAside>, Failure> {
     let parked = "SELECT source, count(*), count(DISTINCT subject) FROM parked_event GROUP BY source";
+    let oldest = "SELECT source, envelope FROM parked_event AS oldest WHERE NOT EXISTS (
+                      SELECT 1 FROM parked_event AS earlier
+                      WHERE earlier.source = oldest.source AND earlier.position < oldest.position)";
     let dead = "SELECT source, count(*) FROM dead_letter GROUP BY source";
-    let [parked, dead] = read.ask([Query::sql(parked, []), Query::sql(dead, [])])?;
+    let [parked, oldest, dead] = read.ask([parked, oldest, dead].map(|sql| Query::sql(sql, [])))?;
     let mut put_aside: BTreeMap<String, PutAside> = BTreeMap::new();
     for row in parked {
         let mut row = row.columns();
         let of_source = put_aside.entry(row.text()?).or_default();
         (of_source.parked_events, of_source.parked_subjects) = (row.int()?, row.int()?);
+    }
+    for row in oldest {
+        let mut row = row.columns();
+        let source = row.text()?;
+        put_aside.entry(source).or_default().oldest_parked = Some(event(&mut row)?.recorded_at);
     }
     for row in dead {
         let mut row = row.columns();

@@ -41,6 +41,7 @@ async fn measure(part: &Part, meters: &Meters) {
     if let Ok(Err(refused)) = &put_aside {
         tracing::warn!(service = part.name, %refused, "What is put aside cannot be counted now");
     }
+    let now = part.database.world().now();
     for (source, status) in &part.listens {
         let meters = meters.labelled("source", source);
         meters.gauge("consumer_lag_events", "Events of the producer that are not dealt with").set(status.lag());
@@ -53,7 +54,11 @@ async fn measure(part: &Part, meters: &Meters) {
             let help = "Subjects of which events are parked";
             meters.gauge("parked_subjects", help).set(of_source.parked_subjects);
             meters.gauge("dead_letters", "Events that nobody could deal with").set(of_source.dead_letters);
+            status.parked_since(of_source.oldest_parked);
         }
+        let help = "Age of the oldest event that a consumer has not dealt with, parked ones included; 0 without one";
+        let age = status.waits_since().map_or(0.0, |since| now.since(since).as_secs_f64());
+        meters.seconds_gauge("outbox_age_seconds", help).set(age);
     }
 }
 

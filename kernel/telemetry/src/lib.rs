@@ -23,7 +23,7 @@ mod process;
 mod stopwatch;
 
 pub use log::{Format, LogError, init};
-pub use meters::{BYTES_BUCKETS, CONTENT_TYPE, COUNT_BUCKETS, Meters, SECONDS_BUCKETS};
+pub use meters::{BYTES_BUCKETS, CONTENT_TYPE, COUNT_BUCKETS, Meters, SECONDS_BUCKETS, SecondsGauge};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
 pub use prometheus_client::registry::Registry;
 pub use stopwatch::Stopwatch;

@@ -1,6 +1,7 @@
 //! Counters, gauges and histograms, and the page on which they stand.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -51,11 +52,15 @@ struct Page {
     families: BTreeMap<String, Meter>,
 }
 
+/// A gauge of a time in seconds.
+pub type SecondsGauge = Gauge<f64, AtomicU64>;
+
 /// The meters of one name, which differ in their labels.
 #[derive(Clone, Debug)]
 enum Meter {
     Counters(Family<Labels, Counter>),
     Gauges(Family<Labels, Gauge>),
+    SecondsGauges(Family<Labels, SecondsGauge>),
     Histograms(Histograms),
 }
 
@@ -111,6 +116,17 @@ impl Meters {
         match self.meter(name, help, || Meter::Gauges(Family::default())) {
             Meter::Gauges(family) => family.get_or_create_owned(&self.labels),
             other => panic!("{name} is no gauge: {other:?}"),
+        }
+    }
+
+    /// A gauge of how long something lasts by now, in seconds; its name ends in `_seconds`.
+    ///
+    /// # Panics
+    /// When the name stands for another kind of meter.
+    pub fn seconds_gauge(&self, name: &str, help: &str) -> SecondsGauge {
+        match self.meter(name, help, || Meter::SecondsGauges(Family::default())) {
+            Meter::SecondsGauges(family) => family.get_or_create_owned(&self.labels),
+            other => panic!("{name} is no gauge of seconds: {other:?}"),
         }
     }
 
@@ -173,6 +189,7 @@ impl Meters {
         match meter.clone() {
             Meter::Counters(family) => page.of_banyan.register(name, help, family),
             Meter::Gauges(family) => page.of_banyan.register(name, help, family),
+            Meter::SecondsGauges(family) => page.of_banyan.register(name, help, family),
             Meter::Histograms(family) => page.of_banyan.register(name, help, family),
         }
         page.families.insert(name.to_owned(), meter.clone());
@@ -222,6 +239,7 @@ mod tests {
         Stopwatch::start().record(&meters.seconds("page_seconds", "Time of a page"));
         meters.counts("batch_commands", "Commands in a batch").observe(256.0);
         meters.bytes("body_bytes", "Size of a body").observe(65.0);
+        meters.seconds_gauge("age_seconds", "Age of a page").set(0.25);
         let page = meters.render();
         for line in [
             "banyan_commit_seconds_bucket{le=\"0.00005\"} 0",
@@ -230,6 +248,7 @@ mod tests {
             "banyan_batch_commands_bucket{le=\"128.0\"} 0",
             "banyan_batch_commands_bucket{le=\"256.0\"} 1",
             "banyan_body_bytes_bucket{le=\"256.0\"} 1",
+            "banyan_age_seconds{} 0.25",
         ] {
             assert!(page.contains(line), "{line} is missing: {page}");
         }

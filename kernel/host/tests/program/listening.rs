@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use db::{Bell, Database, Envelope, Kind, Perform, Position, open_desk};
 use events::{Feed, FeedError, Listener, Listening, Partitions, Slice, Understood, Verdict};
@@ -29,6 +30,11 @@ impl Mood {
     pub(crate) fn gives_up(&self) {
         self.verdict.store(2, Ordering::Relaxed);
     }
+
+    /// Holds on in the midst of what it does until it is told something else.
+    pub(crate) fn stands_still(&self) {
+        self.verdict.store(3, Ordering::Relaxed);
+    }
 }
 
 const KIND: Kind<()> = Kind { key_of: |()| 0, weigh: |()| 1 };
@@ -55,6 +61,9 @@ pub(crate) fn listening(
     let status = listener.status();
     let Mood { verdict, done } = mood.clone();
     let perform: Perform<(), u8> = Arc::new(move |_, asked| {
+        while verdict.load(Ordering::Relaxed) == 3 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let verdict = verdict.load(Ordering::Relaxed);
         if verdict == 0 {
             done.fetch_add(asked.len(), Ordering::Relaxed);
