@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use world::{Chance, Moment};
+use world::{Chance, Moment, stable_hash};
 
 /// A command as it arrives at the desk.
 #[derive(Clone, Debug)]
@@ -178,6 +178,19 @@ impl Trace {
     pub fn step(self, chance: &mut Chance) -> Self {
         Self { span_id: chance.bits() | 1, ..self }
     }
+
+    /// The next step in the same trace in which somebody acts for a cause: the same each time, so that
+    /// what is delivered twice, or done again after a crash, is one step.
+    #[must_use]
+    pub fn step_for(self, who: &str, cause: &str) -> Self {
+        let step = format!("{:016x} {who} {cause}", self.span_id);
+        Self { span_id: stable_hash(step.as_bytes()).max(1), ..self }
+    }
+
+    /// The trace's number as others write it: 32 hexadecimal digits.
+    pub fn id(self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
 }
 
 impl fmt::Display for Trace {
@@ -230,6 +243,20 @@ mod tests {
             assert!(bad.parse::<Trace>().is_err(), "{bad}");
         }
         assert!("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later".parse::<Trace>().is_ok());
+    }
+
+    #[test]
+    fn a_step_for_a_cause_is_the_same_each_time_and_no_other() {
+        let trace = Trace { trace_id: 7, span_id: 7 };
+        let step = trace.step_for("inventory", "orders-1-1");
+        assert_eq!((step, step.trace_id), (trace.step_for("inventory", "orders-1-1"), 7));
+        let others = [
+            trace,
+            trace.step_for("payments", "orders-1-1"),
+            trace.step_for("inventory", "orders-1-2"),
+            step.step_for("inventory", "orders-1-1"),
+        ];
+        assert!(!others.contains(&step), "{others:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A transaction as a service sees it: reads first, then changes that wait for the commit.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ids::Number;
@@ -76,6 +77,11 @@ impl<'s> Tx<'s> {
         session.begin(patience)?;
         let now = world.now();
         Ok(Self { session, world, now, writes: Vec::new(), news: Vec::new(), after: Vec::new(), along: Vec::new() })
+    }
+
+    /// The service whose database this is.
+    pub fn service(&self) -> &Arc<str> {
+        &self.session.source().service
     }
 
     /// The time at which this transaction happens; it stands while the transaction lasts.

@@ -65,6 +65,8 @@ pub struct Listener<C, A> {
     partitions: Partitions,
     listening: Listening<C, A>,
     status: Arc<Status>,
+    /// The service that listens; nobody's until its database was asked.
+    service: Arc<str>,
     /// How far it has read; none until its database was asked.
     read: Option<Start>,
     /// Events that mean something, read but not dealt with.
@@ -162,6 +164,7 @@ impl<C, A> Listener<C, A> {
             partitions: Partitions::ALL,
             listening,
             status: Arc::default(),
+            service: "".into(),
             read: None,
             waiting: VecDeque::new(),
             upto: 0,
@@ -351,7 +354,9 @@ impl<C, A> Listener<C, A> {
             tx.delete(&PARKED, vec![parked::key(&taken.event)]);
             return parked::bury(tx, &taken.event, attempts, cause);
         }
-        tracing::warn!(event = taken.event.id(), attempts, cause, "An event is parked and will be tried again");
+        let (trace_id, request_id) = (taken.event.by.trace.id(), &*taken.event.by.correlation);
+        let event = taken.event.id();
+        tracing::warn!(event, attempts, cause, trace_id, request_id, "An event is parked and will be tried again");
         let due_at = tx.now() + back_off(attempts);
         let parked = ParkedEvent { event: taken.event.as_ref().clone(), attempts, due_at, cause: cause.into() };
         tx.upsert(&PARKED, vec![parked.row()?]);
@@ -421,6 +426,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         self.batch.clear();
         self.assumed = None;
         if self.read.is_none() {
+            self.service = tx.service().clone();
             self.load_start(tx)?;
             self.read_ahead(tx.now());
         }
@@ -441,7 +447,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
             let from = From::Parked { attempts: event.attempts };
             let event = Arc::new(event.event);
             let (step, command) = step((self.listening.understand)(&event));
-            commands.extend(command.map(|command| asked(command, &event)));
+            commands.extend(command.map(|command| asked(command, &event, &self.service)));
             self.batch.push(Taken { event, from, step });
         }
         let room = most - self.batch.len();
@@ -462,7 +468,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
             } else if looked_up.parked.contains(event.subject.as_ref()) {
                 (step, command) = (Step::QueueBehind, None);
             }
-            commands.extend(command.map(|command| asked(command, &event)));
+            commands.extend(command.map(|command| asked(command, &event, &self.service)));
             self.batch.push(Taken { event, from: From::Feed, step });
         }
         Ok(commands)
@@ -533,6 +539,9 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         let reached = self.reached();
         let fresh = self.batch.iter().filter(|taken| taken.from == From::Feed).count();
         let saves = self.batch.iter().any(|taken| taken.from == From::Feed && taken.step != Step::Known);
+        for taken in self.batch.iter().filter(|taken| taken.step != Step::Known) {
+            tell(&taken.event, &self.service);
+        }
         self.waiting.drain(..fresh);
         for taken in self.batch.drain(..).filter(|taken| taken.from == From::Feed) {
             // The cursor of what was known before stands there or beyond; it is looked up anew.
@@ -567,8 +576,27 @@ fn step<C>(meaning: Understood<C>) -> (Step, Option<C>) {
     }
 }
 
-/// A command in the name of the service that said the event, as a consequence of it.
-fn asked<C>(command: C, event: &Envelope) -> Asked<C> {
-    let by = Context { actor: Actor::Service(event.source.clone()), causation: event.id().into(), ..event.by.clone() };
-    Asked::new(command, by)
+/// A command in the name of the service that said the event, as a consequence of it and the next step
+/// of its trace.
+fn asked<C>(command: C, event: &Envelope, service: &str) -> Asked<C> {
+    let id = event.id();
+    let trace = event.by.trace.step_for(service, &id);
+    let actor = Actor::Service(event.source.clone());
+    Asked::new(command, Context { actor, trace, causation: id.into(), ..event.by.clone() })
+}
+
+/// Says in the log that an event was taken in, where somebody wants to know that of each.
+fn tell(event: &Envelope, service: &str) {
+    let (trace, request_id) = (event.by.trace, &*event.by.correlation);
+    tracing::debug!(
+        service,
+        event = event.id(),
+        r#type = %event.kind,
+        subject = %event.subject,
+        trace_id = trace.id(),
+        parent_id = format!("{:016x}", trace.span_id),
+        span_id = format!("{:016x}", trace.step_for(service, &event.id()).span_id),
+        request_id,
+        "An event was taken in"
+    );
 }

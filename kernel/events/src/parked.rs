@@ -87,6 +87,8 @@ pub(crate) fn bury(tx: &mut Tx<'_>, event: &Envelope, attempts: i64, cause: &str
         r#type = %event.kind,
         subject = %event.subject,
         cause,
+        trace_id = event.by.trace.id(),
+        request_id = &*event.by.correlation,
         "An event became a dead letter; look at the cause, mend it and replay the event"
     );
     let row = vec![

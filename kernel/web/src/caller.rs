@@ -40,7 +40,7 @@ impl Caller {
 
     /// The trace as problems say it: 32 hexadecimal digits.
     pub fn trace_id(&self) -> String {
-        trace_id(&self.context)
+        self.context.trace.id()
     }
 }
 

@@ -156,9 +156,9 @@ fn as_problem(answer: Result<Response, Problem>, trace_id: &str) -> (Response, O
     (response, Some(problem))
 }
 
-/// Says a failure in the log, once; a refusal is no failure.
+/// Says a failure in the log, once; a refusal is no failure. The span says whose request it was.
 fn log(span: &Span, status: u16, code: Option<&str>, cause: Option<&str>) {
-    let Some(code) = code else { return };
+    let Some(code) = code else { return debug!(parent: span, "a request was answered") };
     span.record("problem", code);
     let failed = status == 500 || cause.is_some();
     let cause = cause.unwrap_or("");

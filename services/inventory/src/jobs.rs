@@ -2,23 +2,29 @@
 
 use std::time::Duration;
 
-use db::{Asked, Context, Due, Trace};
-use world::World;
+use db::{Asked, Context, Due};
 
+use crate::NAME;
 use crate::domain::Command;
-use crate::store;
+use crate::store::{self, Story};
 
 /// How often lapsed holds are looked for. Nobody is refused for the sake of one in between: a
 /// refusal looks for those of its own SKUs first.
 const EVERY: Duration = Duration::from_millis(100);
+/// Why they are let go.
+const CAUSE: &str = "the hold's time has passed";
 
 /// Finds holds whose time has passed, and lets them lapse.
-pub(crate) fn lapsed_holds(world: &World) -> Due<Command> {
-    let mut chance = world.chance("inventory traces");
-    let find = move |tx: &mut db::Tx<'_>, most: usize| {
-        let numbers = store::lapsed(tx, most)?;
-        let by = Context::system("the hold's time has passed", Trace::begin(&mut chance));
-        Ok(numbers.into_iter().map(|number| Asked::new(Command::Expire { number }, by.clone())).collect())
+pub(crate) fn lapsed_holds() -> Due<Command> {
+    let find = |tx: &mut db::Tx<'_>, most: usize| {
+        let lapsed = store::lapsed(tx, most)?.into_iter();
+        Ok(lapsed.map(|(number, story)| Asked::new(Command::Expire { number }, lapse_of(&story))).collect())
     };
     Due::new(EVERY, Box::new(find))
+}
+
+/// In whose name a hold lapses: the platform's, as a step of the story that the hold belongs to.
+pub(crate) fn lapse_of(story: &Story) -> Context {
+    let by = Context::system(CAUSE, story.trace.step_for(NAME, CAUSE));
+    Context { correlation: story.correlation.as_str().into(), ..by }
 }

@@ -53,7 +53,7 @@ pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {
 pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, InventoryDesk), Failure> {
     let orders = Listener::to(ground.feeds.of(contracts::orders::Event::SOURCE), consumers::ORDERS);
     let status = orders.status();
-    let due = jobs::lapsed_holds(ground.database.world());
+    let due = jobs::lapsed_holds();
     let perform = perform::under(config.policy());
     let (desk, workers) =
         open_desk(&ground.database, &perform::KIND, &perform, vec![Box::new(orders), Box::new(due)], &ground.meters)?;

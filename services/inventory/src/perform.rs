@@ -20,8 +20,8 @@ pub(crate) fn under(policy: Policy) -> Perform<Command, Answer> {
 }
 
 fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], policy: &Policy) -> Result<Vec<Answer>, Failure> {
-    let mut books = store::load(tx, touched(commands), policy)?;
-    publish::all(tx, &mut books, &db::Context::system("lapsed", commands[0].by.trace));
+    let (mut books, lapsed) = store::load(tx, touched(commands), policy)?;
+    publish::lapsed(tx, &mut books, &lapsed)?;
     let answers: Vec<Answer> = commands.iter().map(|asked| carry_out(tx, &mut books, asked, policy)).collect();
     #[cfg(feature = "planted-bugs")]
     if world::planted::is(world::planted::Bug::EventWithoutFact) && answers.iter().any(Result::is_err) {

@@ -1,24 +1,41 @@
 //! What inventory says to others: everything, for its events are its journal.
 
-use db::{Context, NewEvent, Tx};
+use db::{Context, Failure, NewEvent, Tx};
 
 use crate::domain::{Books, News};
+use crate::jobs::lapse_of;
+use crate::store::Stories;
 use contracts::inventory::Event;
 
 /// Publishes what the books have to say, in the name of whoever caused it.
 pub(crate) fn all(tx: &mut Tx<'_>, books: &mut Books, by: &Context) {
-    for News { stream, version, event } in books.take_news() {
-        tx.publish(NewEvent {
-            stream,
-            version,
-            subject: subject(&event).to_owned(),
-            kind: event.kind(),
-            schema: event.schema(),
-            occurred_at: tx.now(),
-            by: by.clone(),
-            body: event.body(),
-        });
+    for news in books.take_news() {
+        one(tx, &news, by.clone());
     }
+}
+
+/// Publishes which holds have lapsed, each as a part of its own story.
+pub(crate) fn lapsed(tx: &mut Tx<'_>, books: &mut Books, stories: &Stories) -> Result<(), Failure> {
+    for news in books.take_news() {
+        let story = stories.get(&news.stream);
+        let story = story.ok_or_else(|| Failure::Corrupt(format!("hold {} has no first event", news.stream)))?;
+        one(tx, &news, lapse_of(story));
+    }
+    Ok(())
+}
+
+fn one(tx: &mut Tx<'_>, news: &News, by: Context) {
+    let News { stream, version, event } = news;
+    tx.publish(NewEvent {
+        stream: *stream,
+        version: *version,
+        subject: subject(event).to_owned(),
+        kind: event.kind(),
+        schema: event.schema(),
+        occurred_at: tx.now(),
+        by,
+        body: event.body(),
+    });
 }
 
 /// What an event is about: the reservation, or the SKU that was moved.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use db::{Columns, Failure, Query, Read, Row, Table, Tx, Value, int, text};
+use db::{Columns, Failure, Query, Read, Row, Table, Trace, Tx, Value, int, text};
 use ids::{Name, Number, Sku, Warehouse};
 
 use crate::domain::{Books, MovementRecord, Policy, Pool, Reservation, Status, key};
@@ -42,6 +42,10 @@ static MOVEMENT: Table = Table {
     rest: &[text("name"), text("fingerprint"), text("sku"), text("warehouse"), text("outcome")],
 };
 
+/// What every event of a reservation belongs to, by its place among those of the reservation.
+static EVENT: Table =
+    Table { name: "event", key: &[int("stream"), int("version")], rest: &[text("trace"), text("correlation")] };
+
 /// Lapsed holds of a SKU that one batch clears away: as many as pieces are wanted of it, for each
 /// frees one at least; but no fewer than the first, and no more than the second.
 const LAPSED_AT_ONCE: (i64, i64) = (256, 10_000);
@@ -67,7 +71,10 @@ pub(crate) struct Touched {
 ///
 /// The stock rows are the lock: whoever changes a reservation has locked all its stock before. A
 /// reservation's SKUs never change, so they may be read before that, and its state after it.
-pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, policy: &Policy) -> Result<Books, Failure> {
+///
+/// Beside the books it gives the stories of those holds that had lapsed and were let go, for these are
+/// not what the batch's commands belong to.
+pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, policy: &Policy) -> Result<(Books, Stories), Failure> {
     let mut books = Books::default();
     if !touched.without_skus.is_empty() || !touched.numbers.is_empty() {
         let by_name = Query::by(&RESERVATION, "name", touched.without_skus.iter().map(|name| name.as_str().into()));
@@ -82,10 +89,8 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, policy: &Policy) -> Re
     }
     lock_and_load(tx, &mut books, &touched)?;
     let scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)), policy);
-    if !scarce.is_empty() {
-        clear_lapsed(tx, &mut books, &touched, &scarce)?;
-    }
-    Ok(books)
+    let lapsed = if scarce.is_empty() { Stories::new() } else { clear_lapsed(tx, &mut books, &touched, &scarce)? };
+    Ok((books, lapsed))
 }
 
 fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Result<(), Failure> {
@@ -111,7 +116,7 @@ fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Resul
 ///
 /// Their other SKUs are locked only now, out of the order of keys; where two writers meet in that, the
 /// database ends one of them as a conflict, and it runs again.
-fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched, scarce: &[Sku]) -> Result<(), Failure> {
+fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched, scarce: &[Sku]) -> Result<Stories, Failure> {
     let now = tx.now();
     let sql = "SELECT reservation FROM (
                    SELECT reservation, row_number() OVER (PARTITION BY sku ORDER BY expires_at, reservation) AS place
@@ -123,8 +128,9 @@ fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched, scarce: &
     let numbers = tx.rows(lapsed)?.into_iter().map(|row| row.columns().number());
     let numbers: BTreeSet<Number> = numbers.collect::<Result<_, _>>()?;
     if numbers.is_empty() {
-        return Ok(());
+        return Ok(Stories::new());
     }
+    let stories = stories(tx, &numbers)?;
     let by_number = |numbers: &BTreeSet<Number>| Query::by(&RESERVATION, "number", numbers.iter().map(|n| (*n).into()));
     let mut others = Touched::default();
     for row in tx.rows(by_number(&numbers))? {
@@ -136,7 +142,29 @@ fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched, scarce: &
     for number in numbers {
         books.expire(number, now);
     }
-    Ok(())
+    Ok(stories)
+}
+
+/// What a reservation belongs to: the trace and the story of whoever asked for it first.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    pub(crate) trace: Trace,
+    pub(crate) correlation: String,
+}
+
+/// What reservations belong to, by their numbers.
+pub(crate) type Stories = BTreeMap<Number, Story>;
+
+fn stories(tx: &mut Tx<'_>, numbers: &BTreeSet<Number>) -> Result<Stories, Failure> {
+    let mut stories = Stories::new();
+    for row in tx.rows(Query::by(&EVENT, "stream", numbers.iter().map(|number| (*number).into())))? {
+        let mut row = row.columns();
+        let (number, version) = (row.number()?, row.int()?);
+        if version == 1 {
+            stories.insert(number, Story { trace: row.parsed()?, correlation: row.text()? });
+        }
+    }
+    Ok(stories)
 }
 
 /// Writes what a batch has changed.
@@ -284,13 +312,20 @@ fn owner_and_name(row: &mut Columns) -> Result<(String, Name), Failure> {
     Ok((owner.to_owned(), Name::from_column(name.to_owned())))
 }
 
-/// Holds whose time has passed, those first that lapsed first.
-pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<Number>, Failure> {
-    let sql = "SELECT reservation FROM hold WHERE expires_at <= $1
-               GROUP BY expires_at, reservation ORDER BY expires_at, reservation LIMIT $2";
+/// Holds whose time has passed, those first that lapsed first, each with what it belongs to.
+pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Number, Story)>, Failure> {
+    let sql = "SELECT lapsed.reservation, event.trace, event.correlation
+               FROM (SELECT reservation, expires_at FROM hold WHERE expires_at <= $1
+                     GROUP BY expires_at, reservation ORDER BY expires_at, reservation LIMIT $2) AS lapsed
+               JOIN event ON event.stream = lapsed.reservation AND event.version = 1
+               ORDER BY lapsed.expires_at, lapsed.reservation";
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let rows = tx.rows(Query::sql(sql, [tx.now().into(), most.into()]))?;
-    rows.into_iter().map(|row| row.columns().number()).collect()
+    let read = |row: Row| {
+        let mut row = row.columns();
+        Ok((row.number()?, Story { trace: row.parsed()?, correlation: row.text()? }))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// The levels of some SKUs by warehouse; nothing for those never seen.

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use db::{Database, Location, MemoryDisk, Meters, Options};
+use db::{Asked, Context, Database, Location, MemoryDisk, Meters, Options, Plan, Trace};
 use events::TableFeed;
 use host::{Feeds, Ground, Service};
 use http_body_util::BodyExt;
+use ids::{Sku, Warehouse};
+use inventory::domain::{Act, Command, Line, Movement, Reserve};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use world::World;
@@ -142,6 +145,11 @@ impl Drop for Running {
             let _ = thread.join();
         }
     }
+}
+
+/// Waits for what comes at once.
+fn now<T>(what: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(what)
 }
 
 fn everywhere(test: impl Fn(&Running)) {
@@ -302,6 +310,43 @@ fn a_lapsed_hold_stands_in_nobodys_way() {
         assert_eq!(shop.ask(Method::POST, "/v1/reservations/r-1/extend", &extension).1["code"], "reservation-expired");
         assert_eq!(shop.ask(Method::POST, "/v1/reservations/r-3/extend", &extension).0, 200);
     });
+}
+
+#[test]
+fn a_hold_that_lapses_for_the_sake_of_another_lapses_in_its_own_story() {
+    let world = World::simulated(1);
+    let open = |name, migrations| {
+        let memory = Location::Memory(MemoryDisk::empty());
+        Database::open(name, memory, Options::default(), world.clone(), migrations).expect("a database")
+    };
+    let (orders, database) = (open("orders", &[]), open(inventory::NAME, inventory::MIGRATIONS));
+    let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&orders)));
+    let ground = Ground { database: database.clone(), feeds, meters: Arc::default() };
+    let (service, desk) = inventory::assemble_with_desk(&inventory::Config::default(), &ground).expect("inventory");
+    let mut workers = service.workers;
+    let mut ask = |story: &str, trace_id, command| {
+        let by = Context::system(story, Trace { trace_id, span_id: 1 });
+        let answered = desk.ask(Asked::new(command, by));
+        // Nothing that is due comes between: only the request is performed.
+        workers[0].turn(&Plan { from_inlets: 0, ..Plan::ALL });
+        now(answered).expect("it does not fail").expect("no rule says no");
+    };
+    let (sku, warehouse): (Sku, Warehouse) = ("a".parse().expect("a SKU"), "main".parse().expect("a warehouse"));
+    let act = Act::Receive { quantity: 5, reference: None };
+    let name = |name: &str| name.parse().expect("a name");
+    let (movement, fingerprint) = (name("m-1"), String::new());
+    ask("delivery", 1, Command::Move(Movement { name: movement, fingerprint, sku: sku.clone(), warehouse, act }));
+    let reserve = |reservation: &str| {
+        let lines = vec![Line { sku: sku.clone(), quantity: 5, warehouse: None }];
+        let (name, fingerprint) = (name(reservation), reservation.to_owned());
+        Command::Reserve(Reserve { name, fingerprint, lines, hold_secs: 1, order: None })
+    };
+    ask("first", 2, reserve("r-1"));
+    world.advance(Duration::from_secs(2));
+    ask("second", 3, reserve("r-2"));
+    let events = now(database.read(|read| read.events_after(2, 10))).expect("events");
+    let told: Vec<_> = events.iter().map(|e| (&*e.kind, e.by.trace.trace_id, &*e.by.correlation)).collect();
+    assert_eq!(told, [("StockReservationExpired", 2, "first"), ("StockReserved", 3, "second")]);
 }
 
 #[test]

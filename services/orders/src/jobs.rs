@@ -2,22 +2,27 @@
 
 use std::time::Duration;
 
-use db::{Asked, Context, Due, Trace};
-use world::World;
+use db::{Asked, Context, Due};
 
+use crate::NAME;
 use crate::domain::Command;
-use crate::store;
+use crate::store::{self, Overdue};
 
 /// How often overdue orders are looked for.
 const EVERY: Duration = Duration::from_millis(250);
+/// Why they are acted on.
+const CAUSE: &str = "the step's time has passed";
 
 /// Finds orders whose deadline has passed, and has their owners of facts asked.
-pub(crate) fn overdue_orders(world: &World) -> Due<Command> {
-    let mut chance = world.chance("orders traces");
-    let find = move |tx: &mut db::Tx<'_>, most: usize| {
-        let numbers = store::overdue(tx, most)?;
-        let by = Context::system("the step's time has passed", Trace::begin(&mut chance));
-        Ok(numbers.into_iter().map(|number| Asked::new(Command::Overdue { number }, by.clone())).collect())
-    };
+pub(crate) fn overdue_orders() -> Due<Command> {
+    let find = |tx: &mut db::Tx<'_>, most: usize| Ok(store::overdue(tx, most)?.iter().map(asked).collect());
     Due::new(EVERY, Box::new(find))
+}
+
+/// A deadline belongs to the story that it is a part of, and each is a step of its own.
+fn asked(overdue: &Overdue) -> Asked<Command> {
+    let Overdue { number, name, version, trace } = overdue;
+    let trace = trace.step_for(NAME, &format!("{CAUSE}, after event {version}"));
+    let by = Context { correlation: name.as_str().into(), ..Context::system(CAUSE, trace) };
+    Asked::new(Command::Overdue { number: *number }, by)
 }

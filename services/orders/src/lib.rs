@@ -45,7 +45,7 @@ pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {
         (contracts::inventory::Event::SOURCE, inventory.status()),
         (contracts::payments::Event::SOURCE, payments.status()),
     ];
-    let due = jobs::overdue_orders(ground.database.world());
+    let due = jobs::overdue_orders();
     let perform = perform::under(config.policy());
     let (desk, workers) = open_desk(
         &ground.database,

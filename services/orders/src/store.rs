@@ -1,7 +1,7 @@
 //! Everything that orders keeps, and every statement about it.
 
 use contracts::orders::{Event, OrderPlaced};
-use db::{Columns, Envelope, Failure, Query, Read, Row, Table, Tx, Value, int, text};
+use db::{Columns, Envelope, Failure, Query, Read, Row, Table, Trace, Tx, Value, int, text};
 use ids::{Name, Number};
 use world::Moment;
 
@@ -117,7 +117,7 @@ fn order_and_look(row: Row) -> Result<(Order, Option<Moment>), Failure> {
 }
 
 fn order_of(number: Number, name: &str, mut row: Columns) -> Result<(Order, Option<Moment>), Failure> {
-    let (owner, _) = name.rsplit_once('/').ok_or_else(|| Failure::Corrupt("its name has no owner".into()))?;
+    let (owner, _) = owner_and_name(name)?;
     let placed: OrderPlaced = row.json()?;
     let _customer = row.maybe_text()?;
     let mut order = Order::placed(number, owner, row.moment()?, &placed);
@@ -145,12 +145,34 @@ fn parsed(text: &str) -> Result<Status, Failure> {
     text.parse().map_err(|_| Failure::Corrupt(format!("an order's status: {text:?}")))
 }
 
+/// An order whose deadline has passed.
+pub(crate) struct Overdue {
+    pub(crate) number: Number,
+    pub(crate) name: Name,
+    /// How many events it has had.
+    pub(crate) version: i64,
+    /// The trace in which it was placed.
+    pub(crate) trace: Trace,
+}
+
 /// Orders whose deadline has passed, those first that have waited longest.
-pub(crate) fn overdue(tx: &mut Tx<'_>, most: usize) -> Result<Vec<Number>, Failure> {
-    let sql = "SELECT number FROM orders WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
+pub(crate) fn overdue(tx: &mut Tx<'_>, most: usize) -> Result<Vec<Overdue>, Failure> {
+    let sql = "SELECT orders.number, orders.name, orders.version, event.trace
+               FROM orders JOIN event ON event.stream = orders.number AND event.version = 1
+               WHERE orders.due_at <= $1 ORDER BY orders.due_at LIMIT $2";
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let rows = tx.rows(Query::sql(sql, [tx.now().into(), most.into()]))?;
-    rows.into_iter().map(|row| row.columns().number()).collect()
+    let read = |row: Row| {
+        let mut row = row.columns();
+        let (number, (_, name)) = (row.number()?, owner_and_name(&row.text()?)?);
+        Ok(Overdue { number, name, version: row.int()?, trace: row.parsed()? })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+fn owner_and_name(key: &str) -> Result<(&str, Name), Failure> {
+    let (owner, name) = key.rsplit_once('/').ok_or_else(|| Failure::Corrupt("its name has no owner".into()))?;
+    Ok((owner, Name::from_column(name.to_owned())))
 }
 
 /// The order of that name.

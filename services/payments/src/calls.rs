@@ -15,6 +15,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
+use crate::NAME;
 use crate::domain::{Command, Doing, Said};
 use crate::perform::{Answer, On};
 use crate::provider::{Authorize, Provider, ProviderError};
@@ -66,6 +67,7 @@ pub(crate) async fn run(
 async fn make(call: Call, within: Duration, provider: &dyn Provider, desk: &Desk<On, Answer>) {
     let Call { account, doing, request, by } = call;
     let (key, number) = (request.key.clone(), request.key.number());
+    let (trace_id, request_id) = (by.trace.id(), by.correlation.clone());
     let answer = match doing {
         Doing::Authorize => provider.authorize(request),
         Doing::Inquire => provider.inquire(key.clone()),
@@ -79,10 +81,16 @@ async fn make(call: Call, within: Duration, provider: &dyn Provider, desk: &Desk
         Ok(Err(ProviderError::NoAnswer(cause))) => Said::NoAnswer(cause),
         Err(_) => Said::NoAnswer(format!("no answer within {} ms", within.as_millis())),
     };
+    tracing::debug!(service = NAME, %key, ?doing, ?said, trace_id, %request_id, "The provider was asked");
     let command = On { account, command: Command::Learn { number, doing, said } };
     match desk.ask(Asked::new(command, by)).await {
         Ok(Ok(_)) => {}
-        Ok(Err(rejection)) => tracing::error!(%key, %rejection, "An answer of the provider fits no payment"),
-        Err(refused) => tracing::warn!(%key, %refused, "An answer of the provider was not taken in; it is asked again"),
+        Ok(Err(rejection)) => {
+            tracing::error!(%key, %rejection, trace_id, %request_id, "An answer of the provider fits no payment");
+        }
+        Err(refused) => {
+            let told = "An answer of the provider was not taken in; it is asked again";
+            tracing::warn!(%key, %refused, trace_id, %request_id, told);
+        }
     }
 }

@@ -7,17 +7,13 @@ use db::{Asked, Due};
 use crate::config::Config;
 use crate::domain::Command;
 use crate::perform::On;
-use crate::store::{self, on_behalf};
+use crate::store;
 
 /// Finds payments that are due: calls without an answer, questions to repeat, times that are over.
 pub(crate) fn due_payments(config: &Config) -> Due<On> {
     let find = |tx: &mut db::Tx<'_>, most: usize| {
         let due = store::due(tx, most)?.into_iter();
-        let wake = due.map(|(account, by)| {
-            let by = on_behalf(&by, "it was due");
-            Asked::new(On { account, command: Command::Wake }, by)
-        });
-        Ok(wake.collect())
+        Ok(due.map(|(account, by)| Asked::new(On { account, command: Command::Wake }, by)).collect())
     };
     Due::new(Duration::from_millis(config.due_every_ms.max(1)), Box::new(find))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use db::{Asked, Context, Failure, Kind, NewEvent, Perform, Tx};
 use world::{Moment, stable_hash};
 
+use crate::NAME;
 use crate::calls::{Call, Calls};
 use crate::config::Config;
 use crate::domain::{At, Command, Decision, Doing, Event, Next, Payment, Rejection, decide};
@@ -118,7 +119,9 @@ impl Batch {
             self.news.push(publish::news(&payment, number, version, event, self.now, &asked.by));
         }
         if let Next::Call(doing, of) = decision.next {
-            self.calls.extend(call(account, &payment, doing, of, &by));
+            // Whoever only looks has a trace of their own; what comes of it belongs to the payment's.
+            let asks = if matches!(command, Command::Look { .. }) { &by } else { &asked.by };
+            self.calls.extend(call(account, &payment, doing, of, asks));
         }
         let version = version + i64::try_from(decision.events.len()).expect("a command has few events");
         let schedule = self.schedule(schedule, &decision, &payment);
@@ -167,7 +170,8 @@ impl Batch {
 fn call(account: &Account, payment: &Payment, doing: Doing, number: i64, by: &Context) -> Option<Call> {
     let terms = payment.terms.as_ref()?;
     let key = account.key(number);
-    let by = on_behalf(by, &key.to_string());
+    let trace = by.trace.step_for(NAME, &format!("{doing:?} {key}"));
+    let by = Context { trace, ..on_behalf(by, &key.to_string()) };
     let request = Authorize { key, amount: terms.amount, method: terms.method.clone() };
     Some(Call { account: account.clone(), doing, request, by })
 }

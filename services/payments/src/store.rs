@@ -130,14 +130,17 @@ pub(crate) fn save<'a>(
     tx.update(&PAYMENT, known.into_iter().map(|(account, record)| record.row(account)).collect());
 }
 
-/// The payments that are due, the longest due first, and on whose behalf they are looked at.
+/// The payments that are due, the longest due first, and on whose behalf they are looked at, each time
+/// as a step of its own.
 pub(crate) fn due(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Account, Context)>, Failure> {
-    let sql = "SELECT name, context FROM payment WHERE due_at <= $1 ORDER BY due_at, number LIMIT $2";
+    let sql = "SELECT name, context, due_at FROM payment WHERE due_at <= $1 ORDER BY due_at, number LIMIT $2";
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let rows = tx.rows(Query::sql(sql, [tx.now().into(), most.into()]))?;
     let read = |row: Row| {
         let mut row = row.columns();
-        Ok((Account(row.text()?), row.json::<KeptContext>()?.read()?))
+        let (account, by) = (Account(row.text()?), row.json::<KeptContext>()?.read()?);
+        let trace = by.trace.step_for(crate::NAME, &format!("due at {}", row.moment()?));
+        Ok((account, Context { trace, ..on_behalf(&by, "it was due") }))
     };
     rows.into_iter().map(read).collect()
 }
@@ -203,7 +206,7 @@ mod tests {
     use money::{Currency, Money};
     use world::World;
 
-    use super::{Account, Record, Schedule, due, find, load, on_behalf, save};
+    use super::{Account, Record, Schedule, due, find, load, save};
     use crate::domain::{Event, Payment};
     use crate::provider::Key;
 
@@ -283,7 +286,7 @@ mod tests {
             let records: BTreeMap<_, _> = [("first", secs(1)), ("late", secs(9)), ("second", secs(2)), ("never", None)]
                 .map(|(name, due_in)| (account(name), record(&world, name, due_in)))
                 .into();
-            let by = on_behalf(&records[&account("first")].by, "it was due");
+            let by = records[&account("first")].by.clone();
             database
                 .write(move |tx| {
                     save(tx, &records, []);
@@ -296,7 +299,9 @@ mod tests {
             let names: Vec<_> = found(10).await.expect("due").into_iter().map(|(account, _)| account).collect();
             assert_eq!(names, [account("first"), account("second")], "{database:?}");
             let one = found(1).await.expect("due");
-            assert_eq!(on_behalf(&one[0].1, "it was due"), by, "{database:?}");
+            let woken = &one[0].1;
+            assert_eq!((woken.trace.trace_id, &woken.market), (by.trace.trace_id, &by.market), "{database:?}");
+            assert_ne!(woken.trace, by.trace, "it is a step of its own");
             assert_eq!(one.len(), 1, "{database:?}");
         }
     }

@@ -99,7 +99,25 @@ async fn a_customer_who_passes_the_bank_s_page_has_paid_whoever_tells_of_it_firs
         assert_eq!((&document["status"], &document["next_action"]), (&json!("authorized"), &Value::Null), "{told_by}");
         let said = shop.said("pay").await;
         assert_eq!(said.iter().filter(|kind| *kind == "PaymentAuthorized").count(), 1, "{told_by}");
+        let events = shop.events().await;
+        assert!(events.iter().all(|event| event.by.trace.trace_id == 7), "one trace: {told_by}, {events:#?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_payment_later_is_answered_in_the_trace_of_whoever_asked() {
+    let mut shop = Shop::simulated();
+    shop.payment_due("pay", "pm_card_visa", MINUTE).await;
+    shop.settle().await;
+    shop.capture_due("pay").await;
+    shop.until("pay", "captured").await;
+    assert_eq!(shop.post("/v1/payments/pay/refund", &Value::Null).await.0, 200);
+    shop.until("pay", "refunded").await;
+    let events = shop.events().await;
+    let trace_of = |kind| events.iter().find(|event| &*event.kind == kind).map(|event| event.by.trace.trace_id);
+    assert_eq!(trace_of("PaymentCaptured"), Some(7));
+    assert_eq!(trace_of("PaymentRefunded"), trace_of("RefundStarted"));
+    assert_ne!(trace_of("PaymentRefunded"), Some(7), "the refund was another request");
 }
 
 #[tokio::test(start_paused = true)]

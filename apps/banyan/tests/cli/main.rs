@@ -12,3 +12,4 @@ mod openapi;
 mod serving;
 mod settings;
 mod starting;
+mod tracing;

@@ -4,7 +4,7 @@ use std::path::Path;
 use crate::binary::{Server, banyan, run};
 
 /// Three addresses that nobody has.
-fn addresses() -> [String; 3] {
+pub(crate) fn addresses() -> [String; 3] {
     let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
     listeners.map(|listener| listener.local_addr().expect("an address").to_string())
 }

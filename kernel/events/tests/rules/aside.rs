@@ -63,7 +63,7 @@ fn a_dead_letter_that_is_replayed_is_tried_at_once_and_as_if_for_the_first_time(
     consumer.deals_with("b-1");
     consumer.waits(Duration::from_millis(100));
     assert_eq!(consumer.heard(), ["b-1"]);
-    let expected = PutAside { parked_events: 0, parked_subjects: 0, dead_letters: 2 };
+    let expected = PutAside { parked_events: 0, parked_subjects: 0, dead_letters: 2, oldest_parked: None };
     assert_eq!(consumer.put_aside(), expected);
     assert!(!consumer.write(|tx| replay(tx, SOURCE, 2)), "it is none any more");
     assert!(!consumer.write(|tx| replay(tx, "another", 1)));
