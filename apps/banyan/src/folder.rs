@@ -58,6 +58,13 @@ pub(crate) struct Owner {
     pub(crate) url: Option<String>,
 }
 
+impl Owner {
+    /// The program, as far as it is known.
+    pub(crate) fn shown(&self) -> String {
+        self.process.as_ref().map_or("another process".to_owned(), |process| format!("process {process}"))
+    }
+}
+
 /// The services at work on a folder, each with the program that runs it.
 pub(crate) fn at_work(folder: &Path) -> Result<BTreeMap<&'static str, Owner>, Stop> {
     let mut owners = BTreeMap::new();
@@ -97,8 +104,7 @@ fn lock(folder: &Path, service: &str) -> Result<File, Stop> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let owner = read_owner(&mut file).process;
-            let owner = owner.map_or("another process".to_owned(), |owner| format!("process {owner}"));
+            let owner = read_owner(&mut file).shown();
             let shown = folder.display();
             return Err(Stop::Failed(format!(
                 "the data folder {shown} is taken: {owner} runs {service} on it; stop that, or choose another with --data"

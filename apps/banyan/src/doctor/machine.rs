@@ -1,6 +1,6 @@
 //! The machine: clock, open files, data folder, disk and address.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use web::{Client, NoAnswer};
 use world::World;
 
 use super::Check;
+use crate::folder::{self, Owner};
 use crate::services;
 
 const MIB: u64 = 1024 * 1024;
@@ -142,14 +143,7 @@ fn owners(data: &Path) -> String {
 
 /// The process that runs a service on the folder, if one does.
 pub(super) fn owner(data: &Path, service: &str) -> Option<String> {
-    let path = data.join(format!("{service}.lock"));
-    match File::open(&path).ok()?.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => {
-            let process = fs::read_to_string(&path).unwrap_or_default();
-            Some(if process.is_empty() { "another process".to_owned() } else { format!("process {process}") })
-        }
-        _ => None,
-    }
+    folder::at_work(data).ok()?.get(service).map(Owner::shown)
 }
 
 fn judge_space(free: u64, shown: &str) -> Check {
