@@ -115,7 +115,14 @@ impl Sqlite {
     /// Opens a file, making it where it is missing.
     pub(crate) fn open(path: &Path, durability: Durability) -> Result<Self, Failure> {
         let connection = Connection::open(path).map_err(failure)?;
-        prepare(&connection, durability).map_err(failure)?;
+        let mut tries = 0;
+        while let Err(error) = prepare(&connection, durability) {
+            tries += 1;
+            if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || tries == MOST_TRIES {
+                return Err(failure(error));
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
         Ok(Self { shared: Shared::new(connection), entered: false, checkpoints: None, flusher: None })
     }
 
@@ -257,6 +264,10 @@ impl Drop for Sqlite {
 }
 
 const BUSY: Duration = Duration::from_secs(5);
+/// Who turns the log on does not wait by itself for another process that opens or closes the file in
+/// the same moment; so it is tried again, for about as long.
+const MOST_TRIES: usize = 250;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 fn prepare(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
