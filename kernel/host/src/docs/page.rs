@@ -218,6 +218,9 @@ fn kind(schema: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str().and_then(|name| name.rsplit('/').next()) {
         return format!("<a href=\"#document-{name}\">{name}</a>");
     }
+    if let Some(first) = schema["allOf"].as_array().and_then(|all| all.first()) {
+        return kind(first);
+    }
     if let Some(words) = schema["enum"].as_array() {
         let words: Vec<_> = words.iter().map(|word| format!("<code>{}</code>", escaped(&plain(word)))).collect();
         return if words.len() == 1 { words.concat() } else { format!("one of {}", words.join(" ")) };
