@@ -76,7 +76,7 @@ fn find(asked: &Asked) -> Result<Box<dyn Source>, Stop> {
     let program: config::Program = settings.section("")?;
     let folder = asked.data.as_ref().unwrap_or(&program.data);
     if let Some(url) = &asked.server {
-        let server = Server::at(|_| Ok(url.clone()))?;
+        let server = Server::at(program.key.as_ref(), |_| Ok(url.clone()))?;
         if asked.data.is_none() || server.answers() {
             return Ok(Box::new(server));
         }
@@ -85,7 +85,7 @@ fn find(asked: &Asked) -> Result<Box<dyn Source>, Stop> {
     let place = |service: &str| settings.section::<Place>(service);
     if !owners.is_empty() {
         let any = owners.values().find_map(|owner| owner.url.as_ref());
-        return Ok(Box::new(Server::at(|service| {
+        return Ok(Box::new(Server::at(program.key.as_ref(), |service| {
             let of_lock = owners.get(service).and_then(|owner| owner.url.clone());
             let url = of_lock.or(place(service)?.url).or(any.cloned());
             url.ok_or_else(|| {
@@ -95,7 +95,7 @@ fn find(asked: &Asked) -> Result<Box<dyn Source>, Stop> {
         })?));
     }
     if asked.data.is_none() {
-        let server = Server::at(|service| Ok(place(service)?.url.unwrap_or(SERVER.to_owned())))?;
+        let server = Server::at(program.key.as_ref(), |service| Ok(place(service)?.url.unwrap_or(SERVER.to_owned())))?;
         if server.answers() {
             return Ok(Box::new(server));
         }

@@ -13,7 +13,7 @@ use crate::bench::{self, Bench};
 use crate::bulk::{Export, Import};
 use crate::services::{self, Known};
 use crate::stop::Stop;
-use crate::{audit, bulk, config, doctor, events, run};
+use crate::{audit, bulk, config, doctor, events, keys, run};
 
 /// An event-driven shop that grows around the one you have.
 #[derive(Debug, Parser)]
@@ -74,6 +74,11 @@ enum Verb {
         #[command(subcommand)]
         export: Export,
     },
+    /// Says who may ask the server for what
+    Keys {
+        #[command(subcommand)]
+        act: keys::Act,
+    },
     /// Looks whether the books balance, and says what it counted
     Audit {
         /// The folder of the data; its files are read where no program runs on it [default: ./banyan-data]
@@ -133,7 +138,7 @@ struct Place {
     /// The folder of the data [default: ./banyan-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The address to listen on; only this machine can be served [default: 127.0.0.1:8080]
+    /// The address to listen on; without keys, one that only this machine reaches [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
     /// A file of settings
@@ -155,6 +160,7 @@ pub(crate) fn run() -> Result<(), Stop> {
         Verb::Events { follow, subject, at, server, json } => {
             events::tell(&events::Asked { server, subject, at, follow, json })
         }
+        Verb::Keys { act } => keys::run(&act),
         Verb::Audit { data, server, config } => audit::run(&audit::Asked { server, data, config }),
         Verb::Bench { bench } => bench::run(&bench),
         Verb::Doctor { place, json } => doctor::run(|| load(place), json),
@@ -239,7 +245,8 @@ fn refuse(error: &clap::Error) -> Result<(), Stop> {
             Ok(())
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Err(Stop::Usage(
-            "say what to do: up, serve, events, import, export, audit, doctor, bench or settings; `banyan --help` tells more"
+            "say what to do: up, serve, events, import, export, keys, audit, doctor, bench or settings; `banyan --help` \
+             tells more"
                 .to_owned(),
         )),
         _ => {

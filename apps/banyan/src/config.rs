@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use db::{Durability, Options};
 use serde::Deserialize;
-use settings::{Field, Kind, Secret, Section};
+use settings::{Field, Kind, Secret, Section, Settings, SettingsError};
 
 use crate::services;
 
@@ -21,6 +21,10 @@ pub(crate) struct Program {
     pub(crate) listen: String,
     /// The database of all services that have none of their own.
     pub(crate) database_url: Option<Secret>,
+    /// The key with which this process asks others.
+    pub(crate) key: Option<Secret>,
+    /// Whether this machine is served without a key also when there are keys.
+    pub(crate) local_without_key: bool,
     /// How often a database that other processes write to as well is asked for news.
     pub(crate) news_every_ms: u64,
     /// What is told in the log.
@@ -47,6 +51,8 @@ impl Default for Program {
             data: "banyan-data".into(),
             listen: "127.0.0.1:8080".to_owned(),
             database_url: None,
+            key: None,
+            local_without_key: false,
             news_every_ms: 20,
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
@@ -120,7 +126,8 @@ const PROGRAM: Section = Section {
             name: "listen",
             kind: Kind::Text,
             default: "127.0.0.1:8080",
-            meaning: "The address to listen on; only this machine can be served. `--listen` goes before it.",
+            meaning: "The address to listen on; as long as there are no keys, one that only this machine reaches. \
+                      `--listen` goes before it.",
         },
         Field {
             name: "database_url",
@@ -128,6 +135,20 @@ const PROGRAM: Section = Section {
             default: "",
             meaning: "The PostgreSQL database of all services that have none of their own; without it each has a file of \
                       SQLite in the data folder.",
+        },
+        Field {
+            name: "key",
+            kind: Kind::Secret,
+            default: "",
+            meaning: "The API key with which this program asks others: services in other processes, whose events it \
+                      reads, and the running server, which `events`, `import`, `export`, `keys` and `audit` ask. It needs the scope `admin`.",
+        },
+        Field {
+            name: "local_without_key",
+            kind: Kind::Flag,
+            default: "false",
+            meaning: "Whether this machine may do everything without a key also when there are keys. Leave it where a \
+                      proxy on this machine hands on what comes from elsewhere.",
         },
         Field {
             name: "news_every_ms",
@@ -240,6 +261,31 @@ const HTTP: Section = Section {
             meaning: "Connections that are held at once; one more is answered with `overloaded` and closed.",
         },
         Field {
+            name: "key_requests_per_sec",
+            kind: Kind::Whole,
+            default: "2000",
+            meaning: "Requests that a key may make each second in the long run; 0 for as many as it likes.",
+        },
+        Field {
+            name: "key_burst",
+            kind: Kind::Whole,
+            default: "4000",
+            meaning: "Requests that a key may make at once after a pause.",
+        },
+        Field {
+            name: "address_requests_per_sec",
+            kind: Kind::Whole,
+            default: "50",
+            meaning: "Requests without an accepted key that an address may make each second in the long run; 0 for as \
+                      many as it likes. As long as there are no keys, this machine is not limited.",
+        },
+        Field {
+            name: "address_burst",
+            kind: Kind::Whole,
+            default: "200",
+            meaning: "Requests without an accepted key that an address may make at once after a pause.",
+        },
+        Field {
             name: "drain_secs",
             kind: Kind::AtLeast(0),
             default: "20",
@@ -247,6 +293,12 @@ const HTTP: Section = Section {
         },
     ],
 };
+
+/// The key with which the running server is asked.
+pub(crate) fn key() -> Result<Option<Secret>, SettingsError> {
+    let program: Program = Settings::load(sections(), None)?.section("")?;
+    Ok(program.key)
+}
 
 /// All sections: the program, its way in, and each service with its own settings and its place.
 pub(crate) fn sections() -> &'static [Section] {

@@ -8,6 +8,7 @@ use db::{Context, Trace};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use settings::Secret;
 use web::Client;
 use world::{Chance, World};
 
@@ -23,9 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_SKU: &str = "DEMO-000001";
 
 /// Fills an empty shop and says what to try; where there is data already, leaves it as it is.
-pub(crate) async fn show(address: SocketAddr, skus: u32, is_empty: bool, world: &World) -> Result<(), Stop> {
+pub(crate) async fn show(
+    address: SocketAddr,
+    key: Option<Secret>,
+    skus: u32,
+    is_empty: bool,
+    world: &World,
+) -> Result<(), Stop> {
     if is_empty {
-        fill(address, skus, world).await?;
+        fill(address, key, skus, world).await?;
     } else {
         eprintln!("The data folder is not empty; it is left as it is.");
     }
@@ -33,8 +40,8 @@ pub(crate) async fn show(address: SocketAddr, skus: u32, is_empty: bool, world: 
     Ok(())
 }
 
-async fn fill(address: SocketAddr, skus: u32, world: &World) -> Result<(), Stop> {
-    let client = Client::new(&format!("http://{address}")).map_err(Stop::Failed)?;
+async fn fill(address: SocketAddr, key: Option<Secret>, skus: u32, world: &World) -> Result<(), Stop> {
+    let client = Client::new(&format!("http://{address}")).map_err(Stop::Failed)?.with_key(key);
     let by = Context::system("demo", Trace::begin(&mut world.chance("demo")));
     let bar = progress(skus);
     let mut chance = World::simulated(SEED).chance("demo stock");

@@ -18,6 +18,7 @@ use web::{Client, NoAnswer};
 use world::{Moment, World};
 
 use self::story::Story;
+use crate::config;
 use crate::stop::Stop;
 
 /// How long the server may take to answer.
@@ -41,6 +42,7 @@ pub(crate) fn tell(asked: &Asked) -> Result<(), Stop> {
     let world = World::real();
     let at = asked.at.as_deref().map(|at| moment(at, world.now())).transpose()?;
     let client = Client::new(&asked.server).map_err(|fault| Stop::Usage(format!("--server {fault}")))?;
+    let client = client.with_key(config::key()?);
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Stop::failed)?;
     let teller = if asked.json || !stdout().is_terminal() { Teller::Json } else { Teller::Story(Story::on_terminal()) };
     runtime.block_on(async {

@@ -32,6 +32,14 @@ impl Folder {
         Ok(Self { path, locks })
     }
 
+    /// Says, as long as what it gives is kept, that a server runs which knows the keys in this folder;
+    /// waits for who changes them without one.
+    pub(crate) fn use_keys(&self) -> Result<File, Stop> {
+        let (file, path) = keys_lock(&self.path)?;
+        file.lock_shared().map_err(|cause| cannot_lock(&path, &cause))?;
+        Ok(file)
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -91,14 +99,33 @@ fn lock_path(folder: &Path, service: &str) -> PathBuf {
     folder.join(format!("{service}.lock"))
 }
 
+/// Takes the keys of a folder, so that no server starts on it meanwhile; none where one runs.
+pub(crate) fn take_keys(folder: &Path) -> Result<Option<File>, Stop> {
+    let shown = folder.display();
+    fs::create_dir_all(folder)
+        .map_err(|cause| Stop::Failed(format!("the data folder {shown} cannot be made: {cause}")))?;
+    let (file, path) = keys_lock(folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(cause)) => Err(cannot_lock(&path, &cause)),
+    }
+}
+
+fn keys_lock(folder: &Path) -> Result<(File, PathBuf), Stop> {
+    let path = lock_path(folder, keys::NAME);
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    open.map_err(|cause| cannot_lock(&path, &cause)).map(|file| (file, path))
+}
+
+fn cannot_lock(path: &Path, cause: &std::io::Error) -> Stop {
+    let shown = path.display();
+    Stop::Failed(format!("{shown} cannot be locked: {cause}; the data folder must be one that this user may write to"))
+}
+
 fn lock(folder: &Path, service: &str) -> Result<File, Stop> {
     let path = lock_path(folder, service);
-    let failed = |cause: io::Error| {
-        let shown = path.display();
-        Stop::Failed(format!(
-            "{shown} cannot be locked: {cause}; the data folder must be one that this user may write to"
-        ))
-    };
+    let failed = |cause: io::Error| cannot_lock(&path, &cause);
     let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = open.map_err(failed)?;
     match file.try_lock() {

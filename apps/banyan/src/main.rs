@@ -5,6 +5,7 @@
 //! banyan serve SERVICE…   some services; the events of others come over HTTP
 //! banyan import stock     a table of counts into the running server; export stock: the other way
 //! banyan events           what happened, and how an order stood at a time, from the running server
+//! banyan keys             who may ask the server for what
 //! banyan audit            whether the books balance, through the running server or on its files
 //! banyan bench NAME       a figure, and its ratio to a limit taken in the same run
 //! banyan doctor           whether Banyan can run here, and what to do where it cannot
@@ -13,7 +14,8 @@
 //! ```
 //!
 //! Reading order: `cli`, `services` (what there is), `config` (what may be chosen), `run` (from
-//! settings to a program at work), `folder`, `demo`, `events`, `bulk`, `audit`, `doctor`.
+//! settings to a program at work), `folder`, `demo`, `events`, `bulk`, `keys`, `audit`,
+//! `doctor`.
 //!
 //! **Invariant:** exit code 0 means done, 1 that the work failed, 2 a wrong use or setting; what went
 //! wrong is said in one line on the error output.
@@ -27,6 +29,7 @@ mod demo;
 mod doctor;
 mod events;
 mod folder;
+mod keys;
 mod run;
 mod services;
 mod stop;

@@ -12,9 +12,9 @@ use host::{Feeds, Ground, HttpFeed, Program, Signals};
 use settings::{Secret, Settings};
 use telemetry::{Format, Meters, Stopwatch};
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
-use web::{Client, Limits};
+use web::{Client, Gate, Limits};
 use world::World;
 
 use crate::config::{self, LogFormat, Place};
@@ -64,6 +64,8 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
             ))
         })?;
     let address = listener.local_addr().map_err(Stop::failed)?;
+    let _keys_are_in_use = folder.use_keys()?;
+    let gate = gate(plan, address, &limits, &runtime)?;
     folder.listens_at(&format!("http://{address}"))?;
     let mut signals = {
         let _entered = runtime.enter();
@@ -73,7 +75,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let opened = open(plan, &places, &folder, &world)?;
     let is_empty = opened.iter().all(|opened| *opened.database.ring().newest().borrow() == 0);
     let feeds = feeds(plan, &opened, clients, &world, runtime.handle());
-    let program = assemble(plan, limits, &opened, &feeds, &folder, &world)?;
+    let program = assemble(plan, gate, limits, &opened, &feeds, &folder, &world)?;
     say_started(plan, &opened, &folder, address, since.elapsed());
     drop(opened);
 
@@ -82,7 +84,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
         let program = program.run(listener, async { drop(stopped.await) });
         let show = async {
             if let Some(skus) = plan.demo {
-                demo::show(address, skus, is_empty, &world).await?;
+                demo::show(address, plan.program.key.clone(), skus, is_empty, &world).await?;
             }
             std::future::pending::<Result<(), Stop>>().await
         };
@@ -127,7 +129,7 @@ pub(crate) fn check(plan: &Plan) -> Result<Checked, Stop> {
     if program.data.as_os_str().is_empty() {
         return Err(settings.refused("data", "it is empty", "the path of a folder").into());
     }
-    let address = address(settings, &program.listen)?;
+    let address = address(settings, program)?;
     let limits = settings.section("http")?;
     let places = plan.services.iter().map(|known| place(plan, known)).collect::<Result<Vec<_>, _>>()?;
     for (known, place) in plan.services.iter().zip(&places) {
@@ -139,12 +141,34 @@ pub(crate) fn check(plan: &Plan) -> Result<Checked, Stop> {
     Ok(Checked { address, limits, places, clients: clients(plan)? })
 }
 
-fn address(settings: &Settings, listen: &str) -> Result<SocketAddr, Stop> {
+/// Where to listen. Where there can be no keys yet, an address that others reach is refused before
+/// anything is made.
+fn address(settings: &Settings, program: &config::Program) -> Result<SocketAddr, Stop> {
     let wanted = "an address of this machine with a port, such as 127.0.0.1:8080";
-    let refused = |reason: &str| settings.refused("listen", reason, wanted);
-    let address = listen.parse::<SocketAddr>().map_err(|_| refused("it is no address"))?;
-    web::loopback_only(address).map_err(|reason| refused(reason.trim_end_matches('.')))?;
+    let address = program.listen.parse::<SocketAddr>();
+    let address = address.map_err(|_| settings.refused("listen", "it is no address", wanted))?;
+    if program.database_url.is_none() && !program.data.join(format!("{}.db", keys::NAME)).exists() {
+        only_with_keys(settings, address, false)?;
+    }
     Ok(address)
+}
+
+/// Refuses to listen where others than this machine reach it, if there is no key that lets them in.
+fn only_with_keys(settings: &Settings, address: SocketAddr, has_keys: bool) -> Result<(), Stop> {
+    if has_keys || address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let reason = "it can be reached from other machines, and there is no valid API key: make one first, as in `banyan keys \
+                  create ops --scope admin`";
+    let wanted = "an address that only this machine reaches, such as 127.0.0.1:8080, as long as there are no keys";
+    Err(settings.refused("listen", reason, wanted).into())
+}
+
+/// Who is let in; nobody is served before it is known.
+fn gate(plan: &Plan, address: SocketAddr, limits: &Limits, runtime: &Runtime) -> Result<Gate, Stop> {
+    let keyring = runtime.block_on(crate::keys::open(&plan.program))?;
+    only_with_keys(&plan.settings, address, keyring.has_valid_keys())?;
+    Ok(Gate::kept_by(&keyring, plan.program.local_without_key, limits))
 }
 
 /// A service's database, opened.
@@ -180,7 +204,7 @@ fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
             })?;
             let wanted = "the address of a service, such as http://127.0.0.1:8081";
             let refused = |_| plan.settings.refused(&format!("{source}.url"), "no service can be asked there", wanted);
-            clients.insert(*source, Client::new(&url).map_err(refused)?);
+            clients.insert(*source, Client::new(&url).map_err(refused)?.with_key(plan.program.key.clone()));
         }
     }
     Ok(clients)
@@ -234,6 +258,7 @@ fn feeds(
 
 fn assemble(
     plan: &Plan,
+    gate: Gate,
     limits: Limits,
     opened: &[Opened],
     feeds: &Feeds,
@@ -241,7 +266,7 @@ fn assemble(
     world: &World,
 ) -> Result<Program, Stop> {
     let meters = Meters::new();
-    let mut program = Program::new(world, limits, &meters).asking_for_news_every(plan.program.news_every());
+    let mut program = Program::new(world, gate, limits, &meters).asking_for_news_every(plan.program.news_every());
     for Opened { known, database, .. } in opened {
         let ground = Ground::metered(database.clone(), feeds.clone(), &meters);
         let mut service = (known.assemble)(&plan.settings, &ground, folder.path())?;

@@ -164,7 +164,7 @@ impl Platform {
     #[expect(clippy::disallowed_methods, reason = "the simulation hosts the services, so it spawns their tasks")]
     fn process_of(&mut self, service: &'static str) -> Process {
         let Service { routes, workers, tasks, listens, .. } = self.assemble(service);
-        let router = web::guard(routes.into_router(), &self.world, &web::Limits::default(), Arc::new(|_| {}));
+        let router = web::guard(routes, web::Gate::open(), &self.world, &web::Limits::default(), Arc::new(|_| {}));
         let tasks = tasks.into_iter().map(|task| tokio::spawn(task.run)).collect();
         Process { service, router, workers, tasks, listens, open: Vec::new() }
     }

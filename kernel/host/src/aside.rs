@@ -10,7 +10,7 @@ use db::{Failure, Position, Read, Tx};
 use events::{DeadLetter, EventDocument, ParkedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Faults, IdempotencyKey, Listed, Problem, ProblemKind, Query, Routes};
+use web::{Body, Caller, Faults, IdempotencyKey, Listed, Problem, ProblemKind, Query, Routes, Scope};
 use world::Moment;
 
 use crate::board::Board;
@@ -29,10 +29,10 @@ pub static UNKNOWN_DEAD_LETTER: ProblemKind = ProblemKind {
 /// The routes of this module.
 pub(crate) fn routes(board: &Arc<Board>) -> Routes {
     Routes::about("Events put aside")
-        .get("/v1/dead-letters", dead_letters, openapi::dead_letters())
-        .post("/v1/dead-letters/{service}/{source}/{position}/replay", replay, openapi::replay())
-        .post("/v1/dead-letters/{service}/{source}/{position}/discard", discard, openapi::discard())
-        .get("/v1/parked-events", parked_events, openapi::parked_events())
+        .get("/v1/dead-letters", Scope::Admin, dead_letters, openapi::dead_letters())
+        .post("/v1/dead-letters/{service}/{source}/{position}/replay", Scope::Admin, replay, openapi::replay())
+        .post("/v1/dead-letters/{service}/{source}/{position}/discard", Scope::Admin, discard, openapi::discard())
+        .get("/v1/parked-events", Scope::Admin, parked_events, openapi::parked_events())
         .with_state(board.clone())
 }
 

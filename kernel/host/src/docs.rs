@@ -4,11 +4,10 @@ mod page;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
-use web::{Conditions, ETag, Routes};
+use web::{Access, Conditions, ETag, Routes};
 
 use crate::openapi;
 
@@ -25,20 +24,21 @@ struct Drawn {
 ///
 /// # Panics
 /// When two routes have one id, or two different schemas one name.
-pub(crate) fn with_description(routes: Routes) -> Router {
-    let own = Routes::about("The program").get("/docs", read, openapi::docs()).get(
+pub(crate) fn with_description(routes: Routes) -> Routes {
+    let own = Routes::about("The program").get("/docs", Access::Everybody, read, openapi::docs()).get(
         "/openapi.json",
+        Access::Everybody,
         document,
         openapi::openapi(),
     );
-    let (described, mut description) = routes.into_parts();
+    let mut description = routes.description().clone();
     description.extend(own.description().clone());
     let document = web::document("Banyan", env!("CARGO_PKG_VERSION"), &description);
     let mut document = serde_json::to_vec_pretty(&document).expect("a document has a JSON form");
     document.push(b'\n');
     let (page, policy) = page::page(&description);
     let drawn = Drawn { tag: ETag::of_bytes(&document), document, page, policy };
-    described.merge(own.with_state(Arc::new(drawn)).into_router())
+    routes.merge(own.with_state(Arc::new(drawn)))
 }
 
 async fn document(State(drawn): State<Arc<Drawn>>, conditions: Conditions) -> Response {

@@ -24,7 +24,7 @@ use events::EventDocument;
 use ids::Number;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
-use web::{Cursor, FieldError, Problem, ProblemKind, Query, Routes, Segment, Wait};
+use web::{Cursor, FieldError, Problem, ProblemKind, Query, Routes, Scope, Segment, Wait};
 
 use crate::board::{Board, Part};
 use crate::{feed_stream, openapi};
@@ -65,8 +65,9 @@ const PIECE: usize = 256;
 /// The routes of this module.
 pub(crate) fn routes(board: &Arc<Board>) -> Routes {
     Routes::about("Events")
-        .get("/v1/events/{service}", events, openapi::events())
-        .get("/v1/events", feeds, openapi::feeds())
+        // Events of all owners.
+        .get("/v1/events/{service}", Scope::Admin, events, openapi::events())
+        .get("/v1/events", Scope::Admin, feeds, openapi::feeds())
         .with_state(board.clone())
 }
 

@@ -13,7 +13,7 @@ use axum::extract::State;
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
-use web::{Problem, ProblemKind, Routes};
+use web::{Access, Problem, ProblemKind, Routes};
 
 use crate::board::{Board, Part};
 use crate::openapi;
@@ -33,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The routes of this module.
 pub(crate) fn routes(board: &Arc<Board>) -> Routes {
     Routes::about("The program")
-        .get("/health/live", async || Json(serde_json::json!({"status": "live"})), openapi::live())
-        .get("/health/ready", ready, openapi::ready())
+        .get("/health/live", Access::Everybody, async || Json(serde_json::json!({"status": "live"})), openapi::live())
+        .get("/health/ready", Access::Everybody, ready, openapi::ready())
         .with_state(board.clone())
 }
 

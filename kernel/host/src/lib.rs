@@ -4,7 +4,7 @@
 //! Ground (database, feeds, meters) ──▶ inventory::assemble(config, ground) ──▶ Service { routes, workers, tasks }
 //!                                                                                │
 //!        Program: threads for workers, tokio for tasks and connections ◀─────────┘
-//!           ├─ web::guard ─▶ the services' routes, /health, /metrics, /problems, /docs, /v1/events, dead letters
+//!           ├─ web::guard ─▶ the services' routes, /health, /metrics, /problems, /docs, /v1/events, /v1/keys, dead letters
 //!           └─ stop: take no more in ─▶ finish what is open ─▶ close the desks ─▶ join the threads
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! itself. The service knows neither.
 //!
 //! Reading order: `service`, `program`, `board` (what the program knows of itself), then what is
-//! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `feed_stream`, `aside`, what is said of them
+//! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `feed_stream`, `aside`, `key_routes`, what is said of them
 //! (`openapi`) and where it is shown (`docs`); then [`HttpFeed`], the
 //! other end of `feed_route`, and what a process needs once: `signals`, `panics`.
 //!
@@ -28,6 +28,7 @@ mod feed_route;
 mod feed_stream;
 mod health;
 mod http_feed;
+mod key_routes;
 mod metrics;
 mod openapi;
 mod page;
@@ -41,6 +42,7 @@ pub use aside::UNKNOWN_DEAD_LETTER;
 pub use feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
 pub use health::NOT_READY;
 pub use http_feed::HttpFeed;
+pub use key_routes::{KeyDocument, UNKNOWN_KEY};
 pub use panics::log_panics;
 pub use program::{Broken, Program};
 pub use service::{Feeds, Ground, Service, Task, Work};

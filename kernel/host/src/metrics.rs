@@ -10,14 +10,16 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use telemetry::{CONTENT_TYPE, Counter, Histogram, Meters};
 use tokio::time::timeout;
-use web::{Answered, Observe};
+use web::{Access, Answered, Observe, Routes, Scope};
 
 use crate::board::{Board, Part};
 use crate::openapi;
 
 /// The routes of this module.
-pub(crate) fn routes(board: &Arc<Board>) -> web::Routes {
-    web::Routes::about("The program").get("/metrics", page, openapi::metrics()).with_state(board.clone())
+pub(crate) fn routes(board: &Arc<Board>) -> Routes {
+    Routes::about("The program")
+        .get("/metrics", Access::KeyOrLoopback(Scope::Admin), page, openapi::metrics())
+        .with_state(board.clone())
 }
 
 /// How long a database may take to say what is parked.
@@ -64,11 +66,11 @@ async fn measure(part: &Part, meters: &Meters) {
 
 /// Counts answers and their times, by route, method, status and problem.
 pub(crate) fn observe(meters: &Meters) -> Observe {
-    let routes = Routes { meters: meters.clone(), counted: Mutex::default() };
-    Arc::new(move |answered| routes.count(answered))
+    let answers = Answers { meters: meters.clone(), counted: Mutex::default() };
+    Arc::new(move |answered| answers.count(answered))
 }
 
-struct Routes {
+struct Answers {
     meters: Meters,
     counted: Mutex<BTreeMap<String, Vec<Counted>>>,
 }
@@ -82,7 +84,7 @@ struct Counted {
     seconds: Histogram,
 }
 
-impl Routes {
+impl Answers {
     fn count(&self, answered: &Answered<'_>) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if !counted.contains_key(answered.route) {

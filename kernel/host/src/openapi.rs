@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 use web::schema::{
-    any_document, any_text, by_name, count, cursor, document, flag, form, integer, list, may, meaning, moment, must,
-    page, reference, text, word,
+    any_document, any_text, by_name, count, cursor, document, flag, form, integer, list, list_of, may, meaning, moment,
+    must, name, or_null, page, reference, text, word,
 };
-use web::{Example, NOT_FOUND, Operation};
+use web::{DIFFERENT_CONTENT, Example, NOT_FOUND, Operation, Scope};
 
 use crate::aside::UNKNOWN_DEAD_LETTER;
 use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
 use crate::health::NOT_READY;
+use crate::key_routes::{LONGEST_OVERLAP_SECS, UNKNOWN_KEY};
 
 /// The schemas that several operations share.
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
@@ -63,7 +64,19 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         must("status", integer(400..=599)),
         must("help", meaning("What happened and what to do.", any_text())),
     ]);
-    vec![("Event", event), ("Aside", aside), ("ServiceHealth", health), ("ProblemKind", kind)]
+    let key = document([
+        must("id", meaning("The number in its text; each rotation has another.", number())),
+        must("name", name()),
+        must("owner", meaning("Whose names its names are.", name())),
+        must("scopes", list(scope())),
+        must("status", word(&["valid", "expired", "revoked"])),
+        must("created_at", moment()),
+        must("expires_at", or_null(moment())),
+        must("revoked_at", or_null(moment())),
+        must("last_used_at", or_null(moment())),
+        may("key", meaning("Its text, in the one answer that shows it.", any_text())),
+    ]);
+    vec![("Key", key), ("Event", event), ("Aside", aside), ("ServiceHealth", health), ("ProblemKind", kind)]
 }
 
 pub(crate) fn feeds() -> Operation {
@@ -155,6 +168,69 @@ pub(crate) fn discard() -> Operation {
         "Nobody is told of the event any more.",
         "discarded",
     )
+}
+
+/// A key as it is answered.
+fn key() -> Value {
+    reference("Key")
+}
+
+/// Any scope.
+fn scope() -> Value {
+    word(&Scope::ALL.map(Scope::as_str))
+}
+
+pub(crate) fn create_key() -> Operation {
+    let about = "The text of the key stands in the first answer as `key`, and never again. No two keys ever have the same \
+                 name, also not after one was revoked.";
+    let asked = form([
+        must("scopes", meaning("What it may; `admin` is everything.", list_of(1..=Scope::ALL.len(), scope()))),
+        may("owner", meaning("Whose names its names are; its own name unless it is said.", name())),
+        may("expires_at", meaning("From when on it is refused; never unless it is said.", moment())),
+    ]);
+    Operation::new("create_key", "Makes a key", about)
+        .takes_segment("name", "What it is called.", name())
+        .takes(asked)
+        .answers(201, "The key, with its text.", key())
+        .answers(200, "It was made before, just so; its text is not shown.", key())
+        .refuses([&DIFFERENT_CONTENT])
+        .example(
+            Example::of("shop")
+                .with("name", "shop")
+                .sends(json!({"scopes": ["orders:read", "orders:write"]}))
+                .gets_status(201),
+        )
+}
+
+pub(crate) fn rotate_key() -> Operation {
+    let about =
+        "The text before is accepted for the overlap, a day unless it is said. Each request gives another text.";
+    let overlap = meaning("How long the text before is accepted.", integer(0..=LONGEST_OVERLAP_SECS));
+    Operation::new("rotate_key", "Gives a key another text", about)
+        .takes_segment("name", "What it is called.", name())
+        .takes(form([may("overlap_secs", overlap)]))
+        .answers(200, "The key, with its new text.", key())
+        .refuses([&UNKNOWN_KEY])
+        .example(Example::of("shop").with("name", "shop").sends(json!({"overlap_secs": 3600})).gets_status(200))
+}
+
+pub(crate) fn revoke_key() -> Operation {
+    Operation::new(
+        "revoke_key",
+        "Takes a key back, with all its texts",
+        "It is refused from now on, everywhere within seconds.",
+    )
+    .takes_segment("name", "What it is called.", name())
+    .answers(200, "The key.", key())
+    .refuses([&UNKNOWN_KEY])
+    .example(Example::of("shop").with("name", "shop").gets_status(200))
+}
+
+pub(crate) fn keys() -> Operation {
+    Operation::new("list_keys", "All keys, without their texts", "A key that was rotated is listed once for each text.")
+        .takes_page()
+        .answers(200, "A page of them, in the order in which they were made.", page(key()))
+        .example(Example::of("first").with("limit", 1).gets_status(200))
 }
 
 pub(crate) fn live() -> Operation {

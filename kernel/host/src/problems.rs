@@ -8,18 +8,25 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Serialize;
-use web::{NOT_FOUND, Problem, ProblemKind, Routes, Segment, all_kinds};
+use web::{Access, NOT_FOUND, Problem, ProblemKind, Routes, Segment, all_kinds};
 
 use crate::aside::UNKNOWN_DEAD_LETTER;
 use crate::board::Board;
 use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
 use crate::health::NOT_READY;
+use crate::key_routes::UNKNOWN_KEY;
 use crate::openapi;
 use crate::page::{escaped, page, with_code};
 
 /// The problems of the program's own routes.
-static OF_THE_PROGRAM: &[&ProblemKind] =
-    &[&NOT_READY, &UNKNOWN_SERVICE, &CURSOR_OF_ANOTHER_LIFE, &CURSOR_BEYOND_THE_END, &UNKNOWN_DEAD_LETTER];
+static OF_THE_PROGRAM: &[&ProblemKind] = &[
+    &NOT_READY,
+    &UNKNOWN_SERVICE,
+    &CURSOR_OF_ANOTHER_LIFE,
+    &CURSOR_BEYOND_THE_END,
+    &UNKNOWN_DEAD_LETTER,
+    &UNKNOWN_KEY,
+];
 
 /// The routes of this module.
 ///
@@ -30,8 +37,8 @@ pub(crate) fn routes(board: &Board) -> Routes {
     let own: Vec<_> = of_services.chain(OF_THE_PROGRAM.iter().copied()).collect();
     let kinds: Kinds = all_kinds(&own).into();
     Routes::about("The program")
-        .get("/problems", list, openapi::problems())
-        .get("/problems/{code}", one, openapi::problem())
+        .get("/problems", Access::Everybody, list, openapi::problems())
+        .get("/problems/{code}", Access::Everybody, one, openapi::problem())
         .with_state(kinds)
 }
 

@@ -12,17 +12,18 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
-use web::{Limits, Routes};
+use web::{Gate, Limits, Routes};
 use world::World;
 
 use crate::board::{Board, Part, Workers};
 use crate::service::{Service, Task, Work};
-use crate::{aside, docs, feed_route, health, metrics, openapi, problems};
+use crate::{aside, docs, feed_route, health, key_routes, metrics, openapi, problems};
 
 /// Services that run as one program.
 #[derive(Debug)]
 pub struct Program {
     world: World,
+    gate: Gate,
     limits: Limits,
     meters: Meters,
     news_every: Duration,
@@ -63,8 +64,9 @@ const NEWS_EVERY: Duration = Duration::from_millis(20);
 
 impl Program {
     /// A program without services. What it measures, it enters on this page.
-    pub fn new(world: &World, limits: Limits, meters: &Meters) -> Self {
-        Self { world: world.clone(), limits, meters: meters.clone(), news_every: NEWS_EVERY, services: Vec::new() }
+    pub fn new(world: &World, gate: Gate, limits: Limits, meters: &Meters) -> Self {
+        let (world, meters) = (world.clone(), meters.clone());
+        Self { world, gate, limits, meters, news_every: NEWS_EVERY, services: Vec::new() }
     }
 
     /// Says how often a database that other processes write to as well is asked for news.
@@ -86,7 +88,7 @@ impl Program {
     /// # Panics
     /// When two services answer the same route.
     pub async fn run(self, listener: TcpListener, asked_to_stop: impl Future<Output = ()>) -> Result<(), Broken> {
-        let Self { world, limits, meters, news_every, services } = self;
+        let Self { world, gate, limits, meters, news_every, services } = self;
         let (stop, stopping) = watch::channel(false);
         let mut crew = Crew::new();
         let (mut routes, mut parts, mut closes) = (Routes::default(), Vec::new(), Vec::new());
@@ -107,6 +109,11 @@ impl Program {
             closes.push(close);
             parts.push(Part { name, database, listens, kinds, waiting, workers: running });
         }
+        let keyring = gate.keyring().cloned();
+        if let Some(keyring) = &keyring {
+            crew.start_task("keys", keyring.clone().keep_up());
+            routes = routes.merge(key_routes::routes(keyring));
+        }
         let board = Arc::new(Board { parts, meters: meters.clone(), stopping });
         let routes = routes
             .merge(feed_route::routes(&board))
@@ -115,7 +122,7 @@ impl Program {
             .merge(metrics::routes(&board))
             .merge(problems::routes(&board))
             .with_schemas(openapi::schemas());
-        let guarded = web::guard(docs::with_description(routes), &world, &limits, metrics::observe(&meters));
+        let guarded = web::guard(docs::with_description(routes), gate, &world, &limits, metrics::observe(&meters));
         let mut broken = None;
         let until = async {
             tokio::select! {
@@ -125,6 +132,11 @@ impl Program {
             stop.send_replace(true);
         };
         web::serve(listener, guarded, &limits, until).await;
+        if let Some(keyring) = keyring
+            && let Err(refused) = keyring.note_uses().await
+        {
+            tracing::warn!(%refused, "It could not be written when keys were last used");
+        }
         for close in &closes {
             close();
         }

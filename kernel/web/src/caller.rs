@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use db::{Actor, Asked, Context, LOCAL_OWNER, Origin, Trace};
+use db::{Actor, Asked, Context, Origin, Trace};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
@@ -70,7 +70,8 @@ impl Reception {
         Self { world: world.clone(), chance: Mutex::new(world.chance("web")), request_time }
     }
 
-    pub(crate) fn caller(&self, headers: &HeaderMap) -> Caller {
+    /// Puts together what is known of a request; who asks was found out at the gate.
+    pub(crate) fn caller(&self, headers: &HeaderMap, actor: Actor, owner: Arc<str>) -> Caller {
         let (trace, drawn_id) = {
             let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
             let trace = match handed_over(headers) {
@@ -83,7 +84,6 @@ impl Reception {
             Some(id) => id.into(),
             None => format!("{:016x}{:016x}", drawn_id.0, drawn_id.1).into(),
         };
-        let (actor, owner) = who(headers);
         let context = Context {
             actor,
             owner,
@@ -95,14 +95,6 @@ impl Reception {
         };
         Caller { context, until: self.world.now() + self.request_time }
     }
-}
-
-/// Decides who asks, and whose names the caller's names are.
-///
-/// There are no keys yet: everybody who reaches the server is on this machine (`loopback_only`
-/// sees to that) and acts as `local`. Keys, customers and staff will be recognised here.
-fn who(_: &HeaderMap) -> (Actor, Arc<str>) {
-    (Actor::Local, LOCAL_OWNER.into())
 }
 
 /// The trace that the caller is part of; one that is unreadable or given twice is as none.
@@ -235,11 +227,16 @@ pub(crate) fn header_value(text: &str) -> HeaderValue {
 mod tests {
     use std::time::Duration;
 
+    use db::{Actor, LOCAL_OWNER};
     use http::HeaderMap;
     use serde_json::json;
     use world::World;
 
-    use super::{IdempotencyKey, Reception, Wait};
+    use super::{Caller, IdempotencyKey, Reception, Wait};
+
+    fn caller(reception: &Reception, headers: &HeaderMap) -> Caller {
+        reception.caller(headers, Actor::Local, LOCAL_OWNER.into())
+    }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
@@ -257,10 +254,10 @@ mod tests {
     fn a_trace_is_taken_up_and_a_missing_one_begun() {
         let reception = Reception::new(&World::simulated(1), Duration::from_secs(30));
         let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let taken = reception.caller(&headers(&[("traceparent", given)]));
+        let taken = caller(&reception, &headers(&[("traceparent", given)]));
         assert_eq!(taken.trace_id(), "0af7651916cd43dd8448eb211c80319c");
         assert_ne!(taken.context.trace.to_string(), given, "our step is a new one");
-        let begun = [reception.caller(&HeaderMap::new()), reception.caller(&HeaderMap::new())];
+        let begun = [caller(&reception, &HeaderMap::new()), caller(&reception, &HeaderMap::new())];
         assert_ne!(begun[0].trace_id(), begun[1].trace_id());
         assert_ne!(begun[0].request_id(), begun[1].request_id());
     }
@@ -268,7 +265,7 @@ mod tests {
     #[test]
     fn a_request_id_is_kept_if_it_is_safe_to_echo() {
         let reception = Reception::new(&World::simulated(1), Duration::from_secs(30));
-        let id = |given: &str| reception.caller(&headers(&[("x-request-id", given)])).request_id().to_owned();
+        let id = |given: &str| caller(&reception, &headers(&[("x-request-id", given)])).request_id().to_owned();
         for good in ["a", "Order_1.2:3-4", &"x".repeat(64)] {
             assert_eq!(id(good), good);
         }

@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use settings::Secret;
 use tokio::time::timeout;
 
 use crate::caller::{TRACEPARENT, X_REQUEST_ID};
@@ -31,6 +32,7 @@ use crate::caller::{TRACEPARENT, X_REQUEST_ID};
 pub struct Client {
     http: legacy::Client<HttpConnector, Body>,
     base: String,
+    key: Option<Secret>,
 }
 
 /// Why there is no answer.
@@ -134,7 +136,13 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
             .build(connector);
-        Ok(Self { http, base: base.to_owned() })
+        Ok(Self { http, base: base.to_owned(), key: None })
+    }
+
+    /// Asks with an API key, where there is one.
+    #[must_use]
+    pub fn with_key(self, key: Option<Secret>) -> Self {
+        Self { key, ..self }
     }
 
     /// Reads what stands under a path and query (see [`path`](crate::path)).
@@ -210,11 +218,15 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, by: &Context) -> http::request::Builder {
-        Request::builder()
+        let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(TRACEPARENT, by.trace.to_string())
-            .header(X_REQUEST_ID, &*by.correlation)
+            .header(X_REQUEST_ID, &*by.correlation);
+        match &self.key {
+            Some(key) => request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose())),
+            None => request,
+        }
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -1,10 +1,10 @@
 //! The way in and the way out of every request.
 //!
 //! ```text
-//!          ┌ too many? ─ who asks ─ until when ┐
-//! request ─┤                                   ├─▶ handler
-//! answer  ◀┤ ids on it ─ problem? ─ log, count ┘
-//!          └──────────────────────────────────── a panic and a passed time end here
+//!          ┌ who, may they? ─ until when ─ room? ┐
+//! request ─┤                                     ├─▶ handler
+//! answer  ◀┤ ids on it ─ problem? ─ log, count   ┘
+//!          └────────────────────────────────────── a panic and a passed time end here
 //! ```
 
 use std::panic::AssertUnwindSafe;
@@ -22,11 +22,14 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span, debug, error, field};
 use world::World;
 
+use crate::access::AccessTable;
 use crate::ask::StoredProblem;
 use crate::body::{BodyLimit, BodyTime};
 use crate::caller::{Caller, Reception, TRACEPARENT, Wait, X_REQUEST_ID, header_value};
+use crate::gate::{Gate, Peer};
 use crate::kinds::{OUTCOME_UNKNOWN, OVERLOADED, UNAVAILABLE};
 use crate::limits::Limits;
+use crate::openapi::Routes;
 use crate::problem::Problem;
 
 /// What is said of every answer to whoever counts them.
@@ -54,6 +57,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) const ALWAYS: [&str; 3] = ["/health/live", "/health/ready", "/metrics"];
 
 struct Guard {
+    gate: Gate,
+    access: AccessTable,
     reception: Reception,
     limits: Limits,
     open: Semaphore,
@@ -61,22 +66,29 @@ struct Guard {
 }
 
 /// Puts a whole program's routes, with all that axum answers by itself, behind the way in.
-pub fn guard(router: Router, world: &World, limits: &Limits, observe: Observe) -> Router {
+pub fn guard(routes: Routes, gate: Gate, world: &World, limits: &Limits, observe: Observe) -> Router {
+    let (answering, description) = routes.into_parts();
+    let access = AccessTable::of_operations(&description.operations);
     let guard = Arc::new(Guard {
+        gate,
+        access,
         reception: Reception::new(world, Duration::from_secs(limits.request_secs)),
         limits: limits.clone(),
         open: Semaphore::new(limits.open_requests.min(Semaphore::MAX_PERMITS)),
         observe,
     });
-    router.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(from_fn_with_state(guard, pass))
+    answering.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(from_fn_with_state(guard, pass))
 }
 
 async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let caller = guard.reception.caller(request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let method = request.method().clone();
+    let (peer, is_always) = (request.extensions().get::<Peer>().copied(), ALWAYS.contains(&route));
+    let access = guard.access.of(route, &method);
+    let entry = guard.gate.enter(request.headers(), peer, access, !is_always);
+    let caller = guard.reception.caller(request.headers(), entry.actor, entry.owner);
     let trace_id = caller.trace_id();
     let span = tracing::info_span!(
         "request",
@@ -91,11 +103,15 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let traceparent = header_value(&caller.context.trace.to_string());
     prepare(&guard.limits, &mut request, caller);
 
-    let answer = match guard.open.try_acquire() {
-        Err(_) if !ALWAYS.contains(&route) => Err(Problem::new(&OVERLOADED).retry_after_secs(1)),
-        _permit => handle(&guard.limits, request, next).instrument(span.clone()).await,
+    let answer = match (entry.refused, guard.open.try_acquire()) {
+        (Some(refused), _) => Ok(refused),
+        (None, Err(_)) if !is_always => Err(Problem::new(&OVERLOADED).retry_after_secs(1)),
+        (None, _permit) => handle(&guard.limits, request, next).instrument(span.clone()).await,
     };
     let (mut response, problem) = as_problem(answer, &trace_id);
+    if let Some(rate) = entry.rate {
+        rate.say(&mut response);
+    }
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response.headers_mut().insert(TRACEPARENT, traceparent);
 

@@ -13,6 +13,33 @@ pub static INVALID_REQUEST: ProblemKind = ProblemKind {
            Correct them all and send it again; the same request will be refused again.",
 };
 
+/// There is no key, or one that is not accepted.
+pub static UNAUTHORIZED: ProblemKind = ProblemKind {
+    code: "unauthorized",
+    status: 401,
+    title: "A key is needed",
+    help: "Send an API key with the request, as `Authorization: Bearer bk_…`. `banyan keys create` makes one; its text \
+           is shown once, when it is made.",
+};
+
+/// The key is accepted, but may not do this.
+pub static FORBIDDEN: ProblemKind = ProblemKind {
+    code: "forbidden",
+    status: 403,
+    title: "The key may not do this",
+    help: "The key has not the scope that is needed here, which `scope` names. Use another key, or have one made with \
+           this scope.",
+};
+
+/// More was asked than the key or the address may ask.
+pub static TOO_MANY_REQUESTS: ProblemKind = ProblemKind {
+    code: "too-many-requests",
+    status: 429,
+    title: "Too many requests",
+    help: "More was asked than this key, or this address without one, may ask at a time, and nothing was done. Ask \
+           again after the seconds that `Retry-After` says; `RateLimit` tells with each answer what is left.",
+};
+
 /// Nothing stands under this path.
 pub static NOT_FOUND: ProblemKind = ProblemKind {
     code: "not-found",
@@ -115,8 +142,11 @@ pub static INTERNAL: ProblemKind = ProblemKind {
 };
 
 /// The kinds that every service shares.
-static SHARED: [&ProblemKind; 13] = [
+static SHARED: [&ProblemKind; 16] = [
     &INVALID_REQUEST,
+    &UNAUTHORIZED,
+    &FORBIDDEN,
+    &TOO_MANY_REQUESTS,
     &NOT_FOUND,
     &METHOD_NOT_ALLOWED,
     &PRECONDITION_FAILED,
@@ -148,6 +178,9 @@ pub fn all_kinds(own: &[&'static ProblemKind]) -> Vec<&'static ProblemKind> {
 /// The kind that stands for an error status which was given without one.
 pub(crate) fn of_status(status: StatusCode) -> &'static ProblemKind {
     match status {
+        StatusCode::UNAUTHORIZED => &UNAUTHORIZED,
+        StatusCode::FORBIDDEN => &FORBIDDEN,
+        StatusCode::TOO_MANY_REQUESTS => &TOO_MANY_REQUESTS,
         StatusCode::NOT_FOUND => &NOT_FOUND,
         StatusCode::METHOD_NOT_ALLOWED => &METHOD_NOT_ALLOWED,
         StatusCode::PRECONDITION_FAILED => &PRECONDITION_FAILED,

@@ -1,13 +1,14 @@
 //! What every service's `api.rs` stands on: requests read strictly, answers given in one manner.
 //!
 //! ```text
-//! serve ─▶ guard ─▶ Caller Wait IdempotencyKey · Segment Query Page · Body ─▶ check: Faults ─▶ ask
-//!            ▲                                                      │ Problem      │ Listed, ETag, Replayed
-//!            └──────────── every error leaves as a problem document ┴──────────────┘
+//! serve ─▶ guard: Gate ─▶ Caller Wait IdempotencyKey · Segment Query Page · Body ─▶ check: Faults ─▶ ask
+//!            ▲                                                            │ Problem      │ Listed, ETag, Replayed
+//!            └────────────────── every error leaves as a problem document ┴──────────────┘
 //! ```
 //!
 //! Read [`Problem`] and its [`ProblemKind`]s first, then [`Body`] and [`Faults`], [`Caller`], [`ask`],
-//! [`Page`], then [`Routes`] and what is said of each [`Operation`], and last [`guard`], [`serve`] and [`Client`].
+//! [`Page`], then [`Routes`], what is said of each [`Operation`] and the [`Gate`]
+//! before them, and last [`guard`], [`serve`] and [`Client`].
 //!
 //! **Invariant:** behind [`guard`], every error is a problem document with a permanent code and a
 //! trace, whoever found it: a handler, an extractor, axum, a panic or a passed time. What never
@@ -16,15 +17,19 @@
 //! **Invariant:** a refusal says what is expected and never what was sent; a card number in a
 //! request stands in no answer.
 //!
+//! **Invariant:** a route says who may call it, and nobody else reaches its handler.
+//!
 //! **Invariant:** logs and counters name the route's template, the method and the code of the
 //! problem; never a path, a query or a body.
 
+mod access;
 mod ask;
 mod body;
 mod caller;
 mod card;
 mod client;
 mod faults;
+mod gate;
 mod guard;
 mod json;
 mod kinds;
@@ -35,21 +40,26 @@ mod path;
 mod policy;
 mod problem;
 mod query;
+mod rates;
 mod refused;
 mod repeats;
 mod server;
 mod socket;
 
+pub use access::Access;
 pub use ask::{Repeatable, ask, write};
 pub use body::{Body, BodyLimit, RawBody};
 pub use caller::{Caller, IdempotencyKey, Wait};
 pub use card::contains_card_number;
 pub use client::{Client, NoAnswer, Refusal};
 pub use faults::{Faults, Field};
+pub use gate::{Gate, Peer};
 pub use guard::{Answered, Observe, guard};
+pub use keys::Scope;
 pub use kinds::{
-    BODY_TOO_LARGE, DIFFERENT_CONTENT, IN_PROGRESS, INTERNAL, INVALID_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND,
-    OUTCOME_UNKNOWN, OVERLOADED, PRECONDITION_FAILED, REQUEST_TIMEOUT, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, all_kinds,
+    BODY_TOO_LARGE, DIFFERENT_CONTENT, FORBIDDEN, IN_PROGRESS, INTERNAL, INVALID_REQUEST, METHOD_NOT_ALLOWED,
+    NOT_FOUND, OUTCOME_UNKNOWN, OVERLOADED, PRECONDITION_FAILED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS, UNAUTHORIZED,
+    UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, all_kinds,
 };
 pub use limits::Limits;
 pub use openapi::{Answer, Description, Example, Operation, Parameter, Place, Routes, document, schema};
@@ -59,4 +69,4 @@ pub use policy::policy;
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use query::Query;
 pub use repeats::{Conditions, ETag, Replayed, fingerprint};
-pub use server::{loopback_only, serve};
+pub use server::serve;

@@ -24,6 +24,15 @@ pub struct Limits {
     pub open_requests: usize,
     /// Connections that are held at once; one more is answered with `overloaded` and closed.
     pub connections: usize,
+    /// Requests that a key may make each second in the long run; 0 for as many as it likes.
+    pub key_requests_per_sec: u32,
+    /// Requests that a key may make at once after a pause.
+    pub key_burst: u32,
+    /// Requests without an accepted key that an address may make each second in the long run; 0 for
+    /// as many as it likes.
+    pub address_requests_per_sec: u32,
+    /// Requests without an accepted key that an address may make at once after a pause.
+    pub address_burst: u32,
     /// Seconds that open requests get to finish when the server stops.
     pub drain_secs: u64,
 }
@@ -39,6 +48,10 @@ impl Default for Limits {
             body_bytes: 1024 * 1024,
             open_requests: 4_096,
             connections: 20_000,
+            key_requests_per_sec: 2_000,
+            key_burst: 4_000,
+            address_requests_per_sec: 50,
+            address_burst: 200,
             drain_secs: 20,
         }
     }

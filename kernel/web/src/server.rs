@@ -24,21 +24,11 @@ use tokio::time::{sleep, timeout};
 use tower::Service;
 use tracing::{debug, error, warn};
 
+use crate::gate::Peer;
 use crate::kinds::OVERLOADED;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::socket::Impatient;
-
-/// Refuses to listen where others than this machine can reach it.
-pub fn loopback_only(address: SocketAddr) -> Result<(), String> {
-    if address.ip().to_canonical().is_loopback() {
-        return Ok(());
-    }
-    Err(format!(
-        "{address} can be reached from other machines, and there are no API keys and no TLS yet: whoever reaches the \
-         server may do everything. Listen on 127.0.0.1 or [::1], and let a proxy that checks its callers stand before it."
-    ))
-}
 
 /// Serves the routes until `shutdown` is ready and what is open then has ended or had its time.
 ///
@@ -61,11 +51,11 @@ pub async fn serve(listener: TcpListener, routes: Router, limits: &Limits, shutd
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 failing = false;
                 match room.clone().try_acquire_owned() {
                     Ok(permit) => {
-                        let served = connection(stream, routes.clone(), limits.clone(), stopping.clone());
+                        let served = connection(stream, peer, routes.clone(), limits.clone(), stopping.clone());
                         connections.start(async move {
                             served.await;
                             drop(permit);
@@ -151,11 +141,20 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// Serves one connection to its end.
-async fn connection(stream: TcpStream, routes: Router, limits: Limits, mut stopping: watch::Receiver<()>) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    routes: Router,
+    limits: Limits,
+    mut stopping: watch::Receiver<()>,
+) {
     // An answer is one write; waiting for more to send with it would only delay it.
     let _ = stream.set_nodelay(true);
     let stream = Impatient::new(stream, Duration::from_secs(limits.write_secs));
-    let service = service_fn(move |request| routes.clone().call(request));
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        routes.clone().call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(limits.head_secs))
@@ -195,17 +194,7 @@ async fn say_no_room(mut stream: TcpStream) -> io::Result<()> {
 mod tests {
     use std::io;
 
-    use super::{loopback_only, pause_after};
-
-    #[test]
-    fn only_this_machine_is_listened_to() {
-        for good in ["127.0.0.1:80", "127.8.8.8:1", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
-            assert_eq!(loopback_only(good.parse().unwrap()), Ok(()), "{good}");
-        }
-        for bad in ["0.0.0.0:80", "[::]:80", "192.168.0.1:80", "8.8.8.8:1"] {
-            assert!(loopback_only(bad.parse().unwrap()).unwrap_err().starts_with(bad), "{bad}");
-        }
-    }
+    use super::pause_after;
 
     #[test]
     fn without_file_descriptors_the_server_pauses_and_does_not_spin() {

@@ -7,12 +7,13 @@ use axum::Router;
 use axum::body::Body as AnyBody;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::post;
 use db::{Asked, Database, Desk, Failure, Kind, Location, MemoryDisk, Options, Perform, open_desk};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use web::{Caller, IdempotencyKey, Limits, Observe, Problem, ProblemKind, Segment, guard};
+use web::{
+    Access, Caller, Gate, IdempotencyKey, Limits, Observe, Operation, Problem, ProblemKind, Routes, Segment, guard,
+};
 use world::World;
 
 static NOT_NOW: ProblemKind = ProblemKind { code: "not-now", status: 409, title: "Not now", help: "Ask later." };
@@ -91,9 +92,14 @@ fn running() -> Running {
     let observe: Observe = Arc::new(move |answered| {
         log.lock().unwrap().push((answered.status, answered.problem.map(str::to_owned)));
     });
-    let router = Router::new().route("/ask/{how}", post(ask)).route("/write/{how}", post(write));
-    let router = router.with_state(Counter { desk: desk.clone(), database });
-    let router = guard(router, &world, &Limits::default(), observe);
+    let routes = Routes::default().post("/ask/{how}", Access::Everybody, ask, Operation::new("ask", "", "")).post(
+        "/write/{how}",
+        Access::Everybody,
+        write,
+        Operation::new("write", "", ""),
+    );
+    let routes = routes.with_state(Counter { desk: desk.clone(), database });
+    let router = guard(routes, Gate::open(), &world, &Limits::default(), observe);
     Running { router, desk, seen, threads: workers.into_iter().map(db::Worker::start).collect() }
 }
 

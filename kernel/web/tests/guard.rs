@@ -6,12 +6,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body as AnyBody;
 use axum::response::Response;
-use axum::routing::{get, put};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
-use web::{Body, Caller, Limits, Observe, Problem, guard};
+use web::{Access, Body, Caller, Gate, Limits, Observe, Operation, Problem, Routes, guard};
 use world::World;
 
 /// What was observed: method, route, status, code.
@@ -27,25 +26,53 @@ fn observer() -> (Observe, Seen) {
     (observe, seen)
 }
 
-fn routes() -> Router {
-    Router::new()
-        .route("/v1/things/{id}", put(|Body(thing): Body<Value>| async move { axum::Json(thing) }))
-        .route("/v1/raw", put(|bytes: bytes::Bytes| async move { bytes }))
-        .route("/v1/panic", get(|| async { panic!("secret") as StatusCode }))
-        .route(
-            "/v1/bare/{status}",
-            get(|path: axum::extract::Path<u16>| async move { StatusCode::from_u16(path.0).unwrap() }),
+/// What is said of a route, which is nothing here.
+fn said(id: &'static str) -> Operation {
+    Operation::new(id, "", "")
+}
+
+fn routes() -> Routes {
+    Routes::default()
+        .put(
+            "/v1/things/{id}",
+            Access::Everybody,
+            |Body(thing): Body<Value>| async move { axum::Json(thing) },
+            said("r1"),
         )
-        .route("/v1/said", get(|| async { Problem::new(&web::IN_PROGRESS).member("step", "reserving") }))
-        .route("/v1/text", get(|| async { (StatusCode::CONFLICT, [("content-length", "16")], "4242424242424242") }))
-        .route("/v1/endless", get(std::future::pending::<StatusCode>).put(std::future::pending::<StatusCode>))
-        .route("/v1/caller", get(|caller: Caller| async move { caller.request_id().to_owned() }))
-        .route("/health/live", get(|| async { "yes" }))
+        .put("/v1/raw", Access::Everybody, |bytes: bytes::Bytes| async move { bytes }, said("r2"))
+        .get("/v1/panic", Access::Everybody, || async { panic!("secret") as StatusCode }, said("r3"))
+        .get(
+            "/v1/bare/{status}",
+            Access::Everybody,
+            |path: axum::extract::Path<u16>| async move { StatusCode::from_u16(path.0).unwrap() },
+            said("r4"),
+        )
+        .get(
+            "/v1/said",
+            Access::Everybody,
+            || async { Problem::new(&web::IN_PROGRESS).member("step", "reserving") },
+            said("r5"),
+        )
+        .get(
+            "/v1/text",
+            Access::Everybody,
+            || async { (StatusCode::CONFLICT, [("content-length", "16")], "4242424242424242") },
+            said("r6"),
+        )
+        .get("/v1/endless", Access::Everybody, std::future::pending::<StatusCode>, said("r7"))
+        .put("/v1/endless", Access::Everybody, std::future::pending::<StatusCode>, said("r8"))
+        .get(
+            "/v1/caller",
+            Access::Everybody,
+            |caller: Caller| async move { caller.request_id().to_owned() },
+            said("r9"),
+        )
+        .get("/health/live", Access::Everybody, || async { "yes" }, said("r10"))
 }
 
 fn guarded(limits: &Limits) -> (Router, Seen) {
     let (observe, seen) = observer();
-    (guard(routes(), &World::simulated(1), limits, observe), seen)
+    (guard(routes(), Gate::open(), &World::simulated(1), limits, observe), seen)
 }
 
 fn request(method: &str, path: &str) -> http::request::Builder {
@@ -166,6 +193,7 @@ async fn beyond_the_ceiling_a_request_is_refused_at_once_and_health_still_answer
 
 #[tokio::test]
 async fn a_handler_whose_router_is_not_guarded_says_so_in_the_log_and_not_outside() {
-    let (status, _, document) = ask(&routes(), request("GET", "/v1/caller").body(AnyBody::empty()).unwrap()).await;
+    let unguarded = Router::new().route("/v1/caller", axum::routing::get(async |_: Caller| ""));
+    let (status, _, document) = ask(&unguarded, request("GET", "/v1/caller").body(AnyBody::empty()).unwrap()).await;
     assert_eq!((status.as_u16(), document["code"].as_str()), (500, Some("internal")));
 }

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::routing::{get, put};
 use db::{Context, Trace};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -14,35 +12,46 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use web::{Body, Client, Limits, NoAnswer, Problem, guard, serve};
+use web::{Access, Body, Client, Gate, Limits, NoAnswer, Operation, Problem, Routes, guard, serve};
 use world::World;
 
 const SOON: Duration = Duration::from_secs(5);
 
-fn routes() -> Router {
-    Router::new()
-        .route("/quick", get(|| async { "quick" }))
-        .route(
+/// What is said of a route, which is nothing here.
+fn said(id: &'static str) -> Operation {
+    Operation::new(id, "", "")
+}
+
+fn routes() -> Routes {
+    Routes::default()
+        .get("/quick", Access::Everybody, || async { "quick" }, said("r1"))
+        .get(
             "/slow",
-            get(|| async {
+            Access::Everybody,
+            || async {
                 tokio::time::sleep(Duration::from_millis(400)).await;
                 axum::Json(json!({"a": 1}))
-            }),
+            },
+            said("r2"),
         )
-        .route("/endless", get(std::future::pending::<StatusCode>))
-        .route("/panic", get(|| async { panic!("on purpose") as StatusCode }))
-        .route(
+        .get("/endless", Access::Everybody, std::future::pending::<StatusCode>, said("r3"))
+        .get("/panic", Access::Everybody, || async { panic!("on purpose") as StatusCode }, said("r4"))
+        .put(
             "/echo",
-            put(|headers: HeaderMap, Body(sent): Body<Value>| async move {
+            Access::Everybody,
+            |headers: HeaderMap, Body(sent): Body<Value>| async move {
                 let header = |name: &str| headers[name].to_str().unwrap().to_owned();
                 axum::Json(
                     json!({"sent": sent, "request": header("x-request-id"), "trace": header("traceparent"), "new": 1}),
                 )
-            }),
+            },
+            said("r5"),
         )
-        .route(
+        .get(
             "/no",
-            get(|| async { Problem::new(&web::OVERLOADED).detail("Later.").member("short", [1]).retry_after_secs(7) }),
+            Access::Everybody,
+            || async { Problem::new(&web::OVERLOADED).detail("Later.").member("short", [1]).retry_after_secs(7) },
+            said("r6"),
         )
 }
 
@@ -57,7 +66,7 @@ async fn run(limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let routes = guard(routes(), &World::simulated(1), &limits, Arc::new(|_| ()));
+    let routes = guard(routes(), Gate::open(), &World::simulated(1), &limits, Arc::new(|_| ()));
     let server = tokio::spawn(async move { serve(listener, routes, &limits, async { drop(stopped.await) }).await });
     Running { address, stop: Some(stop), server }
 }

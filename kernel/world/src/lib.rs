@@ -99,6 +99,22 @@ impl World {
         Number::from_column(wanted.max(last + 1))
     }
 
+    /// 256 bits that nobody can foretell, for a secret: from the operating system, and not from the
+    /// seed, of which every trace that is shown tells something. A simulated world draws them too.
+    ///
+    /// # Panics
+    /// When the operating system has no random bits to give.
+    pub fn secret(&self) -> [u8; 32] {
+        let mut bits = [0; 32];
+        if self.0.simulated_clock.is_some() {
+            let mut chance = self.chance(&format!("secret {}", self.number()));
+            bits.chunks_mut(8).for_each(|part| part.copy_from_slice(&chance.bits().to_le_bytes()));
+        } else {
+            getrandom::fill(&mut bits).expect("the operating system gives random bits");
+        }
+        bits
+    }
+
     /// A stream of chance of its own for each name, so that a new user of chance does not change
     /// what the others draw.
     pub fn chance(&self, name: &str) -> Chance {

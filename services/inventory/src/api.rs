@@ -17,7 +17,8 @@ use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use web::{
-    Body, Caller, Conditions, ETag, Faults, IdempotencyKey, Problem, Query, Repeatable, Routes, Segment, fingerprint,
+    Body, Caller, Conditions, ETag, Faults, IdempotencyKey, Problem, Query, Repeatable, Routes, Scope, Segment,
+    fingerprint,
 };
 use world::Moment;
 
@@ -36,16 +37,16 @@ pub(crate) struct Shelf {
 /// All routes of inventory.
 pub(crate) fn routes(shelf: Shelf) -> Routes {
     Routes::about("Stock and reservations")
-        .put("/v1/stock-movements/{id}", move_stock, openapi::move_stock())
-        .get("/v1/stock/{sku}", level, openapi::level())
-        .get("/v1/stock", levels, openapi::levels())
-        .post("/v1/stock/query", query_levels, openapi::query_levels())
-        .put("/v1/reservations/{id}", reserve, openapi::reserve())
-        .get("/v1/reservations/{id}", reservation, openapi::reservation())
-        .post("/v1/reservations/{id}/extend", extend, openapi::extend())
-        .post("/v1/reservations/{id}/commit", commit, openapi::commit())
-        .post("/v1/reservations/{id}/ship", ship, openapi::ship())
-        .post("/v1/reservations/{id}/release", release, openapi::release())
+        .put("/v1/stock-movements/{id}", Scope::StockWrite, move_stock, openapi::move_stock())
+        .get("/v1/stock/{sku}", Scope::StockRead, level, openapi::level())
+        .get("/v1/stock", Scope::StockRead, levels, openapi::levels())
+        .post("/v1/stock/query", Scope::StockRead, query_levels, openapi::query_levels())
+        .put("/v1/reservations/{id}", Scope::Reserve, reserve, openapi::reserve())
+        .get("/v1/reservations/{id}", Scope::Reserve, reservation, openapi::reservation())
+        .post("/v1/reservations/{id}/extend", Scope::Reserve, extend, openapi::extend())
+        .post("/v1/reservations/{id}/commit", Scope::Reserve, commit, openapi::commit())
+        .post("/v1/reservations/{id}/ship", Scope::Reserve, ship, openapi::ship())
+        .post("/v1/reservations/{id}/release", Scope::Reserve, release, openapi::release())
         .merge(bulk::routes())
         .with_schemas(openapi::schemas())
         .with_state(Arc::new(shelf))

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use web::{
-    Body, Caller, Faults, IdempotencyKey, Listed, Problem, Query, Routes, Segment, Wait, contains_card_number,
+    Body, Caller, Faults, IdempotencyKey, Listed, Problem, Query, Routes, Scope, Segment, Wait, contains_card_number,
     fingerprint,
 };
 use world::Moment;
@@ -38,11 +38,11 @@ pub(crate) struct Counter {
 /// All routes of orders.
 pub(crate) fn routes(counter: Counter) -> Routes {
     Routes::about("Orders")
-        .put("/v1/orders/{id}", place, openapi::place())
-        .get("/v1/orders/{id}", order, openapi::order())
-        .get("/v1/orders/{id}/history", history, openapi::history())
-        .post("/v1/orders/{id}/cancel", cancel, openapi::cancel())
-        .get("/v1/orders", list, openapi::list())
+        .put("/v1/orders/{id}", Scope::OrdersWrite, place, openapi::place())
+        .get("/v1/orders/{id}", Scope::OrdersRead, order, openapi::order())
+        .get("/v1/orders/{id}/history", Scope::OrdersRead, history, openapi::history())
+        .post("/v1/orders/{id}/cancel", Scope::OrdersWrite, cancel, openapi::cancel())
+        .get("/v1/orders", Scope::OrdersRead, list, openapi::list())
         .with_schemas(openapi::schemas())
         .with_state(Arc::new(counter))
 }

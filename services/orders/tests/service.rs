@@ -56,7 +56,7 @@ impl Running {
         let ground = Ground { database: database.clone(), feeds, meters: Arc::new(Meters::default()) };
         let service = orders::assemble(&orders::Config::default(), &ground).expect("orders");
         let Service { routes, workers, close, .. } = service;
-        let router = web::guard(routes.into_router(), &world, &web::Limits::default(), Arc::new(|_| {}));
+        let router = web::guard(routes, web::Gate::open(), &world, &web::Limits::default(), Arc::new(|_| {}));
         let threads = workers.into_iter().map(host::Work::start).collect();
         Self { world, database, inventory, router, close, threads, _payments: payments }
     }

@@ -26,7 +26,7 @@ use money::Money;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout_at};
-use web::{Body, Caller, Conditions, ETag, IdempotencyKey, Problem, Routes, Segment, Wait};
+use web::{Access, Body, Caller, Conditions, ETag, IdempotencyKey, Problem, Routes, Scope, Segment, Wait};
 use world::{Chance, Moment};
 
 use crate::api::problem::UNKNOWN_PAYMENT;
@@ -45,10 +45,11 @@ struct Counter {
 /// The routes of payments.
 pub(crate) fn routes(database: &Database, desk: &Desk<On, Answer>) -> Routes {
     Routes::about("Payments")
-        .get("/v1/payments/{id}", show, openapi::show())
-        .post("/v1/payments/{id}/refund", refund, openapi::refund())
-        .post("/v1/payments/{id}/return", come_back, openapi::come_back())
-        .post("/v1/payments/webhooks/test", take_webhook, openapi::take_webhook())
+        .get("/v1/payments/{id}", Scope::OrdersRead, show, openapi::show())
+        .post("/v1/payments/{id}/refund", Scope::OrdersWrite, refund, openapi::refund())
+        .post("/v1/payments/{id}/return", Scope::OrdersWrite, come_back, openapi::come_back())
+        // A provider has no key of ours; nothing that it says is believed.
+        .post("/v1/payments/webhooks/test", Access::Everybody, take_webhook, openapi::take_webhook())
         .with_schemas(openapi::schemas())
         .with_state(Counter { database: database.clone(), desk: desk.clone() })
 }

@@ -9,6 +9,7 @@ use inventory::Comparison;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use settings::Secret;
 use tokio::runtime::{Builder, Runtime};
 use web::{Client, Listed};
 use world::World;
@@ -64,13 +65,13 @@ struct ChargeDocument {
 }
 
 impl Server {
-    /// The services, each where it is said to be.
-    pub(super) fn at(url_of: impl Fn(&str) -> Result<String, Stop>) -> Result<Self, Stop> {
+    /// The services, each where it is said to be, asked with this key.
+    pub(super) fn at(key: Option<&Secret>, url_of: impl Fn(&str) -> Result<String, Stop>) -> Result<Self, Stop> {
         let mut at = BTreeMap::new();
         for known in services::ALL {
             let url = url_of(known.name)?;
             let client = Client::new(&url).map_err(|fault| Stop::Usage(format!("--server {fault}")))?;
-            at.insert(known.name, (url, client));
+            at.insert(known.name, (url, client.with_key(key.cloned())));
         }
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Stop::failed)?;
         let by = Context::system("audit", Trace::begin(&mut World::real().chance("audit")));

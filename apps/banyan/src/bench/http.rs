@@ -92,8 +92,13 @@ fn start_empty(runtime: &Runtime) -> Result<SocketAddr, Stop> {
     let address = listener.local_addr().map_err(Stop::failed)?;
     let limits = web::Limits::default();
     let handler = |web::Body(_): web::Body<Parsed>| async { "" };
-    let empty = axum::Router::new().route("/v1/reservations/{id}", axum::routing::put(handler));
-    let guarded = web::guard(empty, &World::real(), &limits, Arc::new(|_| {}));
+    let empty = web::Routes::default().put(
+        "/v1/reservations/{id}",
+        web::Access::Everybody,
+        handler,
+        web::Operation::new("empty", "Parses and forgets", ""),
+    );
+    let guarded = web::guard(empty, web::Gate::open(), &World::real(), &limits, Arc::new(|_| {}));
     runtime.spawn(async move { web::serve(listener, guarded, &limits, std::future::pending()).await });
     Ok(address)
 }

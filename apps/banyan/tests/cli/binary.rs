@@ -153,6 +153,19 @@ pub(crate) fn ask_with(
     headers: &str,
     body: &Value,
 ) -> (u16, String, Value) {
+    let (status, head, body) = ask_whole(address, method, path, headers, body);
+    let media = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
+    (status, media.split(';').next().unwrap_or_default().to_owned(), body)
+}
+
+/// The same, with the head of the answer in small letters.
+pub(crate) fn ask_whole(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &Value,
+) -> (u16, String, Value) {
     let mut stream = TcpStream::connect(address).expect("the program listens");
     stream.set_read_timeout(Some(Duration::from_secs(40))).expect("a socket has a time-out");
     let body = match body {
@@ -171,9 +184,7 @@ pub(crate) fn ask_with(
     stream.read_to_string(&mut answer).expect("the program answers");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    let media = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().to_owned();
-    (status, media, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
+    (status, head.to_lowercase(), serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
 }
 
 /// Whether a folder holds a file of this name.

@@ -8,6 +8,7 @@ mod bulk;
 mod doctor;
 mod ending;
 mod events;
+mod keys;
 mod openapi;
 mod serving;
 mod settings;

@@ -10,7 +10,7 @@ use telemetry::Meters;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use web::{Client, Limits, Routes};
+use web::{Client, Gate, Limits, Routes};
 use world::World;
 
 use crate::Carrier;
@@ -60,7 +60,7 @@ impl Carrier for Http {
         let address = self.address.unwrap_or_else(|| "127.0.0.1:0".parse().expect("an address"));
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
-        let program = Program::new(&World::real(), Limits::default(), &Meters::new()).with(service);
+        let program = Program::new(&World::real(), Gate::open(), Limits::default(), &Meters::new()).with(service);
         let thread = std::thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {

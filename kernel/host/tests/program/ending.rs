@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use db::{Asked, Context, Kind, Perform, Trace, open_desk};
 use host::Service;
-use web::{Operation, Routes};
+use web::{Access, Operation, Routes};
 
 use crate::asking::{ask, get};
 use crate::running::{Running, memory, producer};
@@ -18,7 +18,10 @@ fn a_request_that_is_open_when_it_stops_is_answered_and_no_new_one_is_taken() {
         "done"
     };
     let slowly = Operation::new("slow", "Takes its time", "Then it is done.");
-    let service = Service { routes: Routes::default().get("/slow", slow, slowly), ..producer(&memory("shop")) };
+    let service = Service {
+        routes: Routes::default().get("/slow", Access::Everybody, slow, slowly),
+        ..producer(&memory("shop"))
+    };
     let mut running = Running::of(vec![service]);
     let address = running.address;
     let open = std::thread::spawn(move || get(address, "/slow"));

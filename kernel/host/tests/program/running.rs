@@ -12,7 +12,7 @@ use telemetry::Meters;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use web::{Limits, Routes};
+use web::{Gate, Limits, Routes};
 use world::{Moment, World};
 
 /// A program at work.
@@ -32,7 +32,7 @@ impl Running {
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = mpsc::channel();
         let limits = Limits { drain_secs: 5, ..Limits::default() };
-        let program = Program::new(&World::real(), limits, meters);
+        let program = Program::new(&World::real(), Gate::open(), limits, meters);
         let program = services.into_iter().fold(program, Program::with);
         let thread = std::thread::spawn(move || {
             let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use keys::Scope;
 use serde_json::{Map, Value, json};
 
+use crate::access::Access;
 use crate::openapi::operation::{Answer, JSON, Operation, Parameter, Place};
 use crate::openapi::routes::Description;
 use crate::openapi::schema::{self, reference};
@@ -37,12 +39,18 @@ pub fn document(title: &str, version: &str, description: &Description) -> Value 
         let other = schemas.insert(name, schema);
         assert!(other.is_none_or(|other| other == schemas[name]), "two schemas have the name {name}");
     }
+    let key = json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key; each operation names the scope that it needs. As long as there are no keys, this \
+                        machine is served without one.",
+    });
     json!({
         "openapi": "3.1.1",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "info": {"title": title, "version": version, "description": INTRODUCTION},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {"key": key}},
     })
 }
 
@@ -53,6 +61,7 @@ fn written(operation: &Operation) -> Value {
         "summary": operation.summary,
         "description": operation.text,
         "tags": [operation.about],
+        "security": security(operation.access),
         "responses": responses(operation),
         // In the order in which they are shown; each is put together from its parts by its name.
         "x-examples": operation.examples.iter().map(|example| example.name).collect::<Vec<_>>(),
@@ -67,6 +76,16 @@ fn written(operation: &Operation) -> Value {
         written["requestBody"]["content"][*media] = with_examples(json!({"schema": schema}), examples);
     }
     written
+}
+
+/// What a caller needs: one of these.
+fn security(access: Access) -> Value {
+    let key = |scope: Scope| json!({"key": [scope]});
+    match access {
+        Access::Everybody => json!([]),
+        Access::Key(scope) => json!([key(scope)]),
+        Access::KeyOrLoopback(scope) => json!([key(scope), {}]),
+    }
 }
 
 fn taken(operation: &Operation, parameter: &Parameter) -> Value {
@@ -113,7 +132,7 @@ fn responses(operation: &Operation) -> BTreeMap<String, Value> {
         let got = |example: &super::Example| example.answer.clone().filter(|_| example.status == status);
         let content = with_examples(json!({"schema": schema}), examples(operation, got));
         let mut response = json!({"description": titles.join("; "), "content": {"application/problem+json": content}});
-        if status == 503 {
+        if matches!(status, 429 | 503) {
             let text = "Seconds after which it is worth asking again.";
             response["headers"] = json!({"Retry-After": {"description": text, "schema": {"type": "integer"}}});
         }
@@ -139,7 +158,10 @@ fn with_examples(mut thing: Value, examples: Map<String, Value>) -> Value {
 mod tests {
     use serde_json::json;
 
+    use keys::Scope;
+
     use super::document;
+    use crate::access::Access;
     use crate::openapi::{Example, Operation, Routes, schema};
     use crate::{DIFFERENT_CONTENT, NOT_FOUND};
 
@@ -157,16 +179,17 @@ mod tests {
 
     #[test]
     fn what_a_route_takes_and_answers_stands_under_its_path_and_method() {
-        let routes = Routes::<()>::about("Things").put("/v1/things/{id}", async || "", thing());
+        let routes = Routes::<()>::about("Things").put("/v1/things/{id}", Scope::StockWrite, async || "", thing());
         let schemas = vec![("Thing", schema::document([schema::must("size", schema::count())]))];
         let document = document("Shop", "1", routes.with_schemas(schemas).description());
         let operation = &document["paths"]["/v1/things/{id}"]["put"];
+        assert_eq!(operation["security"], json!([{"key": ["stock:write"]}]));
         assert_eq!(operation["parameters"][0]["examples"]["small"]["value"], "t-1");
         let body = &operation["requestBody"]["content"]["application/json"];
         assert_eq!(body["schema"]["required"], json!(["size"]));
         assert_eq!(body["examples"]["small"]["value"], json!({"size": 1}));
         let statuses: Vec<_> = operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(statuses, ["201", "400", "404", "408", "413", "415", "422", "500", "503"]);
+        assert_eq!(statuses, ["201", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"]);
         let codes = |status: &str| {
             let content = &operation["responses"][status]["content"]["application/problem+json"];
             content["schema"]["allOf"][1]["properties"]["code"]["enum"].clone()
@@ -178,7 +201,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "two operations have the id")]
     fn an_id_is_not_given_twice() {
-        let routes = Routes::<()>::about("Things").put("/a", async || "", thing()).get("/b", async || "", thing());
+        let routes = Routes::<()>::about("Things").put("/a", Access::Everybody, async || "", thing()).get(
+            "/b",
+            Access::Everybody,
+            async || "",
+            thing(),
+        );
         document("Shop", "1", routes.description());
     }
 

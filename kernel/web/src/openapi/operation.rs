@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::access::Access;
 use crate::guard;
 use crate::kinds::{
-    BODY_TOO_LARGE, DIFFERENT_CONTENT, INTERNAL, INVALID_REQUEST, OUTCOME_UNKNOWN, OVERLOADED, REQUEST_TIMEOUT,
-    UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+    BODY_TOO_LARGE, DIFFERENT_CONTENT, FORBIDDEN, INTERNAL, INVALID_REQUEST, OUTCOME_UNKNOWN, OVERLOADED,
+    REQUEST_TIMEOUT, TOO_MANY_REQUESTS, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
 };
 use crate::openapi::schema;
 use crate::page::Page;
@@ -30,6 +31,8 @@ pub struct Operation {
     pub method: &'static str,
     /// The template of the path.
     pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
     /// What it takes beside the body.
     pub parameters: Vec<Parameter>,
     /// The media types that the body may have, and the schema of each; none where it takes no body.
@@ -147,6 +150,7 @@ impl Operation {
             about: "",
             method: "",
             path: "",
+            access: Access::Everybody,
             parameters: Vec::new(),
             bodies: Vec::new(),
             answers: Vec::new(),
@@ -156,9 +160,9 @@ impl Operation {
         }
     }
 
-    /// The same at its place.
-    pub(crate) fn at(self, about: &'static str, method: &'static str, path: &'static str) -> Self {
-        Self { about, method, path, ..self }
+    /// The same at its place, for those who may call it.
+    pub(crate) fn at(self, about: &'static str, method: &'static str, path: &'static str, access: Access) -> Self {
+        Self { about, method, path, access, ..self }
     }
 
     fn takes_parameter(
@@ -294,6 +298,11 @@ impl Operation {
         also(&UNAVAILABLE);
         if !guard::ALWAYS.contains(&self.path) {
             also(&OVERLOADED);
+            also(&TOO_MANY_REQUESTS);
+        }
+        if self.access != Access::Everybody {
+            also(&UNAUTHORIZED);
+            also(&FORBIDDEN);
         }
         if self.method != "GET" {
             also(&OUTCOME_UNKNOWN);

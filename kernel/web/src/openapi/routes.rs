@@ -1,13 +1,14 @@
-//! Routes that cannot be without their description.
+//! Routes that cannot be without their description, nor without who may call them.
 
 use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::Value;
 
+use crate::access::Access;
 use crate::openapi::operation::Operation;
 
-/// Routes, each registered together with what is said of it.
+/// Routes, each registered together with who may call it and what is said of it.
 ///
 /// **Invariant:** every route has exactly one description, and every description its route.
 #[derive(Debug)]
@@ -47,32 +48,61 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Self { router: Router::new(), about: heading, described: Description::default() }
     }
 
-    /// Answers `GET`.
+    /// Answers `GET`, and `HEAD` with it.
     #[must_use]
-    pub fn get<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H, operation: Operation) -> Self {
-        self.add("GET", path, on(MethodFilter::GET, handler), operation)
+    pub fn get<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+        operation: Operation,
+    ) -> Self {
+        let operation = operation.at(self.about, "GET", path, access.into());
+        self.add(operation, on(MethodFilter::GET, handler))
     }
 
     /// Answers `PUT`.
     #[must_use]
-    pub fn put<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H, operation: Operation) -> Self {
-        self.add("PUT", path, on(MethodFilter::PUT, handler), operation)
+    pub fn put<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+        operation: Operation,
+    ) -> Self {
+        let operation = operation.at(self.about, "PUT", path, access.into());
+        self.add(operation, on(MethodFilter::PUT, handler))
     }
 
     /// Answers `POST`.
     #[must_use]
-    pub fn post<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H, operation: Operation) -> Self {
-        self.add("POST", path, on(MethodFilter::POST, handler), operation)
+    pub fn post<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+        operation: Operation,
+    ) -> Self {
+        let operation = operation.at(self.about, "POST", path, access.into());
+        self.add(operation, on(MethodFilter::POST, handler))
     }
 
     /// Answers `DELETE`.
     #[must_use]
-    pub fn delete<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H, operation: Operation) -> Self {
-        self.add("DELETE", path, on(MethodFilter::DELETE, handler), operation)
+    pub fn delete<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+        operation: Operation,
+    ) -> Self {
+        let operation = operation.at(self.about, "DELETE", path, access.into());
+        self.add(operation, on(MethodFilter::DELETE, handler))
     }
 
-    fn add(mut self, method: &'static str, path: &'static str, route: MethodRouter<S>, operation: Operation) -> Self {
-        self.described.operations.push(operation.at(self.about, method, path));
+    fn add(mut self, operation: Operation, route: MethodRouter<S>) -> Self {
+        let path = operation.path;
+        self.described.operations.push(operation);
         Self { router: self.router.route(path, route), ..self }
     }
 
@@ -101,11 +131,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// What is said of them.
     pub fn description(&self) -> &Description {
         &self.described
-    }
-
-    /// What answers, for who needs no description.
-    pub fn into_router(self) -> Router<S> {
-        self.router
     }
 
     /// What answers, and what is said of it.

@@ -24,7 +24,7 @@ use futures_util::{StreamExt, stream};
 use ids::{Name, Sku, Warehouse};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
-use web::{Caller, Problem, Query, Routes, Segment, UNSUPPORTED_MEDIA_TYPE, fingerprint};
+use web::{Caller, Problem, Query, Routes, Scope, Segment, UNSUPPORTED_MEDIA_TYPE, fingerprint};
 
 use self::rows::{Format, Row, Rows};
 use super::{MOST_PIECES, Shared, Shelf, openapi};
@@ -34,11 +34,9 @@ use crate::store;
 
 /// The routes of this module.
 pub(super) fn routes() -> Routes<Arc<Shelf>> {
-    Routes::about("Stock and reservations").put("/v1/stock-imports/{name}", import, openapi::import()).get(
-        "/v1/stock-export",
-        export,
-        openapi::export(),
-    )
+    Routes::about("Stock and reservations")
+        .put("/v1/stock-imports/{name}", Scope::StockWrite, import, openapi::import())
+        .get("/v1/stock-export", Scope::StockRead, export, openapi::export())
 }
 
 /// Rows that are handed to the desk together. Two pieces are under way at once: requests that come

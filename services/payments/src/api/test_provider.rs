@@ -7,7 +7,7 @@ use axum::extract::State;
 use money::Money;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Faults, Listed, Page, Problem, Routes, Segment};
+use web::{Access, Body, Faults, Listed, Page, Problem, Routes, Scope, Segment};
 
 use crate::api::openapi;
 use crate::api::problem::UNKNOWN_CHALLENGE;
@@ -17,8 +17,9 @@ use crate::provider::{Charge, Key, Standing};
 /// The routes of the test provider.
 pub(crate) fn routes(provider: &TestProvider) -> Routes {
     Routes::about("Test provider")
-        .post("/v1/test-provider/challenges/{key}", answer_challenge, openapi::answer_challenge())
-        .get("/v1/test-provider/charges", charges, openapi::charges())
+        // The customer's browser comes here, and has no key.
+        .post("/v1/test-provider/challenges/{key}", Access::Everybody, answer_challenge, openapi::answer_challenge())
+        .get("/v1/test-provider/charges", Scope::Admin, charges, openapi::charges())
         .with_state(provider.clone())
 }
 

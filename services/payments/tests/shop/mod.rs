@@ -241,7 +241,7 @@ impl Running {
         let config = payments::Config::default();
         let service = payments::assemble_with_test_provider(&config, &ground, provider).expect("payments");
         let Service { routes, workers, tasks, close, .. } = service;
-        let router = web::guard(routes.into_router(), world, &web::Limits::default(), Arc::new(|_| {}));
+        let router = web::guard(routes, web::Gate::open(), world, &web::Limits::default(), Arc::new(|_| {}));
         let tasks = tasks.into_iter().map(|task| task.run).collect();
         let (workers, threads) = if simulated {
             (workers, Vec::new())

@@ -1,0 +1,183 @@
+//! The gate: who asks, whether they may, and whether they ask too often.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use db::{Actor, LOCAL_OWNER};
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue};
+use keys::{ANONYMOUS, Key, Keyring, Scope, Unrecognized};
+use world::World;
+
+use crate::access::Access;
+use crate::caller::only;
+use crate::kinds::{FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHORIZED};
+use crate::limits::Limits;
+use crate::problem::Problem;
+use crate::rates::{Drawn, Rates, Who};
+
+/// The other end of the connection; the server puts it on each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Decides who is let in.
+///
+/// **Invariant:** without a key, only this machine is served, and no longer once there is a key; an
+/// operator may say otherwise with `local_without_key`, for this machine alone.
+#[derive(Debug)]
+pub struct Gate(Option<Kept>);
+
+/// A gate that is kept.
+#[derive(Debug)]
+struct Kept {
+    keyring: Keyring,
+    local_without_key: bool,
+    rates: Rates,
+    world: World,
+}
+
+/// Who came in, or why they did not.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) actor: Actor,
+    pub(crate) owner: Arc<str>,
+    pub(crate) rate: Option<Drawn>,
+    pub(crate) refused: Option<Response>,
+}
+
+/// What is known of who asks.
+enum Caller {
+    Local,
+    Client(Arc<Key>),
+    /// Without a key that is accepted.
+    Stranger(Option<Unrecognized>),
+}
+
+impl Gate {
+    /// A gate that stands open: everybody is `local` and may do everything. For simulations and tests.
+    pub fn open() -> Self {
+        Self(None)
+    }
+
+    /// A gate that lets in who has a key, and as long as there are none, who is on this machine.
+    pub fn kept_by(keyring: &Keyring, local_without_key: bool, limits: &Limits) -> Self {
+        let world = keyring.world().clone();
+        Self(Some(Kept { keyring: keyring.clone(), local_without_key, rates: Rates::new(limits), world }))
+    }
+
+    /// The keys that it knows, where it is kept.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.0.as_ref().map(|kept| &kept.keyring)
+    }
+
+    /// Lets somebody in, or says why not. Nothing is kept where no route answers (`access` is none).
+    pub(crate) fn enter(&self, headers: &HeaderMap, peer: Option<Peer>, access: Option<Access>, counts: bool) -> Entry {
+        let Some(kept) = &self.0 else { return Entry::local() };
+        let caller = kept.caller(headers, peer);
+        let who = match &caller {
+            Caller::Local => None,
+            Caller::Client(key) => Some(Who::Key(key.number)),
+            Caller::Stranger(_) => peer.map(|peer| Who::at(peer.0.ip())),
+        };
+        let rate = who.filter(|_| counts).and_then(|who| kept.rates.draw(who, kept.world.now()));
+        let too_often = rate.as_ref().and_then(|rate| rate.retry_after_secs);
+        let refused = match too_often {
+            Some(secs) => Some(Problem::new(&TOO_MANY_REQUESTS).retry_after_secs(secs).into_response()),
+            None => access.and_then(|access| refuse(&caller, access, peer)),
+        };
+        let entry = match caller {
+            Caller::Local => Entry::local(),
+            Caller::Client(key) => Entry::of(Actor::Client(key.name.clone()), key.owner.clone()),
+            Caller::Stranger(_) => Entry::of(Actor::Client(ANONYMOUS.into()), ANONYMOUS.into()),
+        };
+        Entry { rate, refused, ..entry }
+    }
+}
+
+impl Entry {
+    fn local() -> Self {
+        Self::of(Actor::Local, LOCAL_OWNER.into())
+    }
+
+    fn of(actor: Actor, owner: Arc<str>) -> Self {
+        Self { actor, owner, rate: None, refused: None }
+    }
+}
+
+impl Kept {
+    fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Caller {
+        if headers.contains_key(AUTHORIZATION) {
+            let recognized = match bearer(headers) {
+                Some(text) => self.keyring.recognize(text, self.world.now()),
+                None => Err(Unrecognized::Unknown),
+            };
+            return recognized.map_or_else(|fault| Caller::Stranger(Some(fault)), Caller::Client);
+        }
+        let needs_no_key = self.local_without_key || !self.keyring.has_keys();
+        if is_loopback(peer) && needs_no_key { Caller::Local } else { Caller::Stranger(None) }
+    }
+}
+
+/// Whether somebody is on this machine; of whom nothing is known is not.
+fn is_loopback(peer: Option<Peer>) -> bool {
+    peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback())
+}
+
+/// The text after `Bearer`, whose case does not matter (RFC 9110, 11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, text) = only(headers, &AUTHORIZATION)?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| text.trim_matches(' '))
+}
+
+fn refuse(caller: &Caller, access: Access, peer: Option<Peer>) -> Option<Response> {
+    let scope = match access {
+        Access::Everybody => return None,
+        Access::KeyOrLoopback(_) if is_loopback(peer) => return None,
+        Access::Key(scope) | Access::KeyOrLoopback(scope) => scope,
+    };
+    match caller {
+        Caller::Local => None,
+        Caller::Client(key) if key.may(scope) => None,
+        Caller::Client(_) => Some(forbidden(scope)),
+        Caller::Stranger(fault) => Some(unauthorized(*fault)),
+    }
+}
+
+fn forbidden(scope: Scope) -> Response {
+    let detail = format!(
+        "The key is right, but it has not the scope `{scope}`. Use another key, or have one made with this scope."
+    );
+    let problem = Problem::new(&FORBIDDEN).detail(detail).member("scope", scope);
+    challenge(problem, &format!("Bearer realm=\"banyan\", error=\"insufficient_scope\", scope=\"{scope}\""))
+}
+
+fn unauthorized(fault: Option<Unrecognized>) -> Response {
+    let problem = Problem::new(&UNAUTHORIZED);
+    let (problem, error) = match fault {
+        None => (problem, ""),
+        Some(fault) => (problem.detail(what_is_wrong(fault)), ", error=\"invalid_token\""),
+    };
+    challenge(problem, &format!("Bearer realm=\"banyan\"{error}"))
+}
+
+fn what_is_wrong(fault: Unrecognized) -> &'static str {
+    match fault {
+        Unrecognized::Unknown => {
+            "This is no key that is known here. A key is sent as `Authorization: Bearer bk_…`, just as it was shown when \
+             it was made; `banyan keys rotate` gives a lost one another text."
+        }
+        Unrecognized::Expired => {
+            "The time of this key is over. If it was rotated, use the text that was shown then; else have another made."
+        }
+        Unrecognized::Revoked => "This key was revoked. Have another made with `banyan keys create`.",
+    }
+}
+
+/// The refusal with what would be accepted.
+/// Source: <https://www.rfc-editor.org/rfc/rfc6750#section-3>.
+fn challenge(problem: Problem, said: &str) -> Response {
+    let mut response = problem.into_response();
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_str(said).expect("words of ours"));
+    response
+}
