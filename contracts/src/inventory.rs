@@ -3,6 +3,8 @@
 //! These events are inventory's journal: its rows can be rebuilt from them to the same values, so
 //! each says exactly what it did to which SKU in which warehouse.
 
+use std::fmt;
+
 use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use world::Moment;
@@ -72,6 +74,58 @@ pub struct ReservedLine {
     pub quantity: i64,
     /// Where they come from; the quantities add up.
     pub allocations: Vec<Allocation>,
+}
+
+/// Most bytes that the lines of a reservation, or of the order that it is for, may take, as
+/// [`check_lines`] and [`ReservedLine::bytes`] count them. An event has at most 256 KiB, and 4 KiB are
+/// left for what it says beside its lines; so whoever keeps to this is answered, whatever the answer.
+pub const LINES_LIMIT_BYTES: i64 = 252 * 1024;
+
+/// Bytes of a line of an event beside its SKU and its allocations, with the longest number.
+const BESIDE_SKU_BYTES: i64 = 50;
+/// Bytes of an allocation beside its warehouse, with the longest number.
+const BESIDE_WAREHOUSE_BYTES: i64 = 39;
+/// What a line takes beside its SKU, if its pieces come from one warehouse with the longest name. What
+/// falls short of it, and the line of an order with its price, take less.
+const LINE_BYTES: i64 = BESIDE_SKU_BYTES + BESIDE_WAREHOUSE_BYTES + 64;
+
+/// Lines that no event could name; the message is fit to be shown to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinesTooLarge;
+
+impl fmt::Display for LinesTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "events of at most 256 KiB have to name all lines: each counts as the bytes of its SKU in JSON and \
+             {LINE_BYTES} more, and together they may have {LINES_LIMIT_BYTES}"
+        )
+    }
+}
+
+impl std::error::Error for LinesTooLarge {}
+
+/// Whether every event that has to can name lines of these SKUs, as long as each comes from one warehouse.
+pub fn check_lines<'a>(skus: impl IntoIterator<Item = &'a Sku>) -> Result<(), LinesTooLarge> {
+    let bytes: i64 = skus.into_iter().map(|sku| sku_bytes(sku) + LINE_BYTES).sum();
+    if bytes > LINES_LIMIT_BYTES { Err(LinesTooLarge) } else { Ok(()) }
+}
+
+impl ReservedLine {
+    /// What it takes at most in an event.
+    pub fn bytes(&self) -> i64 {
+        let of = |allocation: &Allocation| bytes(allocation.warehouse.as_str()) + BESIDE_WAREHOUSE_BYTES;
+        sku_bytes(&self.sku) + BESIDE_SKU_BYTES + self.allocations.iter().map(of).sum::<i64>()
+    }
+}
+
+/// A SKU in JSON, where quotes and backslashes take two bytes; control characters it has none.
+fn sku_bytes(sku: &Sku) -> i64 {
+    bytes(sku.as_str()) + sku.as_str().bytes().map(|byte| i64::from(matches!(byte, b'"' | b'\\'))).sum::<i64>()
+}
+
+fn bytes(text: &str) -> i64 {
+    i64::try_from(text.len()).unwrap_or(i64::MAX)
 }
 
 /// A SKU of which there is less than was wanted.
@@ -206,7 +260,8 @@ pub struct StockReservationRejected {
     pub order: Option<Name>,
     /// The attempt of that order; 0 without an order.
     pub attempt: i64,
-    /// What fell short.
+    /// What fell short; empty where there was enough, but more of it (long SKUs, many warehouses) than
+    /// an event can name.
     pub short: Vec<Short>,
 }
 
@@ -246,7 +301,7 @@ pub struct StockCommitRejected {
     /// The attempt of that order.
     pub attempt: i64,
     /// What fell short when the stock of a lapsed hold was to be taken anew; empty where the
-    /// reservation was released or refused before.
+    /// reservation was released or refused before, and where an event cannot name all of it.
     pub short: Vec<Short>,
 }
 
@@ -300,4 +355,52 @@ pub struct StockReturned {
     pub lines: Vec<ReservedLine>,
     /// Whether the goods had left the shelf before.
     pub was_shipped: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Allocation, LinesTooLarge, ReservedLine, Short, bytes, check_lines};
+    use crate::orders::OrderLine;
+
+    /// SKUs of 64 characters: of one byte, of four, and of those that JSON writes with two.
+    fn longest_skus() -> [ids::Sku; 3] {
+        ["x", "\u{1f375}", "\""].map(|character| character.repeat(64).parse().unwrap())
+    }
+
+    fn reserved(sku: &ids::Sku, warehouses: i64) -> ReservedLine {
+        let warehouse = |place| format!("{place:064}").parse().unwrap();
+        let allocation = |place| Allocation { warehouse: warehouse(place), quantity: 1_000_000_000 };
+        let allocations = (0..warehouses).map(allocation).collect();
+        ReservedLine { sku: sku.clone(), quantity: 1_000_000_000, allocations }
+    }
+
+    /// Its bytes in a list.
+    fn written(line: &impl serde::Serialize) -> i64 {
+        bytes(&serde_json::to_string(line).unwrap()) + 1
+    }
+
+    #[test]
+    fn no_line_takes_more_than_is_counted_for_it() {
+        for sku in longest_skus() {
+            for warehouses in [1, 2, 100] {
+                let line = reserved(&sku, warehouses);
+                assert_eq!(line.bytes(), written(&line) + 1, "its last allocation has no comma");
+            }
+            let counted = reserved(&sku, 1).bytes();
+            let short = Short { sku: sku.clone(), wanted: 1_000_000_000, available: i64::MAX };
+            assert!(written(&short) < counted);
+            let unit_price = money::Money::new(money::MAX_MINOR_UNITS, money::Currency::GBP).unwrap();
+            assert!(written(&OrderLine { sku, quantity: 1_000_000, unit_price }) < counted);
+        }
+    }
+
+    #[test]
+    fn a_thousand_lines_of_the_longest_skus_in_ascii_are_not_too_large() {
+        let [ascii, four_bytes, quotes] = longest_skus();
+        assert_eq!(check_lines(vec![&ascii; 1_000]), Ok(()));
+        assert_eq!(check_lines(vec![&four_bytes; 630]), Ok(()));
+        assert_eq!(check_lines(vec![&four_bytes; 631]), Err(LinesTooLarge));
+        assert_eq!(check_lines(vec![&quotes; 1_000]), Err(LinesTooLarge));
+        assert!(LinesTooLarge.to_string().contains("SKU in JSON and 153 more, and together they may have 258048"));
+    }
 }

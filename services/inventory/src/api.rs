@@ -11,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use contracts::inventory::{Level, ReservedLine, Short};
+use contracts::inventory::{Level, ReservedLine, Short, check_lines};
 use db::{Database, Desk};
 use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
@@ -317,6 +317,10 @@ fn check_reservation(name: Name, raw: &RawReservation, default_hold_secs: i64) -
         let quantity = faults.at("/quantity").integer(&line.quantity, 1..=MOST_PIECES);
         let warehouse = faults.at("/warehouse").parse_if_given::<Warehouse>(&line.warehouse);
         Some(Line { sku: sku?, quantity: quantity?, warehouse: warehouse? })
+    });
+    let lines = lines.filter(|lines| {
+        let checked = check_lines(lines.iter().map(|line| &line.sku));
+        faults.at("/lines").take(checked).is_some()
     });
     let hold_secs = faults.at("/hold_secs").integer_if_given(&raw.hold_secs, 1..=LONGEST_HOLD_SECS);
     let (lines, hold_secs) = faults.finish(|| Some((lines?, hold_secs?.unwrap_or(default_hold_secs))))?;

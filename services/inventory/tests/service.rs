@@ -7,12 +7,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use db::{Asked, Context, Database, Location, MemoryDisk, Meters, Options, Plan, Trace};
+use db::{Asked, Context, Database, Location, MemoryDisk, Meters, Options, Plan, Trace, Turn};
 use events::TableFeed;
+use futures_util::future::join_all;
 use host::{Feeds, Ground, Service};
 use http_body_util::BodyExt;
-use ids::{Sku, Warehouse};
-use inventory::domain::{Act, Command, Line, Movement, Reserve};
+use ids::Name;
+use inventory::domain::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use world::World;
@@ -171,6 +172,79 @@ fn everywhere_with(config: &inventory::Config, test: impl Fn(&Running)) {
     }
 }
 
+/// Takes stock in, many movements at once; their names begin with this.
+fn receive_all(shop: &Running, name: &str, levels: &[(String, String, i64)]) {
+    let request = |(number, (sku, warehouse, quantity)): (usize, &(String, String, i64))| {
+        let body = json!({"type": "receive", "sku": sku, "warehouse": warehouse, "quantity": quantity});
+        let path = format!("/v1/stock-movements/{name}-{number}");
+        let request = Request::builder().method(Method::PUT).uri(path).header("content-type", "application/json");
+        shop.router.clone().oneshot(request.body(Body::from(body.to_string())).expect("a request"))
+    };
+    for piece in levels.iter().enumerate().collect::<Vec<_>>().chunks(256) {
+        let answers = now(join_all(piece.iter().copied().map(request)));
+        let all_are_in = answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.status() == 201));
+        assert!(all_are_in, "{answers:?}");
+    }
+}
+
+/// So many SKUs of 64 characters, each of four bytes, and one of so many bytes.
+fn longest_skus(count: u32, bytes_of_last: usize) -> Vec<String> {
+    let filler = "\u{1f375}".repeat(63);
+    let first = |number| char::from_u32(0x2_0000 + number).expect("a character of four bytes");
+    let mut skus: Vec<_> = (0..count).map(|number| format!("{}{filler}", first(number))).collect();
+    skus.push(format!("{}{}", &filler[..bytes_of_last / 4 * 4], &"xxx"[..bytes_of_last % 4]));
+    skus
+}
+
+#[test]
+fn lines_are_held_up_to_what_an_event_can_name_and_more_are_refused_before_anything_happens() {
+    everywhere(|shop| {
+        // 630 lines of 256 + 153 bytes, and one of 225 + 153: 252 KiB to the byte.
+        let skus = longest_skus(630, 225);
+        let warehouse = "w".repeat(64);
+        let levels: Vec<_> = skus.iter().map(|sku| (sku.clone(), warehouse.clone(), 1_000_000)).collect();
+        receive_all(shop, "m", &levels);
+        let events = || now(shop.database.read(|read| read.events_after(0, 10_000))).expect("events").len();
+        let before = events();
+        let lines = |skus: &[String]| lines(&skus.iter().map(|sku| (sku.as_str(), 1_000_000)).collect::<Vec<_>>());
+        let (status, no) = shop.put("/v1/reservations/r-1", &lines(&longest_skus(630, 226)));
+        assert_eq!((status, &no["errors"][0]["pointer"]), (422, &json!("/lines")), "{no}");
+        let detail = no["errors"][0]["detail"].as_str().expect("a detail");
+        assert!(detail.contains("153 more") && detail.ends_with("258048"), "{detail}");
+        assert_eq!(events(), before, "nothing has happened");
+        let name = "r".repeat(64);
+        let (status, held) = shop.put(&format!("/v1/reservations/{name}"), &lines(&skus));
+        assert_eq!((status, &held["status"]), (201, &json!("reserved")), "{}", held["detail"]);
+        assert_eq!(shop.post(&format!("/v1/reservations/{name}/commit")).1["status"], "committed");
+        let (status, no) = shop.put("/v1/reservations/r-2", &lines(&skus));
+        let short = no["short"].as_array().map(Vec::len);
+        assert_eq!((status, &no["code"], short), (409, &json!("out-of-stock"), Some(631)));
+        // A thousand lines of the longest names in ASCII.
+        let many: Vec<_> = (0..1_000).map(|number| format!("{number:064}")).collect();
+        assert_eq!(shop.put("/v1/reservations/r-3", &lines(&many)).1["code"], "out-of-stock");
+    });
+}
+
+#[test]
+fn stock_in_more_warehouses_than_an_event_can_name_is_refused_and_nothing_is_held() {
+    everywhere(|shop| {
+        // 51 bytes for the line and 103 for each warehouse: 2,504 are within 252 KiB.
+        let levels: Vec<_> = (0..2_505).map(|place| ("a".to_owned(), format!("{place:064}"), 1)).collect();
+        receive_all(shop, "m", &levels);
+        for _ in 0..2 {
+            let (status, no) = shop.put("/v1/reservations/r-1", &lines(&[("a", 2_505)]));
+            assert_eq!((status, &no["code"]), (422, &json!("reservation-too-large")), "{no}");
+        }
+        assert_eq!(shop.post("/v1/reservations/r-1/commit").1["code"], "reservation-too-large");
+        assert_eq!(shop.get("/v1/reservations/r-1").1["status"], "refused");
+        assert_eq!(shop.level("a")["available"], 2_505);
+        let (status, held) = shop.put("/v1/reservations/r-2", &lines(&[("a", 2_504)]));
+        assert_eq!((status, &held["status"]), (201, &json!("reserved")));
+        assert_eq!(shop.post("/v1/reservations/r-2/release").1["status"], "released");
+        assert_eq!(shop.level("a")["available"], 2_505);
+    });
+}
+
 fn lines(lines: &[(&str, i64)]) -> Value {
     json!({"lines": lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect::<Vec<_>>()})
 }
@@ -312,41 +386,94 @@ fn a_lapsed_hold_stands_in_nobodys_way() {
     });
 }
 
+/// Inventory in memory, whose time passes only when it is told to and which performs only what is asked.
+struct Driven {
+    world: World,
+    database: Database,
+    desk: inventory::InventoryDesk,
+    workers: Vec<Box<dyn host::Work>>,
+}
+
+impl Driven {
+    fn new() -> Self {
+        let world = World::simulated(1);
+        let open = |name, migrations| {
+            let memory = Location::Memory(MemoryDisk::empty());
+            Database::open(name, memory, Options::default(), world.clone(), migrations).expect("a database")
+        };
+        let (orders, database) = (open("orders", &[]), open(inventory::NAME, inventory::MIGRATIONS));
+        let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&orders)));
+        let ground = Ground { database: database.clone(), feeds, meters: Arc::default() };
+        let (service, desk) = inventory::assemble_with_desk(&inventory::Config::default(), &ground).expect("inventory");
+        Self { world, database, desk, workers: service.workers }
+    }
+
+    /// Performs commands that belong to this story, as many at once as go together; nothing that is due
+    /// comes between.
+    fn ask_all(&mut self, story: &str, trace_id: u128, commands: Vec<Command>) -> Vec<inventory::Answer> {
+        let by = Context::system(story, Trace { trace_id, span_id: 1 });
+        let asked = commands.into_iter().map(|command| self.desk.ask(Asked::new(command, by.clone())));
+        let answered: Vec<_> = asked.collect();
+        while self.workers[0].turn(&Plan { from_inlets: 0, ..Plan::ALL }) != Turn::Idle {}
+        now(join_all(answered)).into_iter().map(|answer| answer.expect("it does not fail")).collect()
+    }
+
+    fn ask(&mut self, story: &str, trace_id: u128, command: Command) -> inventory::Answer {
+        self.ask_all(story, trace_id, vec![command]).remove(0)
+    }
+
+    /// Takes pieces of one SKU in.
+    fn receive(&mut self, sku: &str, levels: &[(String, i64)]) {
+        let movement = |(number, (warehouse, quantity)): (usize, &(String, i64))| {
+            let (name, sku) = (format!("{number}-of-{}", levels.len()), sku.parse().expect("a SKU"));
+            let (name, warehouse) = (name.parse().expect("a name"), warehouse.parse().expect("a name"));
+            let act = Act::Receive { quantity: *quantity, reference: None };
+            Command::Move(Movement { name, fingerprint: String::new(), sku, warehouse, act })
+        };
+        let answers = self.ask_all("delivery", 1, levels.iter().enumerate().map(movement).collect());
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+
+    fn events_after(&self, position: i64) -> Vec<db::Envelope> {
+        now(self.database.read(move |read| read.events_after(position, 10_000))).expect("events")
+    }
+}
+
+/// A wish for so many pieces of one SKU for a second, on behalf of an order of the same name.
+fn reserve(reservation: &str, sku: &str, quantity: i64) -> Command {
+    let name: Name = reservation.parse().expect("a name");
+    let lines = vec![Line { sku: sku.parse().expect("a SKU"), quantity, warehouse: None }];
+    let order = Some(ForOrder { order: name.clone(), attempt: 1 });
+    Command::Reserve(Reserve { name, fingerprint: reservation.to_owned(), lines, hold_secs: 1, order })
+}
+
 #[test]
 fn a_hold_that_lapses_for_the_sake_of_another_lapses_in_its_own_story() {
-    let world = World::simulated(1);
-    let open = |name, migrations| {
-        let memory = Location::Memory(MemoryDisk::empty());
-        Database::open(name, memory, Options::default(), world.clone(), migrations).expect("a database")
-    };
-    let (orders, database) = (open("orders", &[]), open(inventory::NAME, inventory::MIGRATIONS));
-    let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&orders)));
-    let ground = Ground { database: database.clone(), feeds, meters: Arc::default() };
-    let (service, desk) = inventory::assemble_with_desk(&inventory::Config::default(), &ground).expect("inventory");
-    let mut workers = service.workers;
-    let mut ask = |story: &str, trace_id, command| {
-        let by = Context::system(story, Trace { trace_id, span_id: 1 });
-        let answered = desk.ask(Asked::new(command, by));
-        // Nothing that is due comes between: only the request is performed.
-        workers[0].turn(&Plan { from_inlets: 0, ..Plan::ALL });
-        now(answered).expect("it does not fail").expect("no rule says no");
-    };
-    let (sku, warehouse): (Sku, Warehouse) = ("a".parse().expect("a SKU"), "main".parse().expect("a warehouse"));
-    let act = Act::Receive { quantity: 5, reference: None };
-    let name = |name: &str| name.parse().expect("a name");
-    let (movement, fingerprint) = (name("m-1"), String::new());
-    ask("delivery", 1, Command::Move(Movement { name: movement, fingerprint, sku: sku.clone(), warehouse, act }));
-    let reserve = |reservation: &str| {
-        let lines = vec![Line { sku: sku.clone(), quantity: 5, warehouse: None }];
-        let (name, fingerprint) = (name(reservation), reservation.to_owned());
-        Command::Reserve(Reserve { name, fingerprint, lines, hold_secs: 1, order: None })
-    };
-    ask("first", 2, reserve("r-1"));
-    world.advance(Duration::from_secs(2));
-    ask("second", 3, reserve("r-2"));
-    let events = now(database.read(|read| read.events_after(2, 10))).expect("events");
+    let mut shop = Driven::new();
+    shop.receive("a", &[("main".to_owned(), 5)]);
+    shop.ask("first", 2, reserve("r-1", "a", 5)).expect("it is held");
+    shop.world.advance(Duration::from_secs(2));
+    shop.ask("second", 3, reserve("r-2", "a", 5)).expect("it is held");
+    let events = shop.events_after(2);
     let told: Vec<_> = events.iter().map(|e| (&*e.kind, e.by.trace.trace_id, &*e.by.correlation)).collect();
     assert_eq!(told, [("StockReservationExpired", 2, "first"), ("StockReserved", 3, "second")]);
+}
+
+#[test]
+fn a_lapsed_hold_that_no_event_could_name_anew_is_not_taken_anew() {
+    let mut shop = Driven::new();
+    shop.receive("a", &[("main".to_owned(), 2_505)]);
+    shop.ask("first", 2, reserve("r-1", "a", 2_505)).expect("it is held");
+    shop.world.advance(Duration::from_secs(2));
+    shop.ask("second", 3, reserve("r-2", "a", 2_505)).expect("the lapsed hold stands in nobody's way");
+    shop.receive("a", &(0..2_505).map(|place| (format!("{place:064}"), 1)).collect::<Vec<_>>());
+    let before = shop.events_after(0).len();
+    let name: Name = "r-1".parse().expect("a name");
+    let order = Some(ForOrder { order: name.clone(), attempt: 1 });
+    assert_eq!(shop.ask("first", 2, Command::Commit { name, order }), Err(Rejection::Expired));
+    let told = shop.events_after(i64::try_from(before).expect("a position"));
+    assert_eq!(told.iter().map(|event| &*event.kind).collect::<Vec<_>>(), ["StockCommitRejected"]);
+    assert!(told[0].body.contains("\"short\":[]"), "{}", told[0].body);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use contracts::inventory::check_lines;
 use contracts::orders::{OrderLine, Reason};
 use db::{Database, Desk};
 use events::Watch;
@@ -53,10 +54,6 @@ type Shared = State<Arc<Counter>>;
 const MOST_PIECES: i64 = 1_000_000;
 /// Most lines in an order.
 const MOST_LINES: usize = 1_000;
-/// Most bytes of all lines together, so that the event that places the order keeps within its limit.
-const MOST_LINE_BYTES: usize = 200 * 1024;
-/// About what a line takes beside its SKU.
-const BYTES_BESIDE_SKU: usize = 96;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +98,10 @@ struct RawPayment {
 fn check(order: Name, raw: &RawOrder) -> Result<Place, Problem> {
     let mut faults = Faults::default();
     let lines = faults.each("/lines", &raw.lines, 1..=MOST_LINES, check_line);
+    let lines = lines.filter(|lines| {
+        let checked = check_lines(lines.iter().map(|line| &line.sku));
+        faults.at("/lines").take(checked).is_some()
+    });
     let method = match &raw.payment {
         Some(payment) => faults.within("/payment", |faults| token(faults, "/method", &payment.method)),
         None => faults.at("/payment").refuse("how it is paid is expected here, as {\"method\": …}"),
@@ -144,10 +145,6 @@ fn check_price(faults: &mut Faults, price: &RawMoney) -> Option<Money> {
 
 /// Adds the lines up: quantity times price in whole minor units, so that nothing is rounded.
 fn check_total(faults: &mut Faults, lines: &[OrderLine]) -> Option<Money> {
-    let bytes: usize = lines.iter().map(|line| line.sku.as_str().len() + BYTES_BESIDE_SKU).sum();
-    if bytes > MOST_LINE_BYTES {
-        return faults.at("/lines").refuse(format!("all lines together have at most {MOST_LINE_BYTES} bytes"));
-    }
     let currency = lines.first()?.unit_price.currency();
     if let Some(place) = lines.iter().position(|line| line.unit_price.currency() != currency) {
         let pointer = format!("/lines/{place}/unit_price/currency");

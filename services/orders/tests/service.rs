@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use contracts::inventory;
-use db::{Context, Database, Location, MemoryDisk, Meters, NewEvent, Options, Trace};
+use db::{BODY_LIMIT_BYTES, Context, Database, Location, MemoryDisk, Meters, NewEvent, Options, Trace};
 use events::TableFeed;
 use host::{Feeds, Ground, Service};
 use http_body_util::BodyExt;
@@ -72,6 +72,11 @@ impl Running {
             is_replayed: head.headers.get("idempotent-replayed").is_some_and(|replayed| replayed == "true"),
             body: body.collect().await.expect("a body").to_bytes().to_vec(),
         }
+    }
+
+    fn put(&self, order: &str, body: &Value) -> (u16, Value) {
+        let told = wait(self.tell(Method::PUT, &format!("/v1/orders/{order}"), body, None));
+        (told.status, told.json())
     }
 
     fn place(&self, order: &str) {
@@ -211,5 +216,44 @@ fn a_refused_cancellation_stays_refused_under_its_key() {
         assert_eq!(again, Told { is_replayed: true, ..first.clone() });
         assert_eq!(shop.order("o-1")["step"], "reserving");
         assert_eq!(shop.cancel("o-1", "changed my mind", Some("k-2")).status, 202);
+    });
+}
+
+/// An order of these SKUs with all else as long as it may be.
+fn longest_order(skus: &[String]) -> Value {
+    let price = json!({"amount": 9_007_199_254_740_i64, "currency": "GBP"});
+    let line = |sku: &String| json!({"sku": sku, "quantity": 1, "unit_price": price});
+    let (method, label) = ("m".repeat(100), "\u{1f375}".repeat(200));
+    json!({
+        "lines": skus.iter().map(line).collect::<Vec<_>>(),
+        "payment": {"method": method}, "customer": label, "reference": label,
+    })
+}
+
+/// So many SKUs of 64 characters of four bytes each, and one of so many bytes.
+fn longest_skus(count: usize, bytes_of_last: usize) -> Vec<String> {
+    let longest = "\u{1f375}".repeat(64);
+    let last = format!("{}{}", &longest[..bytes_of_last / 4 * 4], &"xxx"[..bytes_of_last % 4]);
+    [vec![longest; count], vec![last]].concat()
+}
+
+#[test]
+fn an_order_has_as_many_lines_as_events_can_name_and_more_are_refused_before_anything_happens() {
+    everywhere(|shop| {
+        // 630 lines of 256 + 153 bytes, and one of 225 + 153: 252 KiB to the byte.
+        let (status, no) = shop.put("o-1", &longest_order(&longest_skus(630, 226)));
+        let pointer = &no["errors"][0]["pointer"];
+        assert_eq!((status, &no["code"], pointer), (422, &json!("invalid-request"), &json!("/lines")));
+        let detail = no["errors"][0]["detail"].as_str().expect("a detail");
+        assert!(detail.contains("153 more") && detail.ends_with("258048"), "{detail}");
+        assert_eq!(shop.said("OrderPlaced"), 0, "nothing has happened");
+        let name = "o".repeat(64);
+        let (status, order) = shop.put(&name, &longest_order(&longest_skus(630, 225)));
+        assert_eq!((status, &order["status"]), (202, &json!("pending")), "{}", order["detail"]);
+        let placed = wait(shop.database.read(|read| read.events_after(0, 1))).expect("an event");
+        let bytes = placed[0].body.len();
+        assert!(bytes <= BODY_LIMIT_BYTES, "{bytes}");
+        let ascii: Vec<_> = (0..1_000).map(|number| format!("{number:064}")).collect();
+        assert_eq!(shop.put("o-2", &longest_order(&ascii)).0, 202, "a thousand lines in ASCII");
     });
 }

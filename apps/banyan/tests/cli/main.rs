@@ -9,6 +9,7 @@ mod doctor;
 mod ending;
 mod events;
 mod keys;
+mod large;
 mod openapi;
 mod serving;
 mod settings;

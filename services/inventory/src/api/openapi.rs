@@ -10,7 +10,7 @@ use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation};
 use super::bulk::LONGEST_NAME;
 use super::problem::{
     ALREADY_COMMITTED, ALREADY_RELEASED, GOODS_MISSING, NOT_AVAILABLE, NOT_COMMITTED, OUT_OF_STOCK,
-    RESERVATION_EXPIRED, TOO_MANY, UNKNOWN_RESERVATION, UNKNOWN_SKU,
+    RESERVATION_EXPIRED, RESERVATION_TOO_LARGE, TOO_MANY, UNKNOWN_RESERVATION, UNKNOWN_SKU,
 };
 use super::{LONGEST_HOLD_SECS, MOST_LINES, MOST_PIECES, MOST_SKUS};
 
@@ -162,7 +162,9 @@ pub(super) fn query_levels() -> Operation {
 }
 
 pub(super) fn reserve() -> Operation {
-    let about = "Every line or none. Lines of one SKU are one wish. The hold lapses by itself at `expires_at`.";
+    let about = "Every line or none. Lines of one SKU are one wish. The hold lapses by itself at `expires_at`. All lines \
+                 together are at most what an event of 256 KiB can name: 1,000 of the longest SKUs in ASCII, fewer of \
+                 longer ones.";
     let line = form([
         must("sku", sku()),
         must("quantity", pieces()),
@@ -183,7 +185,7 @@ pub(super) fn reserve() -> Operation {
         .takes(form([must("lines", list_of(1..=MOST_LINES, line)), may("hold_secs", hold_secs)]))
         .answers(201, "All of it is held.", reference("Reservation"))
         .answers(200, "The reservation as it is now.", reference("Reservation"))
-        .refuses([&DIFFERENT_CONTENT, &OUT_OF_STOCK, &ALREADY_RELEASED])
+        .refuses([&DIFFERENT_CONTENT, &OUT_OF_STOCK, &RESERVATION_TOO_LARGE, &ALREADY_RELEASED])
         .example(example("basket", "basket-1"))
         .example(
             Example::of("too_much")
@@ -224,7 +226,8 @@ pub(super) fn extend() -> Operation {
     on_reservation("extend_reservation", "Holds it longer", "A hold is never made shorter.")
         .takes(form([must("hold_secs", hold_secs)]))
         .takes_key()
-        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_COMMITTED, &ALREADY_RELEASED, &OUT_OF_STOCK])
+        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_COMMITTED, &ALREADY_RELEASED])
+        .refuses([&OUT_OF_STOCK, &RESERVATION_TOO_LARGE])
         .example(shown("basket", "basket-1", "reserved").sends(json!({"hold_secs": 1800})))
 }
 
@@ -232,15 +235,15 @@ pub(super) fn commit() -> Operation {
     let about = "With the setting `ship_on_commit` the goods leave the shelf at once.";
     on_reservation("commit_reservation", "Makes the promise firm", about)
         .takes_key()
-        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_RELEASED, &OUT_OF_STOCK])
+        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_RELEASED, &OUT_OF_STOCK, &RESERVATION_TOO_LARGE])
         .example(shown("basket", "basket-1", "committed"))
 }
 
 pub(super) fn ship() -> Operation {
     on_reservation("ship_reservation", "The goods leave the shelf", "Only what is committed is shipped.")
         .takes_key()
-        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_RELEASED, &OUT_OF_STOCK, &NOT_COMMITTED])
-        .refuses([&GOODS_MISSING])
+        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_RELEASED, &OUT_OF_STOCK, &RESERVATION_TOO_LARGE])
+        .refuses([&NOT_COMMITTED, &GOODS_MISSING])
         .example(shown("basket", "basket-1", "shipped"))
 }
 

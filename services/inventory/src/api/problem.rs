@@ -13,6 +13,16 @@ pub static OUT_OF_STOCK: ProblemKind = ProblemKind {
            wanted and how much there is. The name stays refused: ask for less, or later, under a new one.",
 };
 
+/// More than an event can name.
+pub static RESERVATION_TOO_LARGE: ProblemKind = ProblemKind {
+    code: "reservation-too-large",
+    status: 422,
+    title: "More than one reservation can hold",
+    help: "What is held together is told in one event of at most 256 KiB, which has to name every SKU and every \
+           warehouse that the pieces come from. There is enough, but it lies in too many warehouses for that. Nothing is \
+           held, and the name stays refused: reserve fewer lines or pieces at once, under new names.",
+};
+
 /// A SKU that was never seen.
 pub static UNKNOWN_SKU: ProblemKind = ProblemKind {
     code: "unknown-sku",
@@ -89,6 +99,7 @@ pub static TOO_MANY: ProblemKind = ProblemKind {
 /// All problems of inventory's own.
 pub static KINDS: &[&ProblemKind] = &[
     &OUT_OF_STOCK,
+    &RESERVATION_TOO_LARGE,
     &UNKNOWN_SKU,
     &UNKNOWN_RESERVATION,
     &RESERVATION_EXPIRED,
@@ -107,6 +118,7 @@ impl From<Rejection> for Problem {
             Rejection::OutOfStock { short } | Rejection::WasRefused { short } => {
                 Self::new(&OUT_OF_STOCK).member("short", short)
             }
+            Rejection::TooLarge => Self::new(&RESERVATION_TOO_LARGE),
             Rejection::UnknownReservation => Self::new(&UNKNOWN_RESERVATION),
             Rejection::Expired => Self::new(&RESERVATION_EXPIRED),
             Rejection::AlreadyCommitted => Self::new(&ALREADY_COMMITTED),

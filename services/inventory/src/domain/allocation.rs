@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use contracts::inventory::{Allocation, ReservedLine, Short};
+use contracts::inventory::{Allocation, LINES_LIMIT_BYTES, ReservedLine, Short, check_lines};
 use ids::{Sku, Warehouse};
 
 use super::books::Policy;
-use super::command::Line;
+use super::command::{Line, Rejection};
 use super::pool::Pool;
 
 /// The pools of each SKU.
@@ -32,11 +32,39 @@ impl Entry {
     }
 }
 
-/// Finds where every line can be taken from, or what falls short.
+/// Why the lines of a wish cannot be held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unmet {
+    /// There is too little of these.
+    Short(Vec<Short>),
+    /// An event could not name what was taken from where.
+    TooLarge,
+}
+
+impl Unmet {
+    /// What falls short.
+    pub(super) fn short(&self) -> &[Short] {
+        match self {
+            Self::Short(short) => short,
+            Self::TooLarge => &[],
+        }
+    }
+}
+
+impl From<Unmet> for Rejection {
+    fn from(unmet: Unmet) -> Self {
+        match unmet {
+            Unmet::Short(short) => Self::OutOfStock { short },
+            Unmet::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+/// Finds where every line can be taken from, or why not.
 ///
 /// Lines of one SKU are one wish. Those bound to a warehouse are served first; the rest follows the
 /// order of the warehouses, and is split over several only if the policy allows it.
-pub(super) fn allocate(stock: &Stock, lines: &[Line], policy: &Policy) -> Result<Vec<ReservedLine>, Vec<Short>> {
+pub(super) fn allocate(stock: &Stock, lines: &[Line], policy: &Policy) -> Result<Vec<ReservedLine>, Unmet> {
     let mut wishes: BTreeMap<&Sku, Wish<'_>> = BTreeMap::new();
     for line in lines {
         let wish = wishes.entry(&line.sku).or_default();
@@ -49,6 +77,8 @@ pub(super) fn allocate(stock: &Stock, lines: &[Line], policy: &Policy) -> Result
             None => wish.anywhere += line.quantity,
         }
     }
+    // Then also what falls short could be more than an event can name.
+    check_lines(wishes.keys().copied()).map_err(|_| Unmet::TooLarge)?;
     let mut reserved = Vec::with_capacity(wishes.len());
     let mut short = Vec::new();
     let nowhere = BTreeMap::new();
@@ -60,7 +90,11 @@ pub(super) fn allocate(stock: &Stock, lines: &[Line], policy: &Policy) -> Result
             Err(available) => short.push(Short { sku: sku.clone(), wanted, available }),
         }
     }
-    if short.is_empty() { Ok(reserved) } else { Err(short) }
+    if !short.is_empty() {
+        return Err(Unmet::Short(short));
+    }
+    let bytes: i64 = reserved.iter().map(ReservedLine::bytes).sum();
+    if bytes > LINES_LIMIT_BYTES { Err(Unmet::TooLarge) } else { Ok(reserved) }
 }
 
 /// Pieces of one SKU that a reservation wants.
@@ -141,10 +175,29 @@ mod tests {
         Policy { warehouses, allow_split, ..Policy::default() }
     }
 
-    fn taken(result: &Result<Vec<ReservedLine>, Vec<Short>>) -> Vec<(String, i64)> {
+    fn taken(result: &Result<Vec<ReservedLine>, Unmet>) -> Vec<(String, i64)> {
         let lines = result.as_ref().expect("enough of all");
         let all = lines.iter().flat_map(|line| &line.allocations);
         all.map(|allocation| (allocation.warehouse.to_string(), allocation.quantity)).collect()
+    }
+
+    fn falls_short(sku: &str, wanted: i64, available: i64) -> Result<Vec<ReservedLine>, Unmet> {
+        Err(Unmet::Short(vec![Short { sku: sku.parse().unwrap(), wanted, available }]))
+    }
+
+    #[test]
+    fn what_an_event_cannot_name_is_not_held() {
+        let warehouses: Vec<_> = (0..2_505).map(|place| format!("{place:064}")).collect();
+        let levels: Vec<_> = warehouses.iter().map(|warehouse| ("a", warehouse.as_str(), 1)).collect();
+        let stock = stock(&levels);
+        let result = allocate(&stock, &[line("a", 2_504, None)], &policy(&[], true));
+        assert_eq!(taken(&result).len(), 2_504);
+        assert_eq!(allocate(&stock, &[line("a", 2_505, None)], &policy(&[], true)), Err(Unmet::TooLarge));
+        let skus: Vec<_> = (0..1_000).map(|number| format!("{number:04}{}", "\u{1f375}".repeat(60))).collect();
+        let lines: Vec<_> = skus.iter().map(|sku| line(sku, 1, None)).collect();
+        let few = &lines[..600];
+        assert_eq!(allocate(&stock, few, &policy(&[], true)).unwrap_err().short().len(), 600);
+        assert_eq!(allocate(&stock, &lines, &policy(&[], true)), Err(Unmet::TooLarge));
     }
 
     #[test]
@@ -162,7 +215,7 @@ mod tests {
         let result = allocate(&stock, &[line("a", 7, None)], &policy(&["north", "west"], false));
         assert_eq!(taken(&result), [("west".into(), 7)]);
         let result = allocate(&stock, &[line("a", 10, None)], &policy(&["north", "west"], false));
-        assert_eq!(result, Err(vec![Short { sku: "a".parse().unwrap(), wanted: 10, available: 9 }]));
+        assert_eq!(result, falls_short("a", 10, 9));
     }
 
     #[test]
@@ -170,7 +223,7 @@ mod tests {
         let stock = stock(&[("a", "north", 5)]);
         let twice = [line("a", 3, None), line("a", 3, None)];
         let result = allocate(&stock, &twice, &policy(&[], true));
-        assert_eq!(result, Err(vec![Short { sku: "a".parse().unwrap(), wanted: 6, available: 5 }]));
+        assert_eq!(result, falls_short("a", 6, 5));
         let bound = [line("a", 2, Some("north")), line("a", 3, None)];
         assert_eq!(taken(&allocate(&stock, &bound, &policy(&[], true))), [("north".into(), 5)]);
     }
@@ -181,7 +234,7 @@ mod tests {
         let all = allocate(&stock, &[line("a", 5, Some("north"))], &policy(&[], true));
         assert_eq!(taken(&all), [("north".into(), 5)]);
         let more = allocate(&stock, &[line("a", 6, Some("north"))], &policy(&[], true));
-        assert_eq!(more, Err(vec![Short { sku: "a".parse().unwrap(), wanted: 6, available: 5 }]));
+        assert_eq!(more, falls_short("a", 6, 5));
     }
 
     #[test]
@@ -190,7 +243,7 @@ mod tests {
         let lines = [line("a", 2, Some("north")), line("a", 9, None)];
         for (split, available) in [(true, 8), (false, 5)] {
             let short = vec![Short { sku: "a".parse().unwrap(), wanted: 11, available }];
-            assert_eq!(allocate(&stock, &lines, &policy(&[], split)), Err(short), "split: {split}");
+            assert_eq!(allocate(&stock, &lines, &policy(&[], split)), Err(Unmet::Short(short)), "split: {split}");
         }
     }
 
@@ -198,8 +251,9 @@ mod tests {
     fn every_sku_that_falls_short_is_named_and_one_never_seen_has_none() {
         let stock = stock(&[("a", "north", 5), ("b", "north", 1)]);
         let lines = [line("a", 1, None), line("b", 2, None), line("c", 1, None), line("a", 9, Some("west"))];
-        let short = allocate(&stock, &lines, &policy(&[], true)).unwrap_err();
-        let short: Vec<_> = short.iter().map(|short| (short.sku.as_str(), short.wanted, short.available)).collect();
+        let unmet = allocate(&stock, &lines, &policy(&[], true)).unwrap_err();
+        let short: Vec<_> =
+            unmet.short().iter().map(|short| (short.sku.as_str(), short.wanted, short.available)).collect();
         assert_eq!(short, [("a", 10, 5), ("b", 2, 1), ("c", 1, 0)]);
     }
 }

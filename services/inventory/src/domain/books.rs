@@ -243,6 +243,7 @@ impl Books {
             return nothing_but(match known.status {
                 Status::Released if known.fingerprint.is_empty() => Err(Rejection::AlreadyReleased),
                 _ if known.fingerprint != reserve.fingerprint => Err(Rejection::DifferentContent),
+                Status::Refused if known.short.is_empty() => Err(Rejection::TooLarge),
                 Status::Refused => Err(Rejection::OutOfStock { short: known.short.clone() }),
                 _ => Ok(as_it_is(known)),
             });
@@ -258,10 +259,10 @@ impl Books {
                     Settled::Reservation { is_new: true, reservation: Box::new(blank(number, owner, &reserve.name)) };
                 (vec![(number, held.into())], Ok(answer))
             }
-            Err(short) => {
-                let no = Rejection::OutOfStock { short: short.clone() };
+            Err(unmet) => {
+                let short = unmet.short().to_vec();
                 let refused = say::StockReservationRejected { reservation, fingerprint, order, attempt, short };
-                (vec![(number, refused.into())], Err(no))
+                (vec![(number, refused.into())], Err(unmet.into()))
             }
         }
     }
@@ -318,7 +319,7 @@ impl Books {
             }
             (Status::Expired, Some(_)) => match allocate(&self.stock, &reservation.wishes(), policy) {
                 Ok(lines) => commit(lines, true),
-                Err(short) => refuse(Rejection::Expired, &short),
+                Err(unmet) => refuse(Rejection::Expired, unmet.short()),
             },
             (status, _) => refuse(no_longer_held(reservation, status), &[]),
         }
@@ -703,6 +704,7 @@ fn not_committed(name: &Name, order: &ForOrder, short: &[say::Short]) -> Event {
 fn no_longer_held(reservation: &Reservation, status: Status) -> Rejection {
     match status {
         Status::Committed | Status::Shipped => Rejection::AlreadyCommitted,
+        Status::Refused if reservation.short.is_empty() => Rejection::TooLarge,
         Status::Refused => Rejection::WasRefused { short: reservation.short.clone() },
         Status::Expired => Rejection::Expired,
         Status::Released | Status::Returned | Status::Reserved => Rejection::AlreadyReleased,

@@ -162,6 +162,8 @@ pub enum Rejection {
         /// What falls short.
         short: Vec<Short>,
     },
+    /// An event could not name what would be held: too many lines, or from too many warehouses.
+    TooLarge,
     /// There is no reservation of that name.
     UnknownReservation,
     /// The hold has lapsed.

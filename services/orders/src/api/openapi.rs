@@ -111,7 +111,8 @@ fn at_the_bank() -> Value {
 pub(super) fn place() -> Operation {
     let about = "Prices are the caller's. The answer comes at once with 202; with `Prefer: wait=10` it comes with 201 \
                  when the order's story has ended, however it ended: look at `status`. What no order may be is refused \
-                 with 422: no lines, two currencies, a total of nothing, something that looks like a card number.";
+                 with 422: no lines, more than an event of 256 KiB can name (it can name 1,000 of the longest SKUs in ASCII), two \
+                 currencies, a total of nothing, something that looks like a card number.";
     let amount = meaning("Whole minor units of the currency: pence of pounds.", integer(0..=MAX_MINOR_UNITS));
     let currency = meaning("ISO 4217; one for the whole order.", json!({"type": "string", "pattern": "^[A-Z]{3}$"}));
     let price = form([must("amount", amount), must("currency", currency)]);
