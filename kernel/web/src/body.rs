@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
@@ -30,6 +30,20 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             return Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE));
         }
         json::read(&collect(request).await?).map(Self)
+    }
+}
+
+/// A body that may be left out: `Option<Body<T>>` is none where nothing was sent.
+impl<S: Sync, T: DeserializeOwned> OptionalFromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Option<Self>, Problem> {
+        let is_json = is_json(request.headers());
+        match &collect(request).await?[..] {
+            [] => Ok(None),
+            _ if !is_json => Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE)),
+            bytes => json::read(bytes).map(|body| Some(Self(body))),
+        }
     }
 }
 
@@ -114,7 +128,7 @@ async fn read(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Problem
 #[cfg(test)]
 mod tests {
     use axum::Extension;
-    use axum::extract::{FromRequest, Request};
+    use axum::extract::{FromRequest, OptionalFromRequest, Request};
     use bytes::Bytes;
     use futures_util::stream;
     use serde_json::{Value, json};
@@ -126,7 +140,9 @@ mod tests {
     }
 
     async fn status(request: Request) -> u16 {
-        Body::<Value>::from_request(request, &()).await.map_or_else(|problem| problem.status(), |_| 200)
+        <Body<Value> as FromRequest<()>>::from_request(request, &())
+            .await
+            .map_or_else(|problem| problem.status(), |_| 200)
     }
 
     #[tokio::test]
@@ -143,12 +159,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_body_that_may_be_left_out_is_taken_strictly_where_it_is_not() {
+        let read = |content_type, body: &'static str| async move {
+            let read = <Body<Value> as OptionalFromRequest<()>>::from_request(request(content_type, body), &()).await;
+            read.map(|body| body.map(|Body(value)| value)).map_err(|problem| problem.status())
+        };
+        assert_eq!(read("", "").await, Ok(None));
+        assert_eq!(read("application/json", "").await, Ok(None));
+        assert_eq!(read("application/json", "{\"a\":1}").await, Ok(Some(json!({"a": 1}))));
+        assert_eq!((read("text/plain", "{}").await, read("application/json", "{").await), (Err(415), Err(400)));
+    }
+
+    #[tokio::test]
     async fn a_body_in_pieces_is_put_together() {
         let pieces = stream::iter(["{\"a\"", "", ":[1,", "2]}"].map(Ok::<_, std::io::Error>));
-        let Body(value) =
-            Body::<Value>::from_request(request("application/json", axum::body::Body::from_stream(pieces)), &())
-                .await
-                .unwrap();
+        let pieces = request("application/json", axum::body::Body::from_stream(pieces));
+        let Body(value) = <Body<Value> as FromRequest<()>>::from_request(pieces, &()).await.unwrap();
         assert_eq!(value, json!({"a": [1, 2]}));
     }
 
