@@ -13,19 +13,27 @@ crate::events! {
     /// An event of inventory.
     "inventory" {
         /// Goods came in.
-        SupplierShipmentReceived = 1,
+        SupplierShipmentReceived = 2,
         /// Somebody counted what is there.
-        StockCounted = 1,
+        StockCounted = 2,
         /// Stock was corrected by a quantity.
-        StockLevelAdjusted = 1,
-        /// A correction was refused; its name stays refused.
+        StockLevelAdjusted = 2,
+        /// Goods went from one warehouse to another, at once.
+        StockTransferred = 1,
+        /// Goods left a warehouse and are on their way to another.
+        StockTransferStarted = 1,
+        /// Goods that were on their way have arrived.
+        StockTransferArrived = 1,
+        /// Goods that were on their way did not arrive.
+        StockLostInTransit = 1,
+        /// A correction or a transfer was refused; its name stays refused.
         StockMovementRejected = 1,
         /// A stock-take found less than had been promised.
-        StockShortfallFound = 1,
+        StockShortfallFound = 2,
         /// All lines of a reservation are held.
         StockReserved = 1,
         /// A reservation was refused; its name stays refused.
-        StockReservationRejected = 1,
+        StockReservationRejected = 2,
         /// A hold lasts longer.
         StockReservationExtended = 1,
         /// A hold became a firm promise.
@@ -35,11 +43,15 @@ crate::events! {
         /// Committed goods left the shelf.
         StockShipped = 1,
         /// A hold was given back; its name stays released.
-        StockReleased = 1,
+        StockReleased = 2,
         /// A hold lapsed.
         StockReservationExpired = 1,
         /// Committed goods went back to the shelf.
         StockReturned = 1,
+        /// A SKU is sold no more.
+        SkuDiscontinued = 1,
+        /// A SKU is sold again.
+        SkuReinstated = 1,
     }
 }
 
@@ -54,6 +66,9 @@ pub struct Level {
     pub committed: i64,
     /// Pieces that are promised by holds or firmly, and are not on the shelf.
     pub owed: i64,
+    /// Pieces on their way here from another warehouse; nobody is promised them.
+    #[serde(default)]
+    pub in_transit: i64,
 }
 
 /// Where the pieces of a line come from.
@@ -200,7 +215,85 @@ pub struct StockLevelAdjusted {
     pub level: Level,
 }
 
-/// A correction was refused: it would have taken what is promised; its name stays refused.
+/// Goods went from one warehouse to another, at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockTransferred {
+    /// The movement's name.
+    pub movement: Name,
+    /// What the caller sent, by meaning.
+    pub fingerprint: String,
+    /// The SKU.
+    pub sku: Sku,
+    /// The warehouse that they left.
+    pub from: Warehouse,
+    /// The warehouse in which they are now.
+    pub to: Warehouse,
+    /// Pieces; at least 1.
+    pub quantity: i64,
+    /// The level of the one that they left, after it.
+    pub from_level: Level,
+    /// The level of the other, after it.
+    pub to_level: Level,
+}
+
+/// Goods left a warehouse and are on their way to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockTransferStarted {
+    /// The movement's name.
+    pub movement: Name,
+    /// What the caller sent, by meaning.
+    pub fingerprint: String,
+    /// The SKU.
+    pub sku: Sku,
+    /// The warehouse that they left.
+    pub from: Warehouse,
+    /// The warehouse to which they travel.
+    pub to: Warehouse,
+    /// Pieces; at least 1.
+    pub quantity: i64,
+    /// The level of the one that they left, after it.
+    pub from_level: Level,
+    /// The level of the other, after it.
+    pub to_level: Level,
+}
+
+/// Goods that were on their way have arrived; what of them has not is lost and said beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockTransferArrived {
+    /// The movement's name.
+    pub movement: Name,
+    /// The SKU.
+    pub sku: Sku,
+    /// The warehouse that they left.
+    pub from: Warehouse,
+    /// The warehouse in which they are now.
+    pub to: Warehouse,
+    /// Pieces that were sent.
+    pub sent: i64,
+    /// Pieces that arrived; 0 where all are lost.
+    pub quantity: i64,
+    /// The level after it.
+    pub level: Level,
+}
+
+/// Goods that were on their way did not arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockLostInTransit {
+    /// The movement's name.
+    pub movement: Name,
+    /// The SKU.
+    pub sku: Sku,
+    /// The warehouse that they left.
+    pub from: Warehouse,
+    /// The warehouse that they did not reach.
+    pub to: Warehouse,
+    /// Pieces that are lost; at least 1.
+    pub quantity: i64,
+    /// The level of the warehouse that they did not reach, after it.
+    pub level: Level,
+}
+
+/// A correction or a transfer was refused: it would have taken what is promised; its name stays refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockMovementRejected {
     /// The movement's name.
@@ -263,6 +356,9 @@ pub struct StockReservationRejected {
     /// What fell short; empty where there was enough, but more of it (long SKUs, many warehouses) than
     /// an event can name.
     pub short: Vec<Short>,
+    /// Whether that is because it is sold no more.
+    #[serde(default)]
+    pub discontinued: bool,
 }
 
 /// A hold lasts longer.
@@ -327,6 +423,9 @@ pub struct StockReleased {
     pub attempt: i64,
     /// What was held; empty where the release came before the reserve, or after the hold had lapsed.
     pub lines: Vec<ReservedLine>,
+    /// The reservation that was made in its place, where one was.
+    #[serde(default)]
+    pub replaced_by: Option<Name>,
 }
 
 /// A hold lapsed.
@@ -355,6 +454,20 @@ pub struct StockReturned {
     pub lines: Vec<ReservedLine>,
     /// Whether the goods had left the shelf before.
     pub was_shipped: bool,
+}
+
+/// A SKU is sold no more: nothing of it is newly promised, and what is promised stays so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkuDiscontinued {
+    /// The SKU.
+    pub sku: Sku,
+}
+
+/// A SKU is sold again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkuReinstated {
+    /// The SKU.
+    pub sku: Sku,
 }
 
 #[cfg(test)]

@@ -138,8 +138,8 @@ struct Stock {
     last_position: i64,
 }
 
-/// Levels are what the events add up to: received + counted differences + adjusted = on hand +
-/// shipped, and what is promised is what was reserved and not let go.
+/// Levels are what the events add up to: received + counted differences + adjusted = on hand + in
+/// transit + shipped, and what is promised is what was reserved and not let go.
 fn stock(source: &mut dyn Source) -> Result<Vec<String>, Trouble> {
     let mut stock = Stock::default();
     stock.read_on(source)?;
@@ -240,6 +240,8 @@ impl Stock {
             Event::SupplierShipmentReceived(e) => self.sum(e.sku.as_str()).on_hand += e.quantity,
             Event::StockCounted(e) => self.sum(e.sku.as_str()).on_hand += e.difference,
             Event::StockLevelAdjusted(e) => self.sum(e.sku.as_str()).on_hand += e.quantity,
+            Event::StockTransferStarted(e) => self.sum(e.sku.as_str()).on_hand -= e.quantity,
+            Event::StockTransferArrived(e) => self.sum(e.sku.as_str()).on_hand += e.quantity,
             Event::StockReserved(e) => self.lines(&e.lines, 0, 1),
             Event::StockReleased(e) => self.lines(&e.lines, 0, -1),
             Event::StockReservationExpired(e) => self.lines(&e.lines, 0, -1),
@@ -250,7 +252,12 @@ impl Stock {
             Event::StockShipped(e) => self.lines(&e.lines, -1, -1),
             Event::StockReturned(e) if e.was_shipped => self.lines(&e.lines, 1, 0),
             Event::StockReturned(e) => self.lines(&e.lines, 0, -1),
-            Event::StockReservationRejected(_)
+            // One that is lost has left a shelf before; and between two shelves the sum is the same.
+            Event::SkuDiscontinued(_)
+            | Event::SkuReinstated(_)
+            | Event::StockTransferred(_)
+            | Event::StockLostInTransit(_)
+            | Event::StockReservationRejected(_)
             | Event::StockReservationExtended(_)
             | Event::StockCommitRejected(_)
             | Event::StockMovementRejected(_)

@@ -27,6 +27,8 @@ pub(crate) struct Shoppers {
     trade: Trade,
     skus: Vec<String>,
     warehouses: Vec<&'static str>,
+    /// Transfers that were sent on their way, and of which nobody has said yet that they arrived.
+    travelling: Vec<String>,
     pub(crate) requests: Requests,
     left: usize,
     made: usize,
@@ -71,7 +73,8 @@ impl Shoppers {
         let skus = (0..=chance.below(most_skus)).map(|n| format!("sku {n}/é")).collect();
         let warehouses = ["main", "north", "west"][..=chance.below(most_warehouses)].to_vec();
         let keys = world.chance("keys of shoppers");
-        Self { chance, keys, trade, skus, warehouses, requests: Requests::default(), left: requests, made: 0 }
+        let (travelling, made) = (Vec::new(), Requests::default());
+        Self { chance, keys, trade, skus, warehouses, travelling, requests: made, left: requests, made: 0 }
     }
 
     /// What the trade is like.
@@ -188,6 +191,14 @@ impl Shoppers {
     }
 
     fn move_stock(&mut self) -> Sent {
+        if self.chance.once_in(4) {
+            return self.transfer();
+        }
+        if self.chance.once_in(12) {
+            let body = json!({"discontinued": self.chance.once_in(3)});
+            let path = web::path(["v1", "skus", self.sku().as_str()]);
+            return Sent::put("inventory", path, body);
+        }
         let (sku, warehouse) = (self.sku(), self.warehouses[self.chance.below(self.warehouses.len())]);
         let body = match self.chance.below(4) {
             0 | 1 => {
@@ -214,6 +225,27 @@ impl Shoppers {
         Sent::put("inventory", path, body)
     }
 
+    /// Goods go to another warehouse, at once or on a lorry; or one arrives, perhaps with less than was sent.
+    fn transfer(&mut self) -> Sent {
+        let arrives = self.chance.once_in(2).then(|| self.travelling.pop()).flatten();
+        if let Some(name) = arrives {
+            let body = if self.chance.once_in(2) { json!({}) } else { json!({"quantity": self.chance.between(0, 4)}) };
+            let path = format!("/v1/stock-movements/{name}/arrive");
+            return Sent::post("inventory", path, body);
+        }
+        let name = self.name("transfer");
+        let (from, to) = (self.chance.below(self.warehouses.len()), self.chance.below(self.warehouses.len()));
+        let mut body = json!({
+            "type": "transfer", "sku": self.sku(), "from": self.warehouses[from], "to": self.warehouses[to],
+            "quantity": self.chance.between(1, 6),
+        });
+        if self.chance.once_in(2) {
+            body["in_transit"] = json!(true);
+            self.travelling.push(name.clone());
+        }
+        Sent::put("inventory", format!("/v1/stock-movements/{name}"), body)
+    }
+
     /// Something with a reservation of the shop's own; in any order, also release before reserve.
     fn reservation(&mut self) -> Sent {
         let name = format!("hold-{}", self.chance.below(5));
@@ -222,11 +254,15 @@ impl Shoppers {
             0..=3 => {
                 let longest = if self.chance.once_in(2) { 900 } else { 30 };
                 let hold_secs = self.chance.between(1, longest);
-                let body = json!({"lines": self.lines(false), "hold_secs": hold_secs});
+                let mut body = json!({"lines": self.lines(false), "hold_secs": hold_secs});
+                if self.chance.once_in(4) {
+                    body["replaces"] = json!(format!("hold-{}", self.chance.below(5)));
+                }
                 let path = format!("/v1/reservations/{name}");
                 Sent::put("inventory", path, body)
             }
-            4 | 5 => post("commit", json!({})),
+            4 => post("commit", json!({})),
+            5 => post("commit", json!({"if_expired": "retake"})),
             6 => post("release", json!({})),
             7 => post("extend", json!({"hold_secs": self.chance.between(1, 300)})),
             _ => post("ship", json!({})),

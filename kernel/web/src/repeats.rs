@@ -121,6 +121,11 @@ impl Conditions {
         (tag, answer()).into_response()
     }
 
+    /// Whether an edit is only wanted where the thing is as the caller saw it.
+    pub fn ask_for_a_state(&self) -> bool {
+        !self.one_of.is_empty() && self.one_of.iter().all(|given| given != "*")
+    }
+
     /// Lets an edit through where the thing is still as the caller saw it, or nothing was said.
     pub fn hold(&self, tag: &ETag) -> Result<(), Problem> {
         // Compared strongly: a weak tag says nothing about the bytes (RFC 9110, 13.1.1).

@@ -7,8 +7,17 @@ CREATE TABLE stock (
     committed BIGINT NOT NULL CHECK (committed >= 0),
     owed_to_holds BIGINT NOT NULL CHECK (owed_to_holds >= 0),
     owed_firmly BIGINT NOT NULL CHECK (owed_firmly >= 0),
+    in_transit BIGINT NOT NULL CHECK (in_transit >= 0), -- on their way here
     CHECK (reserved + committed <= on_hand),
     PRIMARY KEY (sku, warehouse)
+);
+
+-- What was said about a SKU; most have no row.
+CREATE TABLE sku (
+    sku TEXT PRIMARY KEY,
+    number BIGINT NOT NULL,
+    discontinued BIGINT NOT NULL,
+    version BIGINT NOT NULL
 );
 
 -- Every promise that was asked for, also refused and released ones: their names stay taken.
@@ -20,6 +29,7 @@ CREATE TABLE reservation (
     expires_at BIGINT NOT NULL,
     lines TEXT NOT NULL, -- JSON
     short TEXT, -- JSON, where it was refused
+    discontinued BIGINT NOT NULL, -- whether that was because it is sold no more
     order_name TEXT,
     attempt BIGINT NOT NULL,
     has_left BIGINT NOT NULL,
@@ -45,7 +55,8 @@ CREATE TABLE movement (
     fingerprint TEXT NOT NULL,
     sku TEXT NOT NULL,
     warehouse TEXT NOT NULL,
-    outcome TEXT NOT NULL -- JSON
+    outcome TEXT NOT NULL, -- JSON
+    version BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX movement_name ON movement (name);
 

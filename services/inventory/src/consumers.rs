@@ -30,10 +30,12 @@ fn meaning(event: Event) -> Option<Command> {
                 .collect(),
             hold_secs: placed.hold_secs,
             order: Some(ForOrder { order: placed.order, attempt: placed.attempt }),
+            replaces: None,
         })),
         Event::StockCommitDue(due) => Some(Command::Commit {
             name: due.reservation,
             order: Some(ForOrder { order: due.order, attempt: due.attempt }),
+            retake: true,
         }),
         Event::StockReleaseDue(due) => Some(Command::Release {
             name: due.reservation,

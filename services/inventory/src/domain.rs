@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Reading order: `pool` (stock of a SKU in a warehouse), `reservation`, `allocation` (which
-//! warehouse a line takes from), `command`, `books` (all of it together).
+//! warehouse a line takes from), `command`, `movement`, `sku`, `books` (all of it together).
 //!
 //! **Invariant:** rows change through [`Books::apply`] and nothing else, so the journal suffices to
 //! rebuild them.
@@ -15,12 +15,16 @@
 mod allocation;
 mod books;
 mod command;
+mod movement;
 mod pool;
 mod reservation;
+mod sku;
 #[cfg(test)]
 mod tests;
 
-pub use books::{Books, MovementRecord, News, Policy, key};
+pub use books::{Books, News, Policy, key};
 pub use command::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve, Settled};
+pub use movement::{MovementRecord, Outcome};
 pub use pool::Pool;
 pub use reservation::{Reservation, Status};
+pub use sku::SkuSettings;

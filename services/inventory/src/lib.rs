@@ -8,8 +8,8 @@
 //!
 //! Reading order: `domain`, `perform`, `store`, `publish`, `api`, `consumers`, `jobs`, `config`.
 //!
-//! **Invariant:** of every SKU in every warehouse, received + counted differences + adjusted =
-//! on hand + shipped; what live holds keep is what is reserved (or owed to them); nothing is negative.
+//! **Invariant:** of every SKU, received + counted differences + adjusted = on hand + in transit +
+//! shipped; what live holds keep is what is reserved (or owed to them); nothing is negative.
 //!
 //! **Invariant:** all rows but levels of SKUs never moved follow from the events; [`rebuild`] shows it.
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use db::{Asked, Failure, Kind, Perform, Tx};
 
-use crate::domain::{Books, Command, Policy, Rejection, Settled, key};
+use crate::domain::{Act, Books, Command, Policy, Rejection, Settled, key};
 use crate::publish;
 use crate::store::{self, Touched};
 
@@ -47,10 +47,26 @@ fn touched(commands: &[Asked<Command>]) -> Touched {
             Command::Move(movement) => {
                 touched.movements.insert(key(owner, &movement.name));
                 touched.skus.insert(movement.sku.clone());
+                let taken = match movement.act {
+                    Act::Adjust { quantity, .. } if quantity < 0 => -quantity,
+                    Act::Transfer { quantity, .. } => quantity,
+                    Act::Receive { .. } | Act::Count { .. } | Act::Adjust { .. } => 0,
+                };
+                if taken > 0 {
+                    touched.wanted.push((movement.sku.clone(), taken));
+                }
+            }
+            Command::Arrive { name, .. } => {
+                touched.movements.insert(key(owner, name));
+                touched.moved_without_sku.insert(key(owner, name));
             }
             Command::Reserve(reserve) => {
                 touched.reservations.insert(key(owner, &reserve.name));
                 touched.skus.extend(reserve.lines.iter().map(|line| line.sku.clone()));
+                if let Some(replaced) = &reserve.replaces {
+                    touched.reservations.insert(key(owner, replaced));
+                    touched.without_skus.insert(key(owner, replaced));
+                }
                 touched.wanted.extend(reserve.lines.iter().map(|line| (line.sku.clone(), line.quantity)));
             }
             Command::Extend { name, .. }
@@ -60,6 +76,9 @@ fn touched(commands: &[Asked<Command>]) -> Touched {
             | Command::Return { name, .. } => {
                 touched.reservations.insert(key(owner, name));
                 touched.without_skus.insert(key(owner, name));
+            }
+            Command::SetSku { sku, .. } => {
+                touched.edited_skus.insert(sku.clone());
             }
             Command::Expire { number } => {
                 touched.numbers.insert(*number);
@@ -73,11 +92,13 @@ fn key_of(command: &Command) -> u64 {
     let sku = match command {
         Command::Move(movement) => movement.sku.as_str(),
         Command::Reserve(reserve) => reserve.lines.first().map_or("", |line| line.sku.as_str()),
-        Command::Extend { name, .. }
+        Command::Arrive { name, .. }
+        | Command::Extend { name, .. }
         | Command::Commit { name, .. }
         | Command::Ship { name }
         | Command::Release { name, .. }
         | Command::Return { name, .. } => name.as_str(),
+        Command::SetSku { sku, .. } => sku.as_str(),
         Command::Expire { .. } => "",
     };
     world::stable_hash(sku.as_bytes())

@@ -44,6 +44,10 @@ fn subject(event: &Event) -> &str {
         Event::SupplierShipmentReceived(e) => e.sku.as_str(),
         Event::StockCounted(e) => e.sku.as_str(),
         Event::StockLevelAdjusted(e) => e.sku.as_str(),
+        Event::StockTransferred(e) => e.sku.as_str(),
+        Event::StockTransferStarted(e) => e.sku.as_str(),
+        Event::StockTransferArrived(e) => e.sku.as_str(),
+        Event::StockLostInTransit(e) => e.sku.as_str(),
         Event::StockMovementRejected(e) => e.sku.as_str(),
         Event::StockShortfallFound(e) => e.sku.as_str(),
         Event::StockReserved(e) => e.reservation.as_str(),
@@ -55,5 +59,7 @@ fn subject(event: &Event) -> &str {
         Event::StockReleased(e) => e.reservation.as_str(),
         Event::StockReservationExpired(e) => e.reservation.as_str(),
         Event::StockReturned(e) => e.reservation.as_str(),
+        Event::SkuDiscontinued(e) => e.sku.as_str(),
+        Event::SkuReinstated(e) => e.sku.as_str(),
     }
 }

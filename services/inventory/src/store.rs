@@ -5,13 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use db::{Columns, Failure, Query, Read, Row, Table, Trace, Tx, Value, int, text};
 use ids::{Name, Number, Sku, Warehouse};
 
-use crate::domain::{Books, MovementRecord, Policy, Pool, Reservation, Status, key};
+use crate::domain::{Books, MovementRecord, Policy, Pool, Reservation, SkuSettings, Status, key};
 
 static STOCK: Table = Table {
     name: "stock",
     key: &[text("sku"), text("warehouse")],
-    rest: &[int("on_hand"), int("reserved"), int("committed"), int("owed_to_holds"), int("owed_firmly")],
+    rest: &[
+        int("on_hand"),
+        int("reserved"),
+        int("committed"),
+        int("owed_to_holds"),
+        int("owed_firmly"),
+        int("in_transit"),
+    ],
 };
+
+static SKU: Table =
+    Table { name: "sku", key: &[text("sku")], rest: &[int("number"), int("discontinued"), int("version")] };
 
 static RESERVATION: Table = Table {
     name: "reservation",
@@ -23,6 +33,7 @@ static RESERVATION: Table = Table {
         int("expires_at"),
         text("lines"),
         text("short"),
+        int("discontinued"),
         text("order_name"),
         int("attempt"),
         int("has_left"),
@@ -39,7 +50,7 @@ static HOLD: Table = Table {
 static MOVEMENT: Table = Table {
     name: "movement",
     key: &[int("number")],
-    rest: &[text("name"), text("fingerprint"), text("sku"), text("warehouse"), text("outcome")],
+    rest: &[text("name"), text("fingerprint"), text("sku"), text("warehouse"), text("outcome"), int("version")],
 };
 
 /// What every event of a reservation belongs to, by its place among those of the reservation.
@@ -55,6 +66,8 @@ const LAPSED_AT_ONCE: (i64, i64) = (256, 10_000);
 pub(crate) struct Touched {
     /// SKUs that are moved or wanted.
     pub(crate) skus: BTreeSet<Sku>,
+    /// SKUs whose settings are to be changed.
+    pub(crate) edited_skus: BTreeSet<Sku>,
     /// Names of reservations, with their owners.
     pub(crate) reservations: BTreeSet<String>,
     /// Names of those reservations whose SKUs the command does not say.
@@ -63,23 +76,37 @@ pub(crate) struct Touched {
     pub(crate) numbers: BTreeSet<Number>,
     /// Names of movements, with their owners.
     pub(crate) movements: BTreeSet<String>,
+    /// Names of those movements whose SKU the command does not say.
+    pub(crate) moved_without_sku: BTreeSet<String>,
     /// What is wanted of which SKU.
     pub(crate) wanted: Vec<(Sku, i64)>,
 }
 
 /// Loads all that a batch touches.
 ///
-/// The stock rows are the lock: whoever changes a reservation has locked all its stock before. A
-/// reservation's SKUs never change, so they may be read before that, and its state after it.
+/// The stock rows are the lock: whoever changes a reservation or a movement has locked all its stock
+/// before. Its SKUs never change, so they may be read before that, and its state after it.
 ///
 /// Beside the books it gives the stories of those holds that had lapsed and were let go, for these are
 /// not what the batch's commands belong to.
 pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, policy: &Policy) -> Result<(Books, Stories), Failure> {
     let mut books = Books::default();
-    if !touched.without_skus.is_empty() || !touched.numbers.is_empty() {
+    if !touched.edited_skus.is_empty() {
+        let edited = Query::by(&SKU, "sku", touched.edited_skus.iter().map(Value::from)).locked();
+        for row in tx.rows(edited)? {
+            let (sku, settings) = sku_settings(row)?;
+            books.load_sku(sku, settings);
+        }
+    }
+    if !touched.without_skus.is_empty() || !touched.numbers.is_empty() || !touched.moved_without_sku.is_empty() {
         let by_name = Query::by(&RESERVATION, "name", touched.without_skus.iter().map(|name| name.as_str().into()));
         let by_number = Query::by(&RESERVATION, "number", touched.numbers.iter().map(|number| (*number).into()));
-        for row in tx.ask([by_name, by_number])?.into_iter().flatten() {
+        let moved = Query::by(&MOVEMENT, "name", touched.moved_without_sku.iter().map(|name| name.as_str().into()));
+        let [by_name, by_number, moved] = tx.ask([by_name, by_number, moved])?;
+        for row in moved {
+            touched.skus.insert(movement(row)?.sku);
+        }
+        for row in by_name.into_iter().chain(by_number) {
             let reservation = reservation(row)?;
             touched.skus.extend(reservation.lines.iter().map(|line| line.sku.clone()));
             if reservation.status == Status::Expired {
@@ -98,7 +125,12 @@ fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Resul
     let by_name = Query::by(&RESERVATION, "name", touched.reservations.iter().map(|name| name.as_str().into()));
     let by_number = Query::by(&RESERVATION, "number", touched.numbers.iter().map(|number| (*number).into()));
     let movements = Query::by(&MOVEMENT, "name", touched.movements.iter().map(|name| name.as_str().into()));
-    let [stock, by_name, by_number, movements] = tx.ask([stock, by_name, by_number, movements])?;
+    let skus = settings_of(touched.wanted.iter().map(|(sku, _)| sku));
+    let [stock, by_name, by_number, movements, skus] = tx.ask([stock, by_name, by_number, movements, skus])?;
+    for row in skus {
+        let (sku, settings) = sku_settings(row)?;
+        books.load_sku(sku, settings);
+    }
     for row in stock {
         let (sku, warehouse, pool) = level(row)?;
         books.load_pool(sku, warehouse, pool);
@@ -110,6 +142,13 @@ fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Resul
         books.load_movement(movement(row)?);
     }
     Ok(())
+}
+
+/// The settings of those SKUs of which there are any; few have some.
+fn settings_of<'a>(skus: impl Iterator<Item = &'a Sku>) -> Query {
+    let skus: BTreeSet<&Sku> = skus.collect();
+    let sql = "SELECT sku, number, discontinued, version FROM sku WHERE sku = ANY($1)";
+    Query::any_of(sql, skus.into_iter().map(Value::from), [])
 }
 
 /// Lets the lapsed holds of scarce SKUs go, so that nobody is refused for their sake.
@@ -179,11 +218,21 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
             pool.committed.into(),
             pool.owed_to_holds.into(),
             pool.owed_firmly.into(),
+            pool.in_transit.into(),
         ];
         if is_known { old.push(row) } else { new.push(row) }
     }
     tx.update(&STOCK, old);
     tx.insert(&STOCK, new);
+
+    let (mut new, mut old) = (Vec::new(), Vec::new());
+    for (sku, settings, is_known) in books.changed_skus() {
+        let discontinued = i64::from(settings.discontinued);
+        let row = vec![sku.into(), settings.number.into(), discontinued.into(), settings.version.into()];
+        if is_known { old.push(row) } else { new.push(row) }
+    }
+    tx.update(&SKU, old);
+    tx.insert(&SKU, new);
 
     let (mut new, mut old) = (Vec::new(), Vec::new());
     let (mut held, mut let_go) = (Vec::new(), Vec::new());
@@ -200,6 +249,7 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     tx.insert(&RESERVATION, new);
     tx.delete(&HOLD, let_go);
     tx.insert(&HOLD, held);
+    tx.update(&MOVEMENT, books.changed_movements().map(movement_row).collect::<Result<_, _>>()?);
     tx.insert(&MOVEMENT, books.new_movements().map(movement_row).collect::<Result<_, _>>()?);
     Ok(())
 }
@@ -233,6 +283,7 @@ fn reservation_row(of: &Reservation) -> Result<Vec<Value>, Failure> {
         of.expires_at.into(),
         json(&of.lines)?.into(),
         if of.short.is_empty() { Value::Null } else { json(&of.short)?.into() },
+        i64::from(of.discontinued).into(),
         of.order.as_ref().into(),
         of.attempt.into(),
         i64::from(of.has_left).into(),
@@ -248,6 +299,7 @@ fn movement_row(of: &MovementRecord) -> Result<Vec<Value>, Failure> {
         (&of.sku).into(),
         (&of.warehouse).into(),
         json(&of.outcome)?.into(),
+        of.version.into(),
     ])
 }
 
@@ -264,8 +316,15 @@ fn level(row: Row) -> Result<(Sku, Warehouse, Pool), Failure> {
         committed: row.int()?,
         owed_to_holds: row.int()?,
         owed_firmly: row.int()?,
+        in_transit: row.int()?,
     };
     Ok((sku, warehouse, pool))
+}
+
+fn sku_settings(row: Row) -> Result<(Sku, SkuSettings), Failure> {
+    let mut row = row.columns();
+    let sku = Sku::from_column(row.text()?);
+    Ok((sku, SkuSettings { number: row.number()?, discontinued: row.int()? != 0, version: row.int()? }))
 }
 
 fn reservation(row: Row) -> Result<Reservation, Failure> {
@@ -284,6 +343,7 @@ fn reservation(row: Row) -> Result<Reservation, Failure> {
             Some(short) => serde_json::from_str(&short).map_err(|error| Failure::Corrupt(error.to_string()))?,
             None => Vec::new(),
         },
+        discontinued: row.int()? != 0,
         order: row.maybe_text()?.map(Name::from_column),
         attempt: row.int()?,
         has_left: row.int()? != 0,
@@ -303,6 +363,7 @@ fn movement(row: Row) -> Result<MovementRecord, Failure> {
         sku: Sku::from_column(row.text()?),
         warehouse: Warehouse::from_column(row.text()?),
         outcome: row.json()?,
+        version: row.int()?,
     })
 }
 
@@ -334,6 +395,12 @@ pub fn levels(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Warehouse, 
     rows.into_iter().map(level).collect()
 }
 
+/// What was said about some SKUs; nothing for the others.
+pub(crate) fn settings(read: &mut Read<'_>, skus: &[Sku]) -> Result<BTreeMap<Sku, SkuSettings>, Failure> {
+    let rows = read.rows(settings_of(skus.iter()))?;
+    rows.into_iter().map(sku_settings).collect()
+}
+
 /// Some levels after a SKU in a warehouse, in the order of their keys.
 pub(crate) fn levels_after(
     read: &mut Read<'_>,
@@ -359,7 +426,7 @@ pub(crate) type Rows = BTreeMap<String, Vec<(&'static str, Value)>>;
 
 /// All rows.
 pub(crate) fn all_rows(read: &mut Read<'_>) -> Result<Rows, Failure> {
-    let tables = [&STOCK, &RESERVATION, &HOLD, &MOVEMENT];
+    let tables = [&STOCK, &SKU, &RESERVATION, &HOLD, &MOVEMENT];
     let all = |table: &'static Table| Query::sql(format!("SELECT {} FROM {}", table.columns(), table.name), []);
     let answers = read.ask(tables.map(all))?;
     let mut rows = Rows::new();

@@ -4,19 +4,19 @@
 //! warehouses, a handful of names.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contracts::inventory::{Event, Level, ReservedLine};
 use ids::{Name, Number, Sku, Warehouse};
 use inventory::domain::{
-    Act, Books, Command, ForOrder, Line, Movement, MovementRecord, News, Policy, Pool, Rejection, Reservation, Reserve,
-    Settled, Status,
+    Act, Books, Command, ForOrder, Line, Movement, MovementRecord, News, Outcome, Policy, Pool, Rejection, Reservation,
+    Reserve, Settled, SkuSettings, Status,
 };
 use world::{Chance, Moment, World};
 
 /// Histories that are tried.
-const HISTORIES: u64 = 2_000;
+const HISTORIES: u64 = 4_000;
 const SKUS: [&str; 2] = ["a", "b"];
 const WAREHOUSES: [&str; 2] = ["main", "west"];
 const OWNERS: [&str; 2] = ["local", "shop"];
@@ -27,6 +27,7 @@ type Place = (Sku, Warehouse);
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Rows {
     pools: BTreeMap<Place, Pool>,
+    skus: BTreeMap<Sku, SkuSettings>,
     reservations: BTreeMap<Number, Reservation>,
     movements: BTreeMap<Number, MovementRecord>,
 }
@@ -38,9 +39,16 @@ impl Rows {
             let before = self.pools.insert((sku.clone(), warehouse.clone()), pool);
             assert_eq!(before.is_some(), was_known, "{sku} in {warehouse}");
         }
+        for (sku, settings, was_known) in books.changed_skus() {
+            assert_eq!(self.skus.insert(sku.clone(), settings).is_some(), was_known, "{sku}");
+        }
         for (before, after) in books.changed_reservations() {
             let known = self.reservations.insert(after.number, after.clone());
             assert_eq!(known.as_ref(), before, "a row is as it was loaded");
+        }
+        for movement in books.changed_movements() {
+            let known = self.movements.insert(movement.number, movement.clone());
+            assert!(known.is_some_and(|known| known.version < movement.version), "what arrives was sent before");
         }
         for movement in books.new_movements() {
             assert_eq!(self.movements.insert(movement.number, movement.clone()), None, "a movement is entered once");
@@ -53,6 +61,7 @@ impl Rows {
         for ((sku, warehouse), pool) in &self.pools {
             books.load_pool(sku.clone(), warehouse.clone(), *pool);
         }
+        self.skus.iter().for_each(|(sku, settings)| books.load_sku(sku.clone(), *settings));
         self.reservations.values().for_each(|reservation| books.load_reservation(reservation.clone()));
         self.movements.values().for_each(|movement| books.load_movement(movement.clone()));
         books
@@ -112,10 +121,17 @@ impl History {
     fn tell_twice(&mut self, books: &mut Books, owner: &'static str, command: &Command) {
         let (first, said) = self.tell(books, owner, command);
         let then = levels(books);
-        if let (Ok(Settled::Moved { level, .. }), Command::Move(Movement { sku, warehouse, .. })) = (&first, command) {
-            let is_there = then.get(&(sku.clone(), warehouse.clone())).map(Pool::level);
-            let told = said.iter().map(level_of).chain([Some(*level)]);
-            assert!(said.is_empty() || told.into_iter().all(|told| told == is_there), "{command:?}: {said:?}");
+        if let (Ok(Settled::Moved { movement, .. }), false) = (&first, said.is_empty()) {
+            for (warehouse, level) in levels_after(movement) {
+                let is_there = then.get(&(movement.sku.clone(), warehouse.clone())).map(Pool::level);
+                assert_eq!(Some(level), is_there, "{command:?}: {said:?}");
+            }
+        }
+        for event in &said {
+            if let Event::StockShortfallFound(e) = event {
+                let is_there = then.get(&(e.sku.clone(), e.warehouse.clone())).map(Pool::level);
+                assert_eq!(Some(e.level), is_there, "{command:?}: {said:?}");
+            }
         }
         let (second, said) = self.tell(books, owner, command);
         assert_eq!(levels(books), then, "{command:?} was said twice and moved something twice");
@@ -130,40 +146,72 @@ impl History {
             (Ok(Settled::Reservation { reservation, .. }), Ok(Settled::Reservation { is_new, reservation: again })) => {
                 assert_eq!((is_new, again.status, again.lines), (false, reservation.status, reservation.lines));
             }
-            (Ok(Settled::Moved { level, .. }), Ok(Settled::Moved { is_new, level: again })) => {
-                assert_eq!((is_new, again), (false, level));
+            (Ok(Settled::Moved { movement, .. }), Ok(Settled::Moved { is_new, movement: again })) => {
+                assert_eq!((is_new, again), (false, movement));
             }
             // The first commit ended what the second would have to commit.
-            (Err(Rejection::Expired | Rejection::UnknownReservation), Err(Rejection::AlreadyReleased)) => {}
+            (
+                Err(Rejection::OutOfStock { .. } | Rejection::Discontinued { .. } | Rejection::UnknownReservation),
+                Err(Rejection::AlreadyReleased),
+            ) => {}
             (first, second) => assert_eq!(first, second, "{command:?}"),
         }
     }
 
     fn command(&mut self) -> Command {
         let name: Name = parse(["r-1", "r-2", "r-3", "r-4"][self.chance.below(4)]);
-        match self.chance.below(16) {
+        match self.chance.below(20) {
             0..=3 => Command::Move(self.movement()),
             4..=7 => Command::Reserve(self.reserve(name)),
             8 => Command::Extend { name, hold_secs: self.chance.between(1, 60) },
-            9..=10 => Command::Commit { name, order: self.order() },
+            9..=10 => {
+                let order = self.order();
+                // Orders always take a lapsed hold anew.
+                let retake = order.is_some() || self.chance.once_in(2);
+                Command::Commit { name, order, retake }
+            }
             11 => Command::Ship { name },
             12 => Command::Release { name, order: self.order() },
             13 => Command::Return { name, order: ForOrder { order: parse("o-1"), attempt: 1 } },
+            14 | 15 => {
+                let quantity = self.chance.once_in(2).then(|| self.chance.between(0, 4));
+                Command::Arrive { name: self.name_of_transfer(), quantity }
+            }
+            16 => {
+                let discontinued = self.chance.once_in(4);
+                Command::SetSku { sku: self.sku(), discontinued, seen: None }
+            }
             _ => Command::Expire { number: Number::from_column(self.chance.between(1, 1 + self.numbers.get())) },
         }
     }
 
     fn movement(&mut self) -> Movement {
-        let act = match self.chance.below(4) {
-            0 | 1 => Act::Receive { quantity: self.chance.between(1, 9), reference: None },
-            2 => Act::Count { counted: self.chance.between(0, 12), reason: None, reference: None },
+        let (sku, warehouse) = (self.sku(), self.warehouse());
+        let act = match self.chance.below(8) {
+            0..=2 => Act::Receive { quantity: self.chance.between(1, 9), reference: None },
+            3 => Act::Count { counted: self.chance.between(0, 12), reason: None, reference: None },
+            4 | 5 => {
+                let other = WAREHOUSES.iter().find(|other| **other != warehouse.as_str()).expect("two warehouses");
+                let (quantity, travels) = (self.chance.between(1, 6), !self.chance.once_in(3));
+                Act::Transfer { to: parse(other), quantity, travels }
+            }
             _ => {
                 Act::Adjust { quantity: self.chance.between(1, 6) - 7 * self.chance.between(0, 1), reason: "x".into() }
             }
         };
-        let (sku, warehouse) = (self.sku(), self.warehouse());
         let fingerprint = format!("{sku} {warehouse} {act:?}");
-        Movement { name: parse(&format!("m-{}", self.chance.below(40))), fingerprint, sku, warehouse, act }
+        Movement { name: self.name_of_movement(), fingerprint, sku, warehouse, act }
+    }
+
+    fn name_of_movement(&mut self) -> Name {
+        parse(&format!("m-{}", self.chance.below(40)))
+    }
+
+    /// One whose goods are on their way, where there is one.
+    fn name_of_transfer(&mut self) -> Name {
+        let under_way = |movement: &&MovementRecord| matches!(movement.outcome, Outcome::InTransit { .. });
+        let under_way: Vec<_> = self.rows.movements.values().filter(under_way).map(|movement| &movement.name).collect();
+        self.chance.pick(&under_way).map_or_else(|| parse("m-0"), |name| (*name).clone())
     }
 
     fn reserve(&mut self, name: Name) -> Reserve {
@@ -172,8 +220,11 @@ impl History {
             let warehouse = if self.chance.once_in(3) { Some(self.warehouse()) } else { None };
             lines.push(Line { sku: self.sku(), quantity: self.chance.between(1, 5), warehouse });
         }
-        let fingerprint = format!("{lines:?}");
-        Reserve { name, fingerprint, lines, hold_secs: self.chance.between(1, 60), order: self.order() }
+        let order = self.order();
+        let other = parse(["r-1", "r-2", "r-3", "r-4"][self.chance.below(4)]);
+        let replaces = (order.is_none() && name != other && self.chance.once_in(2)).then_some(other);
+        let fingerprint = format!("{lines:?} {replaces:?}");
+        Reserve { name, fingerprint, lines, hold_secs: self.chance.between(1, 60), order, replaces }
     }
 
     fn order(&mut self) -> Option<ForOrder> {
@@ -203,15 +254,19 @@ impl History {
                 *promised = (promised.0 + held * quantity, promised.1 + firm * quantity);
             });
         }
-        let brought = self.brought();
+        let (brought, in_transit) = (self.brought(), self.in_transit());
         for (place, pool) in &self.rows.pools {
-            let Pool { on_hand, reserved, committed, owed_to_holds, owed_firmly } = *pool;
+            let Pool { on_hand, reserved, committed, owed_to_holds, owed_firmly, .. } = *pool;
             let (held, firm) = promised.get(place).copied().unwrap_or_default();
             assert!([on_hand, reserved, committed, owed_to_holds, owed_firmly].iter().all(|n| *n >= 0), "{pool:?}");
             assert!(reserved + committed <= on_hand, "{pool:?}");
             assert_eq!((reserved + owed_to_holds, committed + owed_firmly), (held, firm), "{place:?}: {pool:?}");
             assert_eq!(on_hand, brought.get(place).copied().unwrap_or_default(), "{place:?}: {pool:?}");
+            let on_its_way = in_transit.get(place).copied().unwrap_or_default();
+            assert_eq!(pool.in_transit, on_its_way, "{place:?}: {pool:?}");
         }
+        self.all_that_was_sent_is_somewhere();
+        self.nothing_is_promised_of_what_is_sold_no_more();
     }
 
     /// What lies there by all that was said: brought and found, less what has left.
@@ -223,6 +278,12 @@ impl History {
                 Event::SupplierShipmentReceived(e) => add((e.sku.clone(), e.warehouse.clone()), e.quantity),
                 Event::StockCounted(e) => add((e.sku.clone(), e.warehouse.clone()), e.difference),
                 Event::StockLevelAdjusted(e) => add((e.sku.clone(), e.warehouse.clone()), e.quantity),
+                Event::StockTransferred(e) => {
+                    add((e.sku.clone(), e.from.clone()), -e.quantity);
+                    add((e.sku.clone(), e.to.clone()), e.quantity);
+                }
+                Event::StockTransferStarted(e) => add((e.sku.clone(), e.from.clone()), -e.quantity),
+                Event::StockTransferArrived(e) => add((e.sku.clone(), e.to.clone()), e.quantity),
                 Event::StockCommitted(e) if e.shipped => each(&e.lines, |place, quantity| add(place, -quantity)),
                 Event::StockShipped(e) => each(&e.lines, |place, quantity| add(place, -quantity)),
                 Event::StockReturned(e) if e.was_shipped => each(&e.lines, add),
@@ -230,6 +291,48 @@ impl History {
             }
         }
         brought
+    }
+
+    /// What is on its way to where, by the movements.
+    fn in_transit(&self) -> BTreeMap<Place, i64> {
+        let mut in_transit: BTreeMap<Place, i64> = BTreeMap::new();
+        for movement in self.rows.movements.values() {
+            if let Outcome::InTransit { to, sent, .. } = &movement.outcome {
+                *in_transit.entry((movement.sku.clone(), to.clone())).or_default() += sent;
+            }
+        }
+        in_transit
+    }
+
+    /// What was sent has arrived, is lost, or is on its way.
+    fn all_that_was_sent_is_somewhere(&self) {
+        let mut on_their_way = 0;
+        for (_, _, news) in &self.journal {
+            match &news.event {
+                Event::StockTransferStarted(e) => on_their_way += e.quantity,
+                Event::StockTransferArrived(e) => on_their_way -= e.quantity,
+                Event::StockLostInTransit(e) => on_their_way -= e.quantity,
+                _ => {}
+            }
+        }
+        assert_eq!(on_their_way, self.in_transit().values().sum::<i64>());
+    }
+
+    /// Between the two that a SKU is discontinued and reinstated nothing of it is newly promised.
+    fn nothing_is_promised_of_what_is_sold_no_more(&self) {
+        let mut discontinued = BTreeSet::new();
+        let sold = |discontinued: &BTreeSet<&Sku>, lines: &[ReservedLine]| {
+            assert!(lines.iter().all(|line| !discontinued.contains(&line.sku)), "{lines:?} of {discontinued:?}");
+        };
+        for (_, _, news) in &self.journal {
+            match &news.event {
+                Event::SkuDiscontinued(e) => assert!(discontinued.insert(&e.sku), "{} is discontinued once", e.sku),
+                Event::SkuReinstated(e) => assert!(discontinued.remove(&e.sku), "{} was discontinued", e.sku),
+                Event::StockReserved(e) => sold(&discontinued, &e.lines),
+                Event::StockCommitted(e) if e.retaken => sold(&discontinued, &e.lines),
+                _ => {}
+            }
+        }
     }
 
     /// The journal alone gives the same rows, and numbers the events of each thing from one.
@@ -267,13 +370,15 @@ fn levels(books: &Books) -> BTreeMap<Place, Pool> {
     pools.map(|(sku, warehouse, pool, _)| ((sku.clone(), warehouse.clone()), pool)).collect()
 }
 
-fn level_of(event: &Event) -> Option<Level> {
-    match event {
-        Event::SupplierShipmentReceived(e) => Some(e.level),
-        Event::StockCounted(e) => Some(e.level),
-        Event::StockLevelAdjusted(e) => Some(e.level),
-        Event::StockShortfallFound(e) => Some(e.level),
-        _ => None,
+/// The levels that a movement is answered with, and where.
+fn levels_after(movement: &MovementRecord) -> Vec<(&Warehouse, Level)> {
+    match &movement.outcome {
+        Outcome::Entered { level } => vec![(&movement.warehouse, *level)],
+        Outcome::Transferred { to, from_level, to_level } | Outcome::InTransit { to, from_level, to_level, .. } => {
+            vec![(&movement.warehouse, *from_level), (to, *to_level)]
+        }
+        Outcome::Arrived { to, level, .. } => vec![(to, *level)],
+        Outcome::Refused { .. } => vec![],
     }
 }
 

@@ -99,7 +99,7 @@ impl Running {
 
     fn level(&self, sku: &str) -> Value {
         let (_, mut level) = self.get(&format!("/v1/stock/{sku}"));
-        level.as_object_mut().expect("a level").retain(|name, _| name != "warehouses" && name != "sku");
+        level.as_object_mut().expect("a level").retain(|_, value| value.is_i64());
         level
     }
 
@@ -260,7 +260,10 @@ fn a_movement_is_entered_once_under_its_name() {
         let (status, no) = shop.put("/v1/stock-movements/m-1", &other);
         assert_eq!((status, &no["code"]), (422, &json!("different-content")));
         let level = shop.level("A%20b%2F%C3%A9");
-        assert_eq!(level, json!({"on_hand": 10, "reserved": 0, "committed": 0, "owed": 0, "available": 10}));
+        assert_eq!(
+            level,
+            json!({"on_hand": 10, "reserved": 0, "committed": 0, "owed": 0, "in_transit": 0, "available": 10})
+        );
         assert_eq!(shop.get("/v1/stock/never").1["code"], "unknown-sku");
     });
 }
@@ -281,16 +284,91 @@ fn a_correction_cannot_take_what_is_promised_and_its_name_stays_refused() {
 }
 
 #[test]
+fn a_transfer_takes_what_is_available_to_the_other_warehouse_at_once() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "leeds", 10);
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 3)])).0, 201);
+        let transfer = json!({"type": "transfer", "sku": "a", "from": "leeds", "to": "bristol", "quantity": 7});
+        let (status, moved) = shop.put("/v1/stock-movements/m-2", &transfer);
+        let levels = json!([
+            {"warehouse": "leeds", "on_hand": 3, "reserved": 3, "committed": 0, "owed": 0, "in_transit": 0, "available": 0},
+            {"warehouse": "bristol", "on_hand": 7, "reserved": 0, "committed": 0, "owed": 0, "in_transit": 0, "available": 7},
+        ]);
+        assert_eq!((status, &moved["status"], &moved["levels"]), (201, &json!("arrived"), &levels));
+        assert_eq!(shop.put("/v1/stock-movements/m-2", &transfer), (200, moved));
+        let (status, no) = shop.put("/v1/stock-movements/m-3", &transfer);
+        let refused = (status, &no["code"], &no["warehouse"], &no["available"]);
+        assert_eq!(refused, (409, &json!("not-available"), &json!("leeds"), &json!(0)));
+        assert_eq!(shop.level("a")["available"], 7);
+        assert_eq!(shop.post("/v1/stock-movements/m-2/arrive").1["code"], "not-in-transit");
+        assert_eq!(shop.post("/v1/stock-movements/none/arrive").1["code"], "unknown-movement");
+        let nowhere =
+            json!({"type": "transfer", "sku": "a", "from": "leeds", "to": "leeds", "quantity": 1, "warehouse": "w"});
+        let (status, no) = shop.put("/v1/stock-movements/m-4", &nowhere);
+        let pointers = json!([no["errors"][0]["pointer"], no["errors"][1]["pointer"]]);
+        assert_eq!((status, pointers), (422, json!(["/to", "/warehouse"])));
+    });
+}
+
+#[test]
+fn goods_that_travel_are_nobodys_until_they_arrive_and_what_does_not_arrive_is_lost() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "leeds", 10);
+        let transfer = json!({
+            "type": "transfer", "sku": "a", "from": "leeds", "to": "bristol", "quantity": 6, "in_transit": true,
+        });
+        let (status, sent) = shop.put("/v1/stock-movements/m-2", &transfer);
+        assert_eq!((status, &sent["status"]), (201, &json!("in_transit")));
+        let (_, stock) = shop.get("/v1/stock/a");
+        assert_eq!((&stock["on_hand"], &stock["in_transit"], &stock["available"]), (&json!(4), &json!(6), &json!(4)));
+        let bristol = json!({
+            "warehouse": "bristol", "on_hand": 0, "reserved": 0, "committed": 0, "owed": 0, "in_transit": 6, "available": 0,
+        });
+        assert_eq!(stock["warehouses"][0], bristol);
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 5)])).1["short"][0]["available"], 4);
+        let arrive =
+            |quantity| shop.ask(Method::POST, "/v1/stock-movements/m-2/arrive", &json!({"quantity": quantity}));
+        let (status, no) = arrive(7);
+        assert_eq!((status, &no["code"], &no["sent"]), (422, &json!("more-than-sent"), &json!(6)));
+        let (status, arrived) = arrive(5);
+        assert_eq!((status, &arrived["status"], &arrived["quantity"]), (200, &json!("arrived"), &json!(6)));
+        assert_eq!((&arrived["arrived"], &arrived["lost"]), (&json!(5), &json!(1)));
+        assert_eq!(arrived["levels"][0]["on_hand"], 5);
+        assert_eq!(arrive(5), (200, arrived.clone()), "it has arrived once");
+        assert_eq!(shop.post("/v1/stock-movements/m-2/arrive"), (200, arrived.clone()));
+        assert_eq!(shop.put("/v1/stock-movements/m-2", &transfer), (200, arrived));
+        assert_eq!(arrive(4).1["code"], "different-content");
+        assert_eq!((&shop.level("a")["on_hand"], &shop.level("a")["in_transit"]), (&json!(9), &json!(0)));
+    });
+}
+
+#[test]
+fn a_lapsed_hold_does_not_keep_goods_from_being_moved() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "leeds", 5);
+        let hold = json!({"lines": [{"sku": "a", "quantity": 5}], "hold_secs": 1});
+        assert_eq!(shop.put("/v1/reservations/r-1", &hold).0, 201);
+        let transfer = json!({"type": "transfer", "sku": "a", "from": "leeds", "to": "bristol", "quantity": 5});
+        assert_eq!(shop.put("/v1/stock-movements/m-2", &transfer).0, 409);
+        std::thread::sleep(std::time::Duration::from_millis(1_001));
+        assert_eq!(shop.put("/v1/stock-movements/m-3", &transfer).0, 201);
+    });
+}
+
+#[test]
 fn a_stock_take_is_always_accepted_and_says_what_is_owed() {
     everywhere(|shop| {
         shop.receive("m-1", "a", "main", 10);
         assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 8)])).0, 201);
         let count = json!({"type": "count", "sku": "a", "warehouse": "main", "counted": 5, "reason": "yearly"});
         let (status, counted) = shop.put("/v1/stock-movements/m-2", &count);
-        let level = json!({"on_hand": 5, "reserved": 5, "committed": 0, "owed": 3, "available": 0});
+        let level = json!({"on_hand": 5, "reserved": 5, "committed": 0, "owed": 3, "in_transit": 0, "available": 0});
         assert_eq!((status, &counted["level"]), (201, &level));
         shop.receive("m-3", "a", "main", 4);
-        assert_eq!(shop.level("a"), json!({"on_hand": 9, "reserved": 8, "committed": 0, "owed": 0, "available": 1}));
+        assert_eq!(
+            shop.level("a"),
+            json!({"on_hand": 9, "reserved": 8, "committed": 0, "owed": 0, "in_transit": 0, "available": 1})
+        );
     });
 }
 
@@ -347,7 +425,7 @@ fn without_ship_on_commit_the_goods_stay_until_they_are_shipped() {
         assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 4)])).0, 201);
         assert_eq!(shop.post("/v1/reservations/r-1/ship").1["code"], "not-committed");
         assert_eq!(shop.post("/v1/reservations/r-1/commit").0, 200);
-        let level = json!({"on_hand": 10, "reserved": 0, "committed": 4, "owed": 0, "available": 6});
+        let level = json!({"on_hand": 10, "reserved": 0, "committed": 4, "owed": 0, "in_transit": 0, "available": 6});
         assert_eq!(shop.level("a"), level);
         let count = json!({"type": "count", "sku": "a", "warehouse": "main", "counted": 3});
         assert_eq!(shop.put("/v1/stock-movements/m-2", &count).0, 201);
@@ -444,7 +522,7 @@ fn reserve(reservation: &str, sku: &str, quantity: i64) -> Command {
     let name: Name = reservation.parse().expect("a name");
     let lines = vec![Line { sku: sku.parse().expect("a SKU"), quantity, warehouse: None }];
     let order = Some(ForOrder { order: name.clone(), attempt: 1 });
-    Command::Reserve(Reserve { name, fingerprint: reservation.to_owned(), lines, hold_secs: 1, order })
+    Command::Reserve(Reserve { name, fingerprint: reservation.to_owned(), lines, hold_secs: 1, order, replaces: None })
 }
 
 #[test]
@@ -470,10 +548,116 @@ fn a_lapsed_hold_that_no_event_could_name_anew_is_not_taken_anew() {
     let before = shop.events_after(0).len();
     let name: Name = "r-1".parse().expect("a name");
     let order = Some(ForOrder { order: name.clone(), attempt: 1 });
-    assert_eq!(shop.ask("first", 2, Command::Commit { name, order }), Err(Rejection::Expired));
+    assert_eq!(shop.ask("first", 2, Command::Commit { name, order, retake: true }), Err(Rejection::TooLarge));
     let told = shop.events_after(i64::try_from(before).expect("a position"));
     assert_eq!(told.iter().map(|event| &*event.kind).collect::<Vec<_>>(), ["StockCommitRejected"]);
     assert!(told[0].body.contains("\"short\":[]"), "{}", told[0].body);
+}
+
+#[test]
+fn a_reservation_is_not_in_the_way_of_the_one_that_replaces_it() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 5);
+        let replacing =
+            |quantity: i64, old: &str| json!({"lines": [{"sku": "a", "quantity": quantity}], "replaces": old});
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 4)])).0, 201);
+        let (status, no) = shop.put("/v1/reservations/r-2", &replacing(6, "r-1"));
+        let short = json!([{"sku": "a", "wanted": 6, "available": 5}]);
+        assert_eq!((status, &no["code"], &no["short"]), (409, &json!("out-of-stock"), &short));
+        assert_eq!(shop.get("/v1/reservations/r-1").1["status"], "reserved", "it stays as it was");
+        for status in [201, 200] {
+            assert_eq!(shop.put("/v1/reservations/r-3", &replacing(5, "r-1")).0, status);
+            assert_eq!(shop.get("/v1/reservations/r-1").1["status"], "released");
+            assert_eq!(shop.level("a")["reserved"], 5);
+        }
+        assert_eq!(shop.put("/v1/reservations/r-4", &replacing(1, "r-1")).0, 409, "what has ended gives nothing");
+        assert_eq!(shop.put("/v1/reservations/r-5", &replacing(2, "r-3")).0, 201);
+        assert_eq!(shop.put("/v1/reservations/r-6", &replacing(3, "late")).0, 201);
+        assert_eq!(shop.put("/v1/reservations/late", &lines(&[("a", 1)])).1["code"], "already-released");
+        assert_eq!(shop.post("/v1/reservations/r-5/commit").0, 200);
+        assert_eq!(shop.put("/v1/reservations/r-7", &replacing(1, "r-5")).1["code"], "already-committed");
+        assert_eq!(shop.put("/v1/reservations/r-7", &replacing(3, "r-6")).0, 201, "its name is not used up");
+        assert_eq!(shop.put("/v1/reservations/r-8", &replacing(1, "r-8")).1["errors"][0]["pointer"], "/replaces");
+    });
+}
+
+#[test]
+fn a_lapsed_hold_is_taken_anew_only_if_that_is_asked_for_and_all_of_it_is_there() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 5);
+        let hold = |quantity| json!({"lines": [{"sku": "a", "quantity": quantity}], "hold_secs": 1});
+        let retake = |name: &str| {
+            let path = format!("/v1/reservations/{name}/commit");
+            shop.ask(Method::POST, &path, &json!({"if_expired": "retake"}))
+        };
+        assert_eq!(shop.put("/v1/reservations/r-1", &hold(3)).0, 201);
+        assert_eq!(shop.put("/v1/reservations/r-2", &hold(2)).0, 201);
+        std::thread::sleep(std::time::Duration::from_millis(1_001));
+        assert_eq!(shop.put("/v1/reservations/r-3", &lines(&[("a", 3)])).0, 201, "somebody else takes of it");
+        assert_eq!(shop.post("/v1/reservations/r-2/commit").1["code"], "reservation-expired");
+        let (status, no) = retake("r-1");
+        let short = json!([{"sku": "a", "wanted": 3, "available": 2}]);
+        assert_eq!((status, &no["code"], &no["short"]), (409, &json!("out-of-stock"), &short));
+        assert_eq!((retake("r-2").0, retake("r-2").0), (200, 200));
+        assert_eq!(
+            shop.level("a"),
+            json!({
+                "on_hand": 3, "reserved": 3, "committed": 0, "owed": 0, "in_transit": 0, "available": 0,
+            })
+        );
+        shop.receive("m-2", "a", "main", 3);
+        assert_eq!(retake("r-1").1["status"], "committed", "asked again, it may be there");
+        let wrong = shop.ask(Method::POST, "/v1/reservations/r-1/commit", &json!({"if_expired": "maybe"}));
+        assert_eq!(wrong.1["errors"][0]["pointer"], "/if_expired");
+    });
+}
+
+#[test]
+fn nothing_is_newly_promised_of_what_is_discontinued_and_what_is_promised_stays_so() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 5);
+        shop.receive("m-2", "b", "main", 5);
+        assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 2)])).0, 201);
+        assert_eq!(shop.get("/v1/skus/a"), (200, json!({"sku": "a", "discontinued": false})));
+        for _ in 0..2 {
+            let (status, said) = shop.put("/v1/skus/a", &json!({"discontinued": true}));
+            assert_eq!((status, said), (200, json!({"sku": "a", "discontinued": true})));
+        }
+        let (_, stock) = shop.get("/v1/stock/a");
+        assert_eq!((&stock["discontinued"], &stock["available"]), (&json!(true), &json!(3)));
+        for _ in 0..2 {
+            let (status, no) = shop.put("/v1/reservations/r-2", &lines(&[("a", 1), ("b", 1), ("a", 1)]));
+            let short = json!([{"sku": "a", "wanted": 2, "available": 0}]);
+            assert_eq!((status, &no["code"], &no["short"]), (409, &json!("discontinued"), &short));
+        }
+        assert_eq!(shop.post("/v1/reservations/r-2/commit").1["code"], "discontinued");
+        assert_eq!(shop.post("/v1/reservations/r-1/commit").0, 200);
+        shop.receive("m-3", "a", "main", 1);
+        assert_eq!(shop.put("/v1/skus/a", &json!({"discontinued": false})).0, 200);
+        assert_eq!(shop.put("/v1/reservations/r-3", &lines(&[("a", 4)])).0, 201);
+        assert_eq!(shop.put("/v1/skus/a", &json!({"discontinued": 1})).1["errors"][0]["pointer"], "/discontinued");
+    });
+}
+
+#[test]
+fn an_edit_of_a_sku_that_has_changed_meanwhile_is_refused() {
+    everywhere(|shop| {
+        let edit = |tag: &str, discontinued: bool| {
+            let body = json!({"discontinued": discontinued}).to_string();
+            let request = Request::put("/v1/skus/a").header("content-type", "application/json").header("if-match", tag);
+            let request = request.body(Body::from(body)).expect("a request");
+            wait(async {
+                let response = shop.router.clone().oneshot(request).await.expect("an answer");
+                let status = response.status().as_u16();
+                let body = response.into_body().collect().await.expect("a body").to_bytes();
+                (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+            })
+        };
+        assert_eq!(edit("\"0\"", true).0, 200);
+        let (status, no) = edit("\"0\"", false);
+        assert_eq!((status, &no["code"]), (412, &json!("precondition-failed")));
+        assert_eq!((edit("\"1\"", false).0, edit("*", true).0), (200, 200));
+    });
 }
 
 #[test]

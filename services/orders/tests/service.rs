@@ -107,6 +107,7 @@ impl Running {
             order: Some(name(&document["id"])),
             attempt: 1,
             lines: Vec::new(),
+            replaced_by: None,
         });
         let news = NewEvent {
             stream: self.world.number(),

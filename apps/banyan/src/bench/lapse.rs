@@ -164,6 +164,7 @@ fn one(chance: &mut Chance, of: usize, hold_secs: i64) -> Reserve {
         lines: vec![Line { sku: sku(of), quantity: 1, warehouse: None }],
         hold_secs,
         order: None,
+        replaces: None,
     }
 }
 

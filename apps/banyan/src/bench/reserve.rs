@@ -269,5 +269,6 @@ fn reserve(chance: &mut Chance, options: &Options) -> Reserve {
         lines: (0..options.lines).map(|_| line(chance)).collect(),
         hold_secs: 3_600,
         order: None,
+        replaces: None,
     }
 }

@@ -1,9 +1,9 @@
-//! Stock is conserved: received + counted differences + adjusted = on hand + shipped, promises never
-//! exceed it, and what is told about it is what the events say.
+//! Stock is conserved: received + counted differences + adjusted = on hand + in transit + shipped,
+//! promises never exceed it, and what is told about it is what the events say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use contracts::inventory::{Event, ReservedLine};
+use contracts::inventory::{self as say, Event, ReservedLine};
 use events::Envelope;
 use world::Moment;
 
@@ -18,6 +18,8 @@ struct Shelf {
     held: i64,
     /// What is firm and has not left.
     firm: i64,
+    /// What is on its way here.
+    in_transit: i64,
     /// What stock-takes took from promises, as said by shortfalls; goods that come in serve it.
     was_short: bool,
 }
@@ -34,6 +36,10 @@ enum Promise {
 struct Auditor {
     shelves: BTreeMap<(String, String), Shelf>,
     promises: BTreeMap<String, Promise>,
+    /// What has neither arrived nor been lost, of each transfer.
+    travelling: BTreeMap<String, i64>,
+    /// What is sold no more.
+    discontinued: BTreeSet<String>,
     found: Vec<String>,
 }
 
@@ -91,26 +97,13 @@ impl Auditor {
         let id = envelope.id();
         match event {
             Event::SupplierShipmentReceived(e) => self.shelf(&e.sku, &e.warehouse).on_hand += e.quantity,
-            Event::StockCounted(e) => {
-                let place = self.shelf(&e.sku, &e.warehouse);
-                place.on_hand += e.difference;
-                let (on_hand, counted) = (place.on_hand, e.counted);
-                place.was_short |= place.held + place.firm > counted;
-                self.check(on_hand == counted, || format!("{id}: {counted} counted, the books say {on_hand}"));
-            }
+            Event::StockCounted(e) => self.counted(&id, &e),
             Event::StockLevelAdjusted(e) => self.shelf(&e.sku, &e.warehouse).on_hand += e.quantity,
-            Event::StockReserved(e) => {
-                let wanted: i64 = e.lines.iter().map(|line| line.quantity).sum();
-                let given: i64 =
-                    e.lines.iter().flat_map(|line| &line.allocations).map(|allocation| allocation.quantity).sum();
-                self.check(wanted == given, || format!("{id}: {wanted} wanted, {given} allocated"));
-                let known = self.promises.insert(e.reservation.to_string(), Promise::Held(e.lines.clone()));
-                self.check(known.is_none(), || {
-                    format!("{id}: {} is reserved under a name that was used", e.reservation)
-                });
-                self.each(&e.lines, |shelf, quantity| shelf.held += quantity);
-                self.not_oversold(&id, &e.lines);
-            }
+            Event::StockTransferred(e) => self.transferred(&id, &e),
+            Event::StockTransferStarted(e) => self.sent(&id, &e),
+            Event::StockTransferArrived(e) => self.arrived(&id, &e),
+            Event::StockLostInTransit(e) => self.lost(&id, &e),
+            Event::StockReserved(e) => self.reserved(&id, &e),
             Event::StockReservationExpired(e) => {
                 let held = self.promises.insert(e.reservation.to_string(), Promise::Over);
                 self.check(held == Some(Promise::Held(e.lines.clone())), || format!("{id}: it was not held like this"));
@@ -136,6 +129,9 @@ impl Auditor {
                 };
                 self.check(fits, || format!("{id}: what is committed is not what was held"));
                 let (retaken, shipped) = (e.retaken, e.shipped);
+                if retaken {
+                    self.still_sold(&id, &e.lines);
+                }
                 self.each(&e.lines, |shelf, quantity| {
                     shelf.held -= if retaken { 0 } else { quantity };
                     shelf.on_hand -= if shipped { quantity } else { 0 };
@@ -170,18 +166,73 @@ impl Auditor {
                     shelf.firm -= if was_shipped { 0 } else { quantity };
                 });
             }
+            Event::SkuDiscontinued(e) => {
+                self.discontinued.insert(e.sku.to_string());
+            }
+            Event::SkuReinstated(e) => {
+                self.discontinued.remove(e.sku.as_str());
+            }
             Event::StockReservationRejected(_)
             | Event::StockReservationExtended(_)
             | Event::StockCommitRejected(_)
             | Event::StockMovementRejected(_)
             | Event::StockShortfallFound(_) => {}
         }
-        let negative = self.shelves.iter().find(|(_, shelf)| shelf.on_hand < 0 || shelf.held < 0 || shelf.firm < 0);
+        let least = |shelf: &Shelf| shelf.on_hand.min(shelf.held).min(shelf.firm).min(shelf.in_transit);
+        let negative = self.shelves.iter().find(|(_, shelf)| least(shelf) < 0);
         if let Some(((sku, warehouse), shelf)) = negative {
-            let Shelf { on_hand, held, firm, .. } = shelf;
-            self.found
-                .push(format!("{id}: {sku} in {warehouse} is negative: {on_hand} on hand, {held} held, {firm} firm"));
+            let Shelf { on_hand, held, firm, in_transit, .. } = shelf;
+            self.found.push(format!(
+                "{id}: {sku} in {warehouse} is negative: {on_hand} on hand, {held} held, {firm} firm, {in_transit} on the way"
+            ));
         }
+    }
+
+    fn counted(&mut self, id: &str, e: &say::StockCounted) {
+        let place = self.shelf(&e.sku, &e.warehouse);
+        place.on_hand += e.difference;
+        let (on_hand, counted) = (place.on_hand, e.counted);
+        place.was_short |= place.held + place.firm > counted;
+        self.check(on_hand == counted, || format!("{id}: {counted} counted, the books say {on_hand}"));
+    }
+
+    fn transferred(&mut self, id: &str, e: &say::StockTransferred) {
+        self.shelf(&e.sku, &e.from).on_hand -= e.quantity;
+        self.shelf(&e.sku, &e.to).on_hand += e.quantity;
+        self.not_taken_from_promises(id, &e.sku, &e.from);
+    }
+
+    fn sent(&mut self, id: &str, e: &say::StockTransferStarted) {
+        self.shelf(&e.sku, &e.from).on_hand -= e.quantity;
+        self.shelf(&e.sku, &e.to).in_transit += e.quantity;
+        self.travelling.insert(e.movement.to_string(), e.quantity);
+        self.not_taken_from_promises(id, &e.sku, &e.from);
+    }
+
+    fn arrived(&mut self, id: &str, e: &say::StockTransferArrived) {
+        let place = self.shelf(&e.sku, &e.to);
+        place.in_transit -= e.quantity;
+        place.on_hand += e.quantity;
+        let sent = self.travelling.insert(e.movement.to_string(), e.sent - e.quantity);
+        self.check(sent == Some(e.sent), || format!("{id}: {} arrive of {sent:?} on their way", e.sent));
+    }
+
+    fn lost(&mut self, id: &str, e: &say::StockLostInTransit) {
+        self.shelf(&e.sku, &e.to).in_transit -= e.quantity;
+        let missing = self.travelling.insert(e.movement.to_string(), 0);
+        let fits = missing == Some(e.quantity);
+        self.check(fits, || format!("{id}: {} are lost of {missing:?} that are missing", e.quantity));
+    }
+
+    fn reserved(&mut self, id: &str, e: &say::StockReserved) {
+        let wanted: i64 = e.lines.iter().map(|line| line.quantity).sum();
+        let given: i64 = e.lines.iter().flat_map(|line| &line.allocations).map(|allocation| allocation.quantity).sum();
+        self.check(wanted == given, || format!("{id}: {wanted} wanted, {given} allocated"));
+        let known = self.promises.insert(e.reservation.to_string(), Promise::Held(e.lines.clone()));
+        self.check(known.is_none(), || format!("{id}: {} is reserved under a name that was used", e.reservation));
+        self.each(&e.lines, |shelf, quantity| shelf.held += quantity);
+        self.still_sold(id, &e.lines);
+        self.not_oversold(id, &e.lines);
     }
 
     fn shelf(&mut self, sku: &ids::Sku, warehouse: &ids::Warehouse) -> &mut Shelf {
@@ -213,6 +264,23 @@ impl Auditor {
         }
     }
 
+    /// Nothing is newly promised of what is sold no more.
+    fn still_sold(&mut self, id: &str, lines: &[ReservedLine]) {
+        for line in lines {
+            let is_sold = !self.discontinued.contains(line.sku.as_str());
+            self.check(is_sold, || format!("{id}: {} is promised, and is sold no more", line.sku));
+        }
+    }
+
+    /// What leaves for another warehouse was promised to nobody.
+    fn not_taken_from_promises(&mut self, id: &str, sku: &ids::Sku, warehouse: &ids::Warehouse) {
+        let place = self.shelf(sku, warehouse);
+        let (promised, on_hand) = (place.held + place.firm, place.on_hand);
+        self.check(promised <= on_hand, || {
+            format!("{id}: {sku} left {warehouse}, where {promised} are promised of {on_hand}")
+        });
+    }
+
     fn check(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.found.push(otherwise());
@@ -226,11 +294,12 @@ impl Auditor {
             let on_hand: i64 = of_sku().map(|shelf| shelf.on_hand).sum();
             let held: i64 = of_sku().map(|shelf| shelf.held).sum();
             let promised: i64 = of_sku().map(|shelf| shelf.held + shelf.firm).sum();
+            let in_transit: i64 = of_sku().map(|shelf| shelf.in_transit).sum();
             let number = |name: &str| answer[name].as_i64().unwrap_or(i64::MIN);
             let said = number("reserved") + number("committed") + number("owed");
-            let fits = number("on_hand") == on_hand && said == promised;
+            let fits = number("on_hand") == on_hand && said == promised && number("in_transit") == in_transit;
             self.check(fits, || {
-                format!("{sku}: the events say {on_hand} on hand, {promised} promised; told was {answer}")
+                format!("{sku}: the events say {on_hand} on hand, {promised} promised, {in_transit} on the way; told was {answer}")
             });
             self.check(held == 0, || format!("{sku}: {held} are still held although every hold has lapsed"));
         }

@@ -72,7 +72,7 @@ fn written(operation: &Operation) -> Value {
     for (at, (media, schema)) in operation.bodies.iter().enumerate() {
         // Examples are of the first type.
         let examples = examples(operation, |example| example.body.clone().filter(|_| at == 0));
-        written["requestBody"]["required"] = true.into();
+        written["requestBody"]["required"] = (!operation.is_bodiless_too).into();
         written["requestBody"]["content"][*media] = with_examples(json!({"schema": schema}), examples);
     }
     written

@@ -37,6 +37,8 @@ pub struct Operation {
     pub parameters: Vec<Parameter>,
     /// The media types that the body may have, and the schema of each; none where it takes no body.
     pub bodies: Vec<(&'static str, Value)>,
+    /// Whether it may also come without one.
+    pub is_bodiless_too: bool,
     /// What it answers where it does not say no.
     pub answers: Vec<Answer>,
     /// Examples, each a request with its answer.
@@ -153,6 +155,7 @@ impl Operation {
             access: Access::Everybody,
             parameters: Vec::new(),
             bodies: Vec::new(),
+            is_bodiless_too: false,
             answers: Vec::new(),
             examples: Vec::new(),
             refuses: Vec::new(),
@@ -241,6 +244,13 @@ impl Operation {
     #[must_use]
     pub fn takes(self, body: Value) -> Self {
         self.takes_as(JSON, body)
+    }
+
+    /// Takes a document of JSON that may be left out.
+    #[must_use]
+    pub fn takes_if_given(mut self, body: Value) -> Self {
+        self.is_bodiless_too = true;
+        self.takes(body)
     }
 
     /// Takes a body of another type.

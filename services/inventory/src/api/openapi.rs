@@ -5,12 +5,13 @@ use web::schema::{
     any_of, any_text, count, document, flag, form, integer, list, list_of, may, meaning, moment, must, name, reference,
     sku, text, word,
 };
-use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation};
+use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation, PRECONDITION_FAILED};
 
 use super::bulk::LONGEST_NAME;
 use super::problem::{
-    ALREADY_COMMITTED, ALREADY_RELEASED, GOODS_MISSING, NOT_AVAILABLE, NOT_COMMITTED, OUT_OF_STOCK,
-    RESERVATION_EXPIRED, RESERVATION_TOO_LARGE, TOO_MANY, UNKNOWN_RESERVATION, UNKNOWN_SKU,
+    ALREADY_COMMITTED, ALREADY_RELEASED, DISCONTINUED, GOODS_MISSING, MORE_THAN_SENT, NOT_AVAILABLE, NOT_COMMITTED,
+    NOT_IN_TRANSIT, OUT_OF_STOCK, RESERVATION_EXPIRED, RESERVATION_TOO_LARGE, TOO_MANY, UNKNOWN_MOVEMENT,
+    UNKNOWN_RESERVATION, UNKNOWN_SKU,
 };
 use super::{LONGEST_HOLD_SECS, MOST_LINES, MOST_PIECES, MOST_SKUS};
 
@@ -20,16 +21,22 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let reserved = meaning("Pieces on the shelf that holds keep.", count());
     let committed = meaning("Pieces on the shelf that are firmly promised.", count());
     let owed = meaning("Pieces that are promised, but a stock-take found them missing.", count());
+    let in_transit = meaning("Pieces on their way here from another warehouse; nobody is promised them.", count());
     let available = meaning("on_hand − reserved − committed: what can be promised.", count());
     let level = [
         must("on_hand", on_hand),
         must("reserved", reserved),
         must("committed", committed),
         must("owed", owed),
+        must("in_transit", in_transit),
         must("available", available),
     ];
     let in_warehouse = document([must("warehouse", name())].into_iter().chain(level.clone()));
-    let stock = [must("sku", sku()), must("warehouses", list(reference("StockInWarehouse")))];
+    let stock = [
+        must("sku", sku()),
+        must("discontinued", discontinued()),
+        must("warehouses", list(reference("StockInWarehouse"))),
+    ];
     let unknown = document([must("sku", sku()), must("unknown", json!({"const": true}))]);
     let allocation = document([must("warehouse", name()), must("quantity", pieces())]);
     let line = [must("sku", sku()), must("quantity", count()), must("allocations", list(allocation))];
@@ -42,6 +49,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("StockOrUnknown", any_of([reference("Stock"), unknown])),
         ("StockList", document([must("items", list(reference("StockOrUnknown")))])),
         ("Movement", movement()),
+        ("SkuSettings", document([must("sku", sku()), must("discontinued", discontinued())])),
         (
             "Reservation",
             document([
@@ -56,6 +64,10 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     ]
 }
 
+fn discontinued() -> Value {
+    meaning("Whether it is sold no more.", flag())
+}
+
 fn pieces() -> Value {
     integer(1..=MOST_PIECES)
 }
@@ -68,18 +80,25 @@ fn counted() -> Value {
 fn movement() -> Value {
     document([
         must("id", name()),
-        must("type", word(&["receive", "count", "adjust"])),
+        must("type", word(&["receive", "count", "adjust", "transfer"])),
         must("sku", sku()),
-        must("warehouse", name()),
+        may("warehouse", meaning("Of all but a transfer.", name())),
+        may("from", meaning("The warehouse that the goods of a transfer leave.", name())),
+        may("to", meaning("The warehouse that they go to.", name())),
         may("quantity", integer(-MOST_PIECES..=MOST_PIECES)),
         may("counted", counted()),
         may("reference", text(1..=200)),
         may("reason", text(1..=200)),
-        must("level", meaning("The level after it.", reference("Level"))),
+        may("in_transit", meaning("Whether they travel until they arrive.", flag())),
+        may("status", meaning("Where the goods of a transfer are.", word(&["in_transit", "arrived"]))),
+        may("arrived", meaning("Pieces that arrived.", count())),
+        may("lost", meaning("Pieces that did not.", count())),
+        may("level", meaning("The level after it, of all but a transfer.", reference("Level"))),
+        may("levels", meaning("Each level that a transfer changed last.", list(reference("StockInWarehouse")))),
     ])
 }
 
-/// A movement as it is sent: three forms, told apart by their type.
+/// A movement as it is sent: four forms, told apart by their type.
 fn movement_form() -> Value {
     let of_type = |kind: &str, more: Vec<_>| {
         let all = [must("type", json!({"const": kind})), must("sku", sku()), must("warehouse", name())];
@@ -93,13 +112,21 @@ fn movement_form() -> Value {
             vec![must("counted", counted()), may("reason", text(1..=200)), may("reference", text(1..=200))],
         ),
         of_type("adjust", vec![must("quantity", adjustment), must("reason", text(1..=200))]),
+        form([
+            must("type", json!({"const": "transfer"})),
+            must("sku", sku()),
+            must("from", name()),
+            must("to", meaning("Another warehouse.", name())),
+            must("quantity", pieces()),
+            may("in_transit", meaning("Whether the goods travel until they arrive.", flag())),
+        ]),
     ])
 }
 
 pub(super) fn move_stock() -> Operation {
     let about = "`receive` takes goods in. `count` is a stock-take and always accepted: where it finds less than is \
-                 promised, the rest is `owed`. `adjust` corrects, and cannot take what is promised.";
-    let level = |on_hand| json!({"on_hand": on_hand, "reserved": 0, "committed": 0, "owed": 0, "available": on_hand});
+                 promised, the rest is `owed`. `adjust` corrects, and cannot take what is promised. Neither can `transfer`, which takes goods to \
+                 another warehouse: at once, or with `in_transit` until they arrive.";
     let receive = json!({
         "type": "receive", "sku": "TEA-250", "warehouse": "main", "quantity": 100, "reference": "delivery note 4711",
     });
@@ -108,13 +135,14 @@ pub(super) fn move_stock() -> Operation {
         json!({"type": "adjust", "sku": "TEA-250", "warehouse": "main", "quantity": -1, "reason": "a torn bag"});
     let answer = |id: &str, sent: &Value, on_hand: i64| {
         let mut answer = sent.clone();
-        (answer["id"], answer["level"]) = (id.into(), level(on_hand));
+        (answer["id"], answer["level"]) = (id.into(), shown_level(on_hand, 0));
         answer
     };
     let example = |name, id: &'static str, sent: &Value, on_hand| {
         Example::of(name).with("id", id).sends(sent.clone()).gets(201, answer(id, sent, on_hand))
     };
-    Operation::new("move_stock", "Takes goods in, counts or corrects", about)
+    let mugs = json!({"type": "receive", "sku": "MUG-350", "warehouse": "main", "quantity": 10});
+    Operation::new("move_stock", "Takes goods in, counts, corrects or moves them", about)
         .takes_segment("id", "The movement's name.", name())
         .takes(movement_form())
         .answers(201, "The movement, and the level after it.", reference("Movement"))
@@ -123,6 +151,64 @@ pub(super) fn move_stock() -> Operation {
         .example(example("receive", "delivery-1", &receive, 100))
         .example(example("count", "stock-take-1", &count, 98))
         .example(example("adjust", "correction-1", &adjust, 97))
+        .example(example("mugs", "delivery-2", &mugs, 10))
+        .example(
+            Example::of("transfer")
+                .with("id", "transfer-1")
+                .sends(transfer(4))
+                .gets(201, transferred("transfer-1", 4, "arrived", &[("main", 6, 0), ("north", 4, 0)])),
+        )
+        .example(Example::of("lorry").with("id", "transfer-2").sends(travelling(3)).gets(201, lorry()))
+}
+
+fn shown_level(on_hand: i64, in_transit: i64) -> Value {
+    json!({
+        "on_hand": on_hand, "reserved": 0, "committed": 0, "owed": 0, "in_transit": in_transit, "available": on_hand,
+    })
+}
+
+fn transfer(quantity: i64) -> Value {
+    json!({"type": "transfer", "sku": "MUG-350", "from": "main", "to": "north", "quantity": quantity})
+}
+
+fn travelling(quantity: i64) -> Value {
+    let mut transfer = transfer(quantity);
+    transfer["in_transit"] = true.into();
+    transfer
+}
+
+/// A transfer of the examples, with what is on hand and on its way where it changed something.
+fn transferred(id: &str, quantity: i64, status: &str, levels: &[(&str, i64, i64)]) -> Value {
+    let levels = levels.iter().map(|(warehouse, on_hand, in_transit)| {
+        let mut level = shown_level(*on_hand, *in_transit);
+        level["warehouse"] = (*warehouse).into();
+        level
+    });
+    let mut transfer = transfer(quantity);
+    (transfer["id"], transfer["status"]) = (id.into(), status.into());
+    transfer["levels"] = levels.collect();
+    transfer
+}
+
+/// The transfer that is on its way.
+fn lorry() -> Value {
+    let mut lorry = transferred("transfer-2", 3, "in_transit", &[("main", 3, 0), ("north", 4, 3)]);
+    lorry["in_transit"] = true.into();
+    lorry
+}
+
+pub(super) fn arrive() -> Operation {
+    let about = "Goods that were sent with `in_transit` are there. What is less than was sent is lost.";
+    let quantity = meaning("Pieces that arrived; all of them unless it is said.", integer(0..=MOST_PIECES));
+    let mut there = transferred("transfer-2", 3, "arrived", &[("north", 6, 0)]);
+    (there["in_transit"], there["arrived"], there["lost"]) = (true.into(), 2.into(), 1.into());
+    Operation::new("arrive_stock", "Goods on their way have arrived", about)
+        .takes_segment("id", "The name of the movement that sent them.", name())
+        .takes_if_given(form([may("quantity", quantity)]))
+        .takes_key()
+        .answers(200, "The movement as it is now.", reference("Movement"))
+        .refuses([&UNKNOWN_MOVEMENT, &NOT_IN_TRANSIT, &NOT_AVAILABLE, &MORE_THAN_SENT, &DIFFERENT_CONTENT])
+        .example(Example::of("lorry").with("id", "transfer-2").sends(json!({"quantity": 2})).gets(200, there))
 }
 
 pub(super) fn level() -> Operation {
@@ -136,10 +222,11 @@ pub(super) fn level() -> Operation {
 
 /// The stock of tea once the movements of the examples are made.
 fn tea() -> Value {
-    let level = json!({"on_hand": 97, "reserved": 0, "committed": 0, "owed": 0, "available": 97});
+    let level = shown_level(97, 0);
     let (mut stock, mut in_main) = (level.clone(), level);
     in_main["warehouse"] = "main".into();
-    (stock["sku"], stock["warehouses"]) = ("TEA-250".into(), json!([in_main]));
+    (stock["sku"], stock["discontinued"]) = ("TEA-250".into(), false.into());
+    stock["warehouses"] = json!([in_main]);
     stock
 }
 
@@ -159,6 +246,31 @@ pub(super) fn query_levels() -> Operation {
         .takes(form([must("skus", list_of(1..=MOST_SKUS, sku()))]))
         .answers(200, "Their stock.", reference("StockList"))
         .example(Example::of("tea").sends(json!({"skus": ["TEA-250", "NONE"]})).gets(200, tea_and_none()))
+}
+
+/// An operation on what holds for a SKU in every warehouse.
+fn on_sku(id: &'static str, summary: &'static str, about: &'static str) -> Operation {
+    let shown = json!({"sku": "MUG-350", "discontinued": true});
+    Operation::new(id, summary, about)
+        .takes_segment("sku", "The SKU, percent-encoded.", sku())
+        .answers(200, "What holds for it, with its `ETag`.", reference("SkuSettings"))
+        .example(Example::of("mugs").with("sku", "MUG-350").gets(200, shown))
+}
+
+pub(super) fn sku_settings() -> Operation {
+    on_sku("get_sku", "What holds for a SKU", "In every warehouse. Of one that nobody spoke of, what is usual.")
+        .takes_if_none_match()
+}
+
+pub(super) fn set_sku() -> Operation {
+    let about = "Of a discontinued SKU nothing is newly promised; what is promised stays so.";
+    let mut operation = on_sku("set_sku", "Says whether a SKU is sold", about)
+        .takes_header("If-Match", "The `ETag` of what is edited: something else is not overwritten.", any_text())
+        .takes(form([must("discontinued", discontinued())]))
+        .refuses([&PRECONDITION_FAILED]);
+    operation.examples =
+        operation.examples.into_iter().map(|example| example.sends(json!({"discontinued": true}))).collect();
+    operation
 }
 
 pub(super) fn reserve() -> Operation {
@@ -182,10 +294,21 @@ pub(super) fn reserve() -> Operation {
     });
     Operation::new("reserve", "Holds stock for a while", about)
         .takes_segment("id", "The reservation's name.", name())
-        .takes(form([must("lines", list_of(1..=MOST_LINES, line)), may("hold_secs", hold_secs)]))
+        .takes(form([
+            must("lines", list_of(1..=MOST_LINES, line)),
+            may("hold_secs", hold_secs),
+            may("replaces", meaning("The reservation that is let go if this one can be had.", name())),
+        ]))
         .answers(201, "All of it is held.", reference("Reservation"))
         .answers(200, "The reservation as it is now.", reference("Reservation"))
-        .refuses([&DIFFERENT_CONTENT, &OUT_OF_STOCK, &RESERVATION_TOO_LARGE, &ALREADY_RELEASED])
+        .refuses([
+            &DIFFERENT_CONTENT,
+            &OUT_OF_STOCK,
+            &DISCONTINUED,
+            &RESERVATION_TOO_LARGE,
+            &ALREADY_RELEASED,
+            &ALREADY_COMMITTED,
+        ])
         .example(example("basket", "basket-1"))
         .example(
             Example::of("too_much")
@@ -227,22 +350,40 @@ pub(super) fn extend() -> Operation {
         .takes(form([must("hold_secs", hold_secs)]))
         .takes_key()
         .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_COMMITTED, &ALREADY_RELEASED])
-        .refuses([&OUT_OF_STOCK, &RESERVATION_TOO_LARGE])
+        .refuses([&OUT_OF_STOCK, &DISCONTINUED, &RESERVATION_TOO_LARGE])
         .example(shown("basket", "basket-1", "reserved").sends(json!({"hold_secs": 1800})))
 }
 
 pub(super) fn commit() -> Operation {
-    let about = "With the setting `ship_on_commit` the goods leave the shelf at once.";
+    let about = "With the setting `ship_on_commit` the goods leave the shelf at once. A hold that has lapsed is refused, or \
+                 with `retake` taken anew if all of it is still there.";
+    let if_expired =
+        meaning("What to do with a hold that has lapsed; `refuse` unless it is said.", word(&["refuse", "retake"]));
     on_reservation("commit_reservation", "Makes the promise firm", about)
+        .takes_if_given(form([may("if_expired", if_expired)]))
         .takes_key()
-        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_RELEASED, &OUT_OF_STOCK, &RESERVATION_TOO_LARGE])
+        .refuses([
+            &UNKNOWN_RESERVATION,
+            &RESERVATION_EXPIRED,
+            &ALREADY_RELEASED,
+            &OUT_OF_STOCK,
+            &DISCONTINUED,
+            &RESERVATION_TOO_LARGE,
+        ])
         .example(shown("basket", "basket-1", "committed"))
 }
 
 pub(super) fn ship() -> Operation {
     on_reservation("ship_reservation", "The goods leave the shelf", "Only what is committed is shipped.")
         .takes_key()
-        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_RELEASED, &OUT_OF_STOCK, &RESERVATION_TOO_LARGE])
+        .refuses([
+            &UNKNOWN_RESERVATION,
+            &RESERVATION_EXPIRED,
+            &ALREADY_RELEASED,
+            &OUT_OF_STOCK,
+            &DISCONTINUED,
+            &RESERVATION_TOO_LARGE,
+        ])
         .refuses([&NOT_COMMITTED, &GOODS_MISSING])
         .example(shown("basket", "basket-1", "shipped"))
 }

@@ -1,6 +1,6 @@
 //! How inventory says no.
 
-use web::{DIFFERENT_CONTENT, Problem, ProblemKind};
+use web::{DIFFERENT_CONTENT, PRECONDITION_FAILED, Problem, ProblemKind};
 
 use crate::domain::Rejection;
 
@@ -10,7 +10,17 @@ pub static OUT_OF_STOCK: ProblemKind = ProblemKind {
     status: 409,
     title: "Not enough stock",
     help: "There is less of something than is wanted, and nothing is held. `short` says of what, how much was \
-           wanted and how much there is. The name stays refused: ask for less, or later, under a new one.",
+           wanted and how much there is. The name of a reserve stays refused: ask for less, or later, under a new \
+           one. A commit that was to take a lapsed hold anew may be asked for again.",
+};
+
+/// A SKU that is sold no more.
+pub static DISCONTINUED: ProblemKind = ProblemKind {
+    code: "discontinued",
+    status: 409,
+    title: "Sold no more",
+    help: "Some of what is wanted is sold no more, and nothing is held; `short` says which SKUs. What was promised of them \
+           before stays promised. The name stays refused: leave these SKUs out, under a new name.",
 };
 
 /// More than an event can name.
@@ -44,7 +54,8 @@ pub static RESERVATION_EXPIRED: ProblemKind = ProblemKind {
     code: "reservation-expired",
     status: 409,
     title: "The reservation has expired",
-    help: "The hold has lapsed, and its stock may belong to somebody else. Reserve again under a new name.",
+    help: "The hold has lapsed, and its stock may belong to somebody else. Reserve again under a new name, or commit \
+           with `{\"if_expired\": \"retake\"}`: it takes the stock anew if all of it is still there.",
 };
 
 /// A reservation that is firm.
@@ -52,7 +63,7 @@ pub static ALREADY_COMMITTED: ProblemKind = ProblemKind {
     code: "already-committed",
     status: 409,
     title: "The reservation is committed",
-    help: "The stock is firmly promised. It cannot be released or extended any more.",
+    help: "The stock is firmly promised. It cannot be released, extended or replaced any more.",
 };
 
 /// A reservation that was given back.
@@ -84,8 +95,35 @@ pub static NOT_AVAILABLE: ProblemKind = ProblemKind {
     code: "not-available",
     status: 409,
     title: "Not that much is available",
-    help: "A correction cannot take away what is promised, or more than there is; `available` says what it can. \
-           If the shelf really holds less, send a stock-take (`count`), which is always accepted. The name stays refused.",
+    help: "A correction or a transfer cannot take away what is promised, or more than there is; `available` says \
+           what it can. If the shelf really holds less, send a stock-take (`count`), which is always accepted. The name stays refused.",
+};
+
+/// A movement that does not exist.
+pub static UNKNOWN_MOVEMENT: ProblemKind = ProblemKind {
+    code: "unknown-movement",
+    status: 404,
+    title: "Unknown movement",
+    help: "There is no movement of this name. Goods arrive under the name under which they were sent; a name belongs \
+           to the key that chose it.",
+};
+
+/// An arrival of goods that do not travel.
+pub static NOT_IN_TRANSIT: ProblemKind = ProblemKind {
+    code: "not-in-transit",
+    status: 409,
+    title: "Nothing of this movement is on its way",
+    help: "Only a transfer that was sent with `\"in_transit\": true` arrives later; all other movements are done at \
+           once. Goods that come in otherwise are entered with a movement of type `receive`.",
+};
+
+/// More arrived than was sent.
+pub static MORE_THAN_SENT: ProblemKind = ProblemKind {
+    code: "more-than-sent",
+    status: 422,
+    title: "More than was sent",
+    help: "No more can arrive than was sent; `sent` says how much that was. Let all of it arrive, and enter what is \
+           beyond it with a stock-take (`count`) of both warehouses.",
 };
 
 /// More pieces than a level can hold.
@@ -100,6 +138,7 @@ pub static TOO_MANY: ProblemKind = ProblemKind {
 pub static KINDS: &[&ProblemKind] = &[
     &OUT_OF_STOCK,
     &RESERVATION_TOO_LARGE,
+    &DISCONTINUED,
     &UNKNOWN_SKU,
     &UNKNOWN_RESERVATION,
     &RESERVATION_EXPIRED,
@@ -108,6 +147,9 @@ pub static KINDS: &[&ProblemKind] = &[
     &NOT_COMMITTED,
     &GOODS_MISSING,
     &NOT_AVAILABLE,
+    &UNKNOWN_MOVEMENT,
+    &NOT_IN_TRANSIT,
+    &MORE_THAN_SENT,
     &TOO_MANY,
 ];
 
@@ -115,10 +157,10 @@ impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         match rejection {
             Rejection::DifferentContent => Self::new(&DIFFERENT_CONTENT),
-            Rejection::OutOfStock { short } | Rejection::WasRefused { short } => {
-                Self::new(&OUT_OF_STOCK).member("short", short)
-            }
+            Rejection::OutOfStock { short } => Self::new(&OUT_OF_STOCK).member("short", short),
             Rejection::TooLarge => Self::new(&RESERVATION_TOO_LARGE),
+            Rejection::Discontinued { short } => Self::new(&DISCONTINUED).member("short", short),
+            Rejection::ChangedMeanwhile => Self::new(&PRECONDITION_FAILED),
             Rejection::UnknownReservation => Self::new(&UNKNOWN_RESERVATION),
             Rejection::Expired => Self::new(&RESERVATION_EXPIRED),
             Rejection::AlreadyCommitted => Self::new(&ALREADY_COMMITTED),
@@ -130,6 +172,9 @@ impl From<Rejection> for Problem {
                 .member("warehouse", warehouse)
                 .member("wanted", wanted)
                 .member("available", available),
+            Rejection::UnknownMovement => Self::new(&UNKNOWN_MOVEMENT),
+            Rejection::NotInTransit => Self::new(&NOT_IN_TRANSIT),
+            Rejection::MoreThanSent { sent } => Self::new(&MORE_THAN_SENT).member("sent", sent),
             Rejection::TooMany => Self::new(&TOO_MANY),
         }
     }

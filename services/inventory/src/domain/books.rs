@@ -1,6 +1,6 @@
 //! What a command does to levels, reservations and movements: decide, then apply.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contracts::inventory::{self as say, Event, Level, ReservedLine};
@@ -8,9 +8,11 @@ use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
 use super::allocation::{Entry, Stock, allocate};
-use super::command::{Act, Command, ForOrder, Movement, Rejection, Reserve, Settled};
+use super::command::{Command, ForOrder, Movement, Rejection, Reserve, Settled};
+use super::movement::{MovementRecord, Outcome};
 use super::pool::Pool;
 use super::reservation::{Reservation, Status};
+use super::sku::{SkuSettings, sold_no_more};
 
 /// What the operator chose about promising stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,12 +45,18 @@ impl Policy {
 #[derive(Debug, Default)]
 pub struct Books {
     stock: Stock,
+    skus: BTreeMap<Sku, SkuSettings>,
     reservations: BTreeMap<Number, Reservation>,
     movements: BTreeMap<String, MovementRecord>,
     names: BTreeMap<String, Number>,
     /// How changed reservations were before; none for new ones.
     before: BTreeMap<Number, Option<Reservation>>,
+    /// SKUs whose settings were changed, and whether they were in the database before.
+    changed_skus: BTreeMap<Sku, bool>,
+    /// Names of movements that are new, in the order in which they came.
     new_movements: Vec<String>,
+    /// Names of movements that were there before, and changed.
+    changed_movements: BTreeSet<String>,
     news: Vec<News>,
 }
 
@@ -63,28 +71,6 @@ pub struct News {
     pub event: Event,
 }
 
-/// A movement as it stands in the books.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MovementRecord {
-    /// Our number for it.
-    pub number: Number,
-    /// Whose name it is.
-    pub owner: String,
-    /// What the caller calls it.
-    pub name: Name,
-    /// What the caller sent, by meaning.
-    pub fingerprint: String,
-    /// The SKU.
-    pub sku: Sku,
-    /// The warehouse.
-    pub warehouse: Warehouse,
-    /// The level after it, or what was wanted and what was available when it was refused.
-    pub outcome: Result<Level, (i64, i64)>,
-}
-
-/// No level goes beyond this, so that no sum of levels overflows.
-const MOST_ON_HAND: i64 = 1_000_000_000_000;
-
 /// What a command comes to: events, and the answer.
 type Decision = (Vec<(Number, Event)>, Result<Settled, Rejection>);
 
@@ -97,6 +83,11 @@ impl Books {
     pub fn load_pool(&mut self, sku: Sku, warehouse: Warehouse, pool: Pool) {
         let entry = Entry { pool, is_known: true, is_changed: false };
         self.stock.entry(sku).or_default().insert(warehouse, entry);
+    }
+
+    /// Takes over the settings of a SKU as they were loaded.
+    pub fn load_sku(&mut self, sku: Sku, settings: SkuSettings) {
+        self.skus.insert(sku, settings);
     }
 
     /// Takes over a reservation as it was loaded.
@@ -121,12 +112,19 @@ impl Books {
     ) -> Result<Settled, Rejection> {
         let (events, answer) = match command {
             Command::Move(movement) => self.decide_movement(owner, movement, new_number),
+            Command::Arrive { name, quantity } => self.decide_arrival(owner, name, *quantity),
             Command::Reserve(reserve) => self.decide_reserve(owner, reserve, policy, now, new_number),
             Command::Extend { name, hold_secs } => self.decide_extend(owner, name, *hold_secs, now),
-            Command::Commit { name, order } => self.decide_commit(owner, name, order.as_ref(), policy, now, new_number),
+            Command::Commit { name, order: Some(order), .. } if self.find(owner, name).is_none() => {
+                commit_of_nothing(name, order, new_number)
+            }
+            Command::Commit { name, order, retake } => {
+                self.decide_commit(owner, name, order.as_ref(), *retake, policy, now)
+            }
             Command::Ship { name } => self.decide_ship(owner, name),
             Command::Release { name, order } => self.decide_release(owner, name, order.as_ref(), new_number),
             Command::Return { name, order } => self.decide_return(owner, name, order, new_number),
+            Command::SetSku { sku, discontinued, seen } => self.decide_sku(sku, *discontinued, *seen, new_number),
             Command::Expire { number } => (self.expiry(*number, now), Ok(Settled::Nothing)),
         };
         for (stream, event) in events {
@@ -134,10 +132,14 @@ impl Books {
             self.news.push(News { stream, version, event });
         }
         match answer {
-            // The answer shows the reservation as it is after the events.
+            // The answer shows the thing as it is after the events.
             Ok(Settled::Reservation { is_new, reservation }) => {
                 let reservation = self.reservations.get(&reservation.number).cloned().unwrap_or(*reservation);
                 Ok(Settled::Reservation { is_new, reservation: Box::new(reservation) })
+            }
+            Ok(Settled::Moved { is_new, movement }) => {
+                let now = self.movements.get(&key(owner, &movement.name)).cloned().unwrap_or(*movement);
+                Ok(Settled::Moved { is_new, movement: Box::new(now) })
             }
             other => other,
         }
@@ -167,68 +169,36 @@ impl Books {
     }
 
     fn decide_movement(&self, owner: &str, movement: &Movement, new_number: &dyn Fn() -> Number) -> Decision {
-        let Movement { name, fingerprint, sku, warehouse, act } = movement;
-        if let Some(known) = self.movements.get(&key(owner, name)) {
-            return nothing_but(known.answer(fingerprint));
+        if let Some(known) = self.movements.get(&key(owner, &movement.name)) {
+            return nothing_but(known.answer(&movement.fingerprint));
         }
         let number = new_number();
-        let pool = self.pool(sku, warehouse);
-        let mut after = pool;
-        let (movement, fingerprint) = (name.clone(), fingerprint.clone());
-        let (sku, warehouse) = (sku.clone(), warehouse.clone());
-        let event: Event = match act {
-            Act::Receive { quantity, reference } => {
-                after.put(*quantity);
-                let (quantity, reference, level) = (*quantity, reference.clone(), after.level());
-                let received =
-                    say::SupplierShipmentReceived { movement, fingerprint, sku, warehouse, quantity, reference, level };
-                received.into()
-            }
-            Act::Count { counted, reason, reference } => {
-                after.count(*counted);
-                let (difference, reason, level) = (counted - pool.on_hand, reason.clone(), after.level());
-                let newly_owed = level.owed - pool.level().owed;
-                let (of_sku, at) = (sku.clone(), warehouse.clone());
-                let taken_by = movement.clone();
-                let counted = say::StockCounted {
-                    movement,
-                    fingerprint,
-                    sku,
-                    warehouse,
-                    counted: *counted,
-                    difference,
-                    reason,
-                    reference: reference.clone(),
-                    level,
-                };
-                if newly_owed > 0 {
-                    let shortfall =
-                        say::StockShortfallFound { movement: taken_by, sku: of_sku, warehouse: at, newly_owed, level };
-                    let events = vec![(number, counted.into()), (number, shortfall.into())];
-                    return (events, Ok(Settled::Moved { is_new: true, level }));
-                }
-                counted.into()
-            }
-            Act::Adjust { quantity, .. } if -quantity > pool.available() => {
-                let (wanted, available) = (-quantity, pool.available());
-                let no = Rejection::NotAvailable { sku: sku.clone(), warehouse: warehouse.clone(), wanted, available };
-                let rejected = say::StockMovementRejected { movement, fingerprint, sku, warehouse, wanted, available };
-                return (vec![(number, rejected.into())], Err(no));
-            }
-            Act::Adjust { quantity, reason } => {
-                if *quantity > 0 {
-                    after.put(*quantity);
-                } else {
-                    after.take(-quantity);
-                }
-                let (quantity, reason, level) = (*quantity, reason.clone(), after.level());
-                say::StockLevelAdjusted { movement, fingerprint, sku, warehouse, quantity, reason, level }.into()
-            }
+        let (events, answer) = movement.decide(|warehouse| self.pool(&movement.sku, warehouse));
+        let blank = MovementRecord {
+            number,
+            owner: owner.to_owned(),
+            name: movement.name.clone(),
+            fingerprint: movement.fingerprint.clone(),
+            sku: movement.sku.clone(),
+            warehouse: movement.warehouse.clone(),
+            outcome: Outcome::Entered { level: Level::default() },
+            version: 0,
         };
-        if after.on_hand > MOST_ON_HAND {
-            return nothing_but(Err(Rejection::TooMany));
+        let events = events.into_iter().map(|event| (number, event)).collect();
+        (events, answer.map(|()| Settled::Moved { is_new: true, movement: Box::new(blank) }))
+    }
+
+    fn decide_arrival(&self, owner: &str, name: &Name, quantity: Option<i64>) -> Decision {
+        let Some(movement) = self.movements.get(&key(owner, name)) else {
+            return nothing_but(Err(Rejection::UnknownMovement));
+        };
+        match movement.arrive(quantity, |warehouse| self.pool(&movement.sku, warehouse)) {
+            Ok(events) => {
+                let events = events.into_iter().map(|event| (movement.number, event)).collect();
+                (events, Ok(movement.as_it_is()))
+            }
+            Err(no) => nothing_but(Err(no)),
         }
-        (vec![(number, event)], Ok(Settled::Moved { is_new: true, level: after.level() }))
     }
 
     fn decide_reserve(
@@ -243,28 +213,116 @@ impl Books {
             return nothing_but(match known.status {
                 Status::Released if known.fingerprint.is_empty() => Err(Rejection::AlreadyReleased),
                 _ if known.fingerprint != reserve.fingerprint => Err(Rejection::DifferentContent),
-                Status::Refused if known.short.is_empty() => Err(Rejection::TooLarge),
-                Status::Refused => Err(Rejection::OutOfStock { short: known.short.clone() }),
+                Status::Refused => Err(refusal(known)),
                 _ => Ok(as_it_is(known)),
             });
         }
+        let replaced = match &reserve.replaces {
+            Some(old) => self.replaced(owner, old, &reserve.name, now, new_number),
+            None => Ok(None),
+        };
+        let replaced = match replaced {
+            Ok(replaced) => replaced,
+            Err(no) => return nothing_but(Err(no)),
+        };
         let (reservation, fingerprint) = (reserve.name.clone(), reserve.fingerprint.clone());
         let (order, attempt) = for_order(reserve.order.as_ref());
         let number = new_number();
-        match allocate(&self.stock, &reserve.lines, policy) {
+        let discontinued = self.discontinued(reserve.lines.iter().map(|line| (&line.sku, line.quantity)));
+        if !discontinued.is_empty() {
+            let (short, no) = (discontinued.clone(), Rejection::Discontinued { short: discontinued });
+            let discontinued = true;
+            let refused =
+                say::StockReservationRejected { reservation, fingerprint, order, attempt, short, discontinued };
+            return (vec![(number, refused.into())], Err(no));
+        }
+        let without = replaced.as_ref().map(|(_, released)| self.stock_without(&released.lines, &reserve.lines));
+        match allocate(without.as_ref().unwrap_or(&self.stock), &reserve.lines, policy) {
             Ok(lines) => {
                 let expires_at = now + seconds(reserve.hold_secs);
                 let held = say::StockReserved { reservation, fingerprint, order, attempt, lines, expires_at };
                 let answer =
                     Settled::Reservation { is_new: true, reservation: Box::new(blank(number, owner, &reserve.name)) };
-                (vec![(number, held.into())], Ok(answer))
+                let replaced = replaced.map(|(old, released)| (old, released.into()));
+                let events = replaced.into_iter().chain([(number, held.into())]);
+                (events.collect(), Ok(answer))
             }
             Err(unmet) => {
-                let short = unmet.short().to_vec();
-                let refused = say::StockReservationRejected { reservation, fingerprint, order, attempt, short };
+                let (short, discontinued) = (unmet.short().to_vec(), false);
+                let refused =
+                    say::StockReservationRejected { reservation, fingerprint, order, attempt, short, discontinued };
                 (vec![(number, refused.into())], Err(unmet.into()))
             }
         }
+    }
+
+    /// How the reservation is let go in whose place another is made; nothing where it has ended.
+    ///
+    /// One that was never seen will never hold anything, as after a release: its reserve may be late.
+    fn replaced(
+        &self,
+        owner: &str,
+        name: &Name,
+        by: &Name,
+        now: Moment,
+        new_number: &dyn Fn() -> Number,
+    ) -> Result<Option<(Number, say::StockReleased)>, Rejection> {
+        let (number, order, lines) = match self.find(owner, name) {
+            None => (new_number(), None, Vec::new()),
+            Some(old) => match old.status_at(now) {
+                Status::Reserved => (old.number, old.for_order(), old.lines.clone()),
+                Status::Committed | Status::Shipped => return Err(Rejection::AlreadyCommitted),
+                Status::Released | Status::Expired | Status::Refused | Status::Returned => return Ok(None),
+            },
+        };
+        let mut released = released(name, order.as_ref(), lines);
+        released.replaced_by = Some(by.clone());
+        Ok(Some((number, released)))
+    }
+
+    /// The stock of the SKUs that are wanted, as it is once these lines are let go.
+    fn stock_without(&self, lines: &[ReservedLine], wanted: &[super::command::Line]) -> Stock {
+        let mut stock = Stock::new();
+        for line in wanted {
+            if let Some(pools) = self.stock.get(&line.sku) {
+                stock.entry(line.sku.clone()).or_insert_with(|| pools.clone());
+            }
+        }
+        for line in lines {
+            let Some(pools) = stock.get_mut(&line.sku) else { continue };
+            for allocation in &line.allocations {
+                pools.entry(allocation.warehouse.clone()).or_default().pool.release(allocation.quantity);
+            }
+        }
+        stock
+    }
+
+    fn settings(&self, sku: &Sku) -> SkuSettings {
+        self.skus.get(sku).copied().unwrap_or_default()
+    }
+
+    fn decide_sku(
+        &self,
+        sku: &Sku,
+        discontinued: bool,
+        seen: Option<i64>,
+        new_number: &dyn Fn() -> Number,
+    ) -> Decision {
+        let settings = self.settings(sku);
+        match settings.decide(sku, discontinued, seen) {
+            Ok(None) => nothing_but(Ok(Settled::Sku(settings))),
+            Ok(Some(event)) => {
+                let number = if settings.version == 0 { new_number() } else { settings.number };
+                let after = SkuSettings { number, discontinued, version: settings.version + 1 };
+                (vec![(number, event)], Ok(Settled::Sku(after)))
+            }
+            Err(no) => nothing_but(Err(no)),
+        }
+    }
+
+    /// Of what is wanted, that which is sold no more.
+    fn discontinued<'a>(&self, wanted: impl Iterator<Item = (&'a Sku, i64)>) -> Vec<say::Short> {
+        sold_no_more(wanted.filter(|(sku, _)| self.settings(sku).discontinued))
     }
 
     fn decide_extend(&self, owner: &str, name: &Name, hold_secs: i64, now: Moment) -> Decision {
@@ -287,17 +345,12 @@ impl Books {
         owner: &str,
         name: &Name,
         order: Option<&ForOrder>,
+        retake: bool,
         policy: &Policy,
         now: Moment,
-        new_number: &dyn Fn() -> Number,
     ) -> Decision {
         let Some(reservation) = self.find(owner, name) else {
-            let Some(order) = order else { return nothing_but(Err(Rejection::UnknownReservation)) };
-            // The order waits for an answer; and nothing may be held under this name any more.
-            let number = new_number();
-            let events =
-                vec![(number, released(name, Some(order), Vec::new())), (number, not_committed(name, order, &[]))];
-            return (events, Err(Rejection::UnknownReservation));
+            return nothing_but(Err(Rejection::UnknownReservation));
         };
         let number = reservation.number;
         let commit = |lines: Vec<ReservedLine>, retaken: bool| {
@@ -310,18 +363,24 @@ impl Books {
             Some(order) => (vec![(number, not_committed(name, order, short))], Err(no)),
             None => nothing_but(Err(no)),
         };
-        match (reservation.status_at(now), order) {
-            (Status::Reserved, _) => commit(reservation.lines.clone(), false),
-            (Status::Committed | Status::Shipped, _) => nothing_but(Ok(as_it_is(reservation))),
+        match reservation.status_at(now) {
+            Status::Reserved => commit(reservation.lines.clone(), false),
+            Status::Committed | Status::Shipped => nothing_but(Ok(as_it_is(reservation))),
             // A lapsed hold that nobody has taken anything from yet is still there.
-            (Status::Expired, Some(_)) if reservation.status == Status::Reserved => {
+            Status::Expired if retake && reservation.status == Status::Reserved => {
                 commit(reservation.lines.clone(), false)
             }
-            (Status::Expired, Some(_)) => match allocate(&self.stock, &reservation.wishes(), policy) {
-                Ok(lines) => commit(lines, true),
-                Err(unmet) => refuse(Rejection::Expired, unmet.short()),
-            },
-            (status, _) => refuse(no_longer_held(reservation, status), &[]),
+            Status::Expired if retake => {
+                let discontinued = self.discontinued(reservation.lines.iter().map(|line| (&line.sku, line.quantity)));
+                if !discontinued.is_empty() {
+                    return refuse(Rejection::Discontinued { short: discontinued.clone() }, &discontinued);
+                }
+                match allocate(&self.stock, &reservation.wishes(), policy) {
+                    Ok(lines) => commit(lines, true),
+                    Err(unmet) => refuse(unmet.clone().into(), unmet.short()),
+                }
+            }
+            status => refuse(no_longer_held(reservation, status), &[]),
         }
     }
 
@@ -382,19 +441,20 @@ impl Books {
             if world::planted::is(world::planted::Bug::ReleaseForgotten) {
                 return nothing_but(Ok(Settled::Reservation { is_new: true, reservation }));
             }
-            let events = vec![(number, released(name, order, Vec::new()))];
+            let events = vec![(number, released(name, order, Vec::new()).into())];
             return (events, Ok(Settled::Reservation { is_new: true, reservation }));
         };
         let number = reservation.number;
         match reservation.status {
             Status::Reserved => {
                 let order = order.cloned().or_else(|| reservation.for_order());
-                (vec![(number, released(name, order.as_ref(), reservation.lines.clone()))], Ok(as_it_is(reservation)))
+                let released = released(name, order.as_ref(), reservation.lines.clone());
+                (vec![(number, released.into())], Ok(as_it_is(reservation)))
             }
             Status::Committed | Status::Shipped => nothing_but(Err(Rejection::AlreadyCommitted)),
             // Nothing is held; an order that waits for the answer gets it all the same.
             Status::Released | Status::Expired | Status::Refused | Status::Returned => {
-                let again = order.map(|order| (number, released(name, Some(order), Vec::new())));
+                let again = order.map(|order| (number, released(name, Some(order), Vec::new()).into()));
                 (again.into_iter().collect(), Ok(as_it_is(reservation)))
             }
         }
@@ -449,17 +509,41 @@ impl Books {
         reservation
     }
 
-    fn record(&mut self, number: Number, owner: &str, record: MovementRecord) -> i64 {
-        let name = key(owner, &record.name);
-        debug_assert_eq!(record.number, number, "a movement is recorded under its own number");
+    /// Enters whether a SKU is sold; gives back the how-many-eth event of it this is.
+    fn sku_mut(&mut self, number: Number, sku: &Sku, discontinued: bool) -> i64 {
+        self.changed_skus.entry(sku.clone()).or_insert_with(|| self.skus.contains_key(sku));
+        let settings = self.skus.entry(sku.clone()).or_default();
+        *settings = SkuSettings { number, discontinued, version: settings.version + 1 };
+        settings.version
+    }
+
+    fn record(&mut self, record: MovementRecord) -> i64 {
+        let name = key(&record.owner, &record.name);
+        let version = record.version;
         self.movements.insert(name.clone(), record);
         self.new_movements.push(name);
-        1
+        version
+    }
+
+    /// Enters what became of a movement; gives back the how-many-eth event of it this is.
+    fn record_outcome(&mut self, owner: &str, name: &Name, outcome: Outcome) -> i64 {
+        let name = key(owner, name);
+        let movement = self.movements.get_mut(&name).expect("what arrives has been sent");
+        movement.outcome = outcome;
+        movement.version += 1;
+        let version = movement.version;
+        if !self.new_movements.contains(&name) {
+            self.changed_movements.insert(name);
+        }
+        version
     }
 
     /// Enters an event into the books; gives back the how-many-eth event of its thing it is.
     ///
     /// All rows follow from this: those of a running service, and those that are rebuilt.
+    ///
+    /// # Panics
+    /// When something becomes of a movement of which the events before said nothing.
     #[expect(clippy::too_many_lines, reason = "one arm for each event, each as short as it can be")]
     pub fn apply(&mut self, stream: Number, owner: &str, at: Moment, event: &Event) -> i64 {
         let moved = |movement: &Name, fingerprint: &str, sku: &Sku, warehouse: &Warehouse, outcome| MovementRecord {
@@ -470,15 +554,18 @@ impl Books {
             sku: sku.clone(),
             warehouse: warehouse.clone(),
             outcome,
+            version: 1,
         };
         match event {
             Event::SupplierShipmentReceived(e) => {
                 self.pool_mut(&e.sku, &e.warehouse).put(e.quantity);
-                self.record(stream, owner, moved(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, Ok(e.level)))
+                let outcome = Outcome::Entered { level: e.level };
+                self.record(moved(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
             }
             Event::StockCounted(e) => {
                 self.pool_mut(&e.sku, &e.warehouse).count(e.counted);
-                self.record(stream, owner, moved(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, Ok(e.level)))
+                let outcome = Outcome::Entered { level: e.level };
+                self.record(moved(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
             }
             Event::StockLevelAdjusted(e) => {
                 let pool = self.pool_mut(&e.sku, &e.warehouse);
@@ -487,13 +574,46 @@ impl Books {
                 } else {
                     pool.take(-e.quantity);
                 }
-                self.record(stream, owner, moved(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, Ok(e.level)))
+                let outcome = Outcome::Entered { level: e.level };
+                self.record(moved(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
+            }
+            Event::StockTransferred(e) => {
+                self.pool_mut(&e.sku, &e.from).take(e.quantity);
+                self.pool_mut(&e.sku, &e.to).put(e.quantity);
+                let (to, from_level, to_level) = (e.to.clone(), e.from_level, e.to_level);
+                let outcome = Outcome::Transferred { to, from_level, to_level };
+                self.record(moved(&e.movement, &e.fingerprint, &e.sku, &e.from, outcome))
+            }
+            Event::StockTransferStarted(e) => {
+                self.pool_mut(&e.sku, &e.from).take(e.quantity);
+                self.pool_mut(&e.sku, &e.to).announce(e.quantity);
+                let (to, from_level, to_level) = (e.to.clone(), e.from_level, e.to_level);
+                let outcome = Outcome::InTransit { to, sent: e.quantity, from_level, to_level };
+                self.record(moved(&e.movement, &e.fingerprint, &e.sku, &e.from, outcome))
+            }
+            Event::StockTransferArrived(e) => {
+                self.pool_mut(&e.sku, &e.to).arrive(e.quantity);
+                let (to, sent, arrived, level) = (e.to.clone(), e.sent, e.quantity, e.level);
+                self.record_outcome(owner, &e.movement, Outcome::Arrived { to, sent, arrived, level })
+            }
+            Event::StockLostInTransit(e) => {
+                self.pool_mut(&e.sku, &e.to).lose(e.quantity);
+                let (to, lost, level) = (e.to.clone(), e.quantity, e.level);
+                let sent = match self.movements.get(&key(owner, &e.movement)).map(|movement| &movement.outcome) {
+                    Some(Outcome::Arrived { sent, .. }) => *sent,
+                    _ => lost,
+                };
+                self.record_outcome(owner, &e.movement, Outcome::Arrived { to, sent, arrived: sent - lost, level })
             }
             Event::StockMovementRejected(e) => {
-                let outcome = Err((e.wanted, e.available));
-                self.record(stream, owner, moved(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
+                let outcome = Outcome::Refused { wanted: e.wanted, available: e.available };
+                self.record(moved(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
             }
-            Event::StockShortfallFound(_) => 2,
+            Event::StockShortfallFound(e) => {
+                let movement = self.movements.get_mut(&key(owner, &e.movement)).expect("a stock-take found it");
+                movement.version += 1;
+                movement.version
+            }
             Event::StockReserved(e) => {
                 self.each_pool(&e.lines, Pool::reserve);
                 let reservation = self.reservation_mut(stream, owner, &e.reservation);
@@ -511,6 +631,7 @@ impl Books {
                 reservation.status = Status::Refused;
                 reservation.expires_at = at;
                 reservation.short.clone_from(&e.short);
+                reservation.discontinued = e.discontinued;
                 reservation.order.clone_from(&e.order);
                 reservation.attempt = e.attempt;
                 reservation.version
@@ -573,6 +694,8 @@ impl Books {
                 reservation.status = Status::Expired;
                 reservation.version
             }
+            Event::SkuDiscontinued(e) => self.sku_mut(stream, &e.sku, true),
+            Event::SkuReinstated(e) => self.sku_mut(stream, &e.sku, false),
             Event::StockReturned(e) => {
                 let was_shipped = e.was_shipped;
                 self.each_pool(
@@ -621,6 +744,11 @@ impl Books {
         })
     }
 
+    /// SKUs whose settings were changed, and whether they were in the database before.
+    pub fn changed_skus(&self) -> impl Iterator<Item = (&Sku, SkuSettings, bool)> {
+        self.changed_skus.iter().map(|(sku, is_known)| (sku, self.skus[sku], *is_known))
+    }
+
     /// Reservations that were changed, with how they were before.
     pub fn changed_reservations(&self) -> impl Iterator<Item = (Option<&Reservation>, &Reservation)> {
         self.before.iter().map(|(number, before)| (before.as_ref(), &self.reservations[number]))
@@ -630,17 +758,10 @@ impl Books {
     pub fn new_movements(&self) -> impl Iterator<Item = &MovementRecord> {
         self.new_movements.iter().map(|name| &self.movements[name])
     }
-}
 
-impl MovementRecord {
-    fn answer(&self, fingerprint: &str) -> Result<Settled, Rejection> {
-        if self.fingerprint != fingerprint {
-            return Err(Rejection::DifferentContent);
-        }
-        let (sku, warehouse) = (self.sku.clone(), self.warehouse.clone());
-        self.outcome
-            .map(|level| Settled::Moved { is_new: false, level })
-            .map_err(|(wanted, available)| Rejection::NotAvailable { sku, warehouse, wanted, available })
+    /// Movements that were there before, and changed.
+    pub fn changed_movements(&self) -> impl Iterator<Item = &MovementRecord> {
+        self.changed_movements.iter().map(|name| &self.movements[name])
     }
 }
 
@@ -675,6 +796,7 @@ fn blank(number: Number, owner: &str, name: &Name) -> Reservation {
         expires_at: Moment::from_micros(0),
         lines: Vec::new(),
         short: Vec::new(),
+        discontinued: false,
         order: None,
         attempt: 0,
         has_left: false,
@@ -690,9 +812,17 @@ fn for_order(order: Option<&ForOrder>) -> (Option<Name>, i64) {
     (order.map(|order| order.order.clone()), order.map_or(0, |order| order.attempt))
 }
 
-fn released(name: &Name, order: Option<&ForOrder>, lines: Vec<ReservedLine>) -> Event {
+fn released(name: &Name, order: Option<&ForOrder>, lines: Vec<ReservedLine>) -> say::StockReleased {
     let (order, attempt) = for_order(order);
-    say::StockReleased { reservation: name.clone(), order, attempt, lines }.into()
+    say::StockReleased { reservation: name.clone(), order, attempt, lines, replaced_by: None }
+}
+
+/// An order wants to commit what was never reserved: it gets an answer, and nothing may be held under
+/// this name any more.
+fn commit_of_nothing(name: &Name, order: &ForOrder, new_number: &dyn Fn() -> Number) -> Decision {
+    let number = new_number();
+    let released = released(name, Some(order), Vec::new()).into();
+    (vec![(number, released), (number, not_committed(name, order, &[]))], Err(Rejection::UnknownReservation))
 }
 
 fn not_committed(name: &Name, order: &ForOrder, short: &[say::Short]) -> Event {
@@ -700,12 +830,21 @@ fn not_committed(name: &Name, order: &ForOrder, short: &[say::Short]) -> Event {
     say::StockCommitRejected { reservation: name.clone(), order, attempt, short: short.to_vec() }.into()
 }
 
+/// Why it was refused when it was asked for.
+fn refusal(reservation: &Reservation) -> Rejection {
+    let short = reservation.short.clone();
+    match () {
+        () if reservation.discontinued => Rejection::Discontinued { short },
+        () if short.is_empty() => Rejection::TooLarge,
+        () => Rejection::OutOfStock { short },
+    }
+}
+
 /// Why something that needs a hold cannot be done.
 fn no_longer_held(reservation: &Reservation, status: Status) -> Rejection {
     match status {
         Status::Committed | Status::Shipped => Rejection::AlreadyCommitted,
-        Status::Refused if reservation.short.is_empty() => Rejection::TooLarge,
-        Status::Refused => Rejection::WasRefused { short: reservation.short.clone() },
+        Status::Refused => refusal(reservation),
         Status::Expired => Rejection::Expired,
         Status::Released | Status::Returned | Status::Reserved => Rejection::AlreadyReleased,
     }

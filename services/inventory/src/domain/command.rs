@@ -1,15 +1,24 @@
 //! What can be asked of inventory, and how it answers.
 
-use contracts::inventory::{Level, Short};
+use contracts::inventory::Short;
 use ids::{Name, Number, Sku, Warehouse};
 
+use super::movement::MovementRecord;
 use super::reservation::Reservation;
+use super::sku::SkuSettings;
 
 /// What can be asked of inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Moves stock.
     Move(Movement),
+    /// Lets goods arrive that are on their way.
+    Arrive {
+        /// The movement that sent them.
+        name: Name,
+        /// Pieces that arrived; all that were sent where it is not said. The rest is lost.
+        quantity: Option<i64>,
+    },
     /// Holds every line, or none.
     Reserve(Reserve),
     /// Lets a hold last longer: from now, this many seconds.
@@ -23,9 +32,10 @@ pub enum Command {
     Commit {
         /// The reservation.
         name: Name,
-        /// The order that asks, and waits for an answer whatever it is. Its lapsed hold is taken
-        /// anew if the stock is still there.
+        /// The order that asks, and waits for an answer whatever it is.
         order: Option<ForOrder>,
+        /// Whether a hold that has lapsed is taken anew, if the stock is still there.
+        retake: bool,
     },
     /// Takes committed goods off the shelf.
     Ship {
@@ -46,6 +56,15 @@ pub enum Command {
         /// The order that asks, and waits for an answer whatever it is.
         order: ForOrder,
     },
+    /// Says whether a SKU is sold.
+    SetSku {
+        /// The SKU.
+        sku: Sku,
+        /// Whether it is sold no more.
+        discontinued: bool,
+        /// The version that the caller has seen; any if it does not say one.
+        seen: Option<i64>,
+    },
     /// Lets a hold lapse whose time has passed.
     Expire {
         /// The reservation.
@@ -62,7 +81,7 @@ pub struct Movement {
     pub fingerprint: String,
     /// The SKU.
     pub sku: Sku,
-    /// The warehouse.
+    /// The warehouse; of a transfer the one that the goods leave.
     pub warehouse: Warehouse,
     /// What happens.
     pub act: Act,
@@ -94,6 +113,15 @@ pub enum Act {
         /// Why.
         reason: String,
     },
+    /// Goods go to another warehouse; they cannot take what is promised with them.
+    Transfer {
+        /// The other warehouse.
+        to: Warehouse,
+        /// Pieces; at least 1.
+        quantity: i64,
+        /// Whether they are on their way until somebody says that they have arrived.
+        travels: bool,
+    },
 }
 
 /// A wish to hold stock under a name of the caller's.
@@ -109,6 +137,8 @@ pub struct Reserve {
     pub hold_secs: i64,
     /// The order that it is for.
     pub order: Option<ForOrder>,
+    /// The reservation in whose place it is made: that one is let go if this one can be had.
+    pub replaces: Option<Name>,
 }
 
 /// A line of a wish.
@@ -138,8 +168,8 @@ pub enum Settled {
     Moved {
         /// Whether it does so since this command.
         is_new: bool,
-        /// The level after it.
-        level: Level,
+        /// The movement.
+        movement: Box<MovementRecord>,
     },
     /// The reservation as it is now.
     Reservation {
@@ -148,6 +178,8 @@ pub enum Settled {
         /// The reservation.
         reservation: Box<Reservation>,
     },
+    /// What holds for a SKU now.
+    Sku(SkuSettings),
     /// Nothing was left to do.
     Nothing,
 }
@@ -157,13 +189,29 @@ pub enum Settled {
 pub enum Rejection {
     /// The name stands for something else already.
     DifferentContent,
-    /// Not every line can be held.
+    /// Not every line can be held, or could be when it was asked for.
     OutOfStock {
         /// What falls short.
         short: Vec<Short>,
     },
     /// An event could not name what would be held: too many lines, or from too many warehouses.
     TooLarge,
+    /// Of what is wanted, some is sold no more.
+    Discontinued {
+        /// What that is.
+        short: Vec<Short>,
+    },
+    /// It is not any more as the caller saw it.
+    ChangedMeanwhile,
+    /// There is no movement of that name.
+    UnknownMovement,
+    /// Only the goods of a transfer that is on its way can arrive.
+    NotInTransit,
+    /// More are said to have arrived than were sent.
+    MoreThanSent {
+        /// Pieces that were sent.
+        sent: i64,
+    },
     /// There is no reservation of that name.
     UnknownReservation,
     /// The hold has lapsed.
@@ -172,16 +220,11 @@ pub enum Rejection {
     AlreadyCommitted,
     /// It was given back.
     AlreadyReleased,
-    /// It was refused when it was asked for.
-    WasRefused {
-        /// What fell short.
-        short: Vec<Short>,
-    },
     /// Only what is committed can be shipped.
     NotCommitted,
     /// The goods that were promised are not on the shelf.
     GoodsMissing,
-    /// A correction would take what is promised, or more than there is.
+    /// A correction or a transfer would take what is promised, or more than there is.
     NotAvailable {
         /// The SKU.
         sku: Sku,

@@ -22,6 +22,8 @@ pub struct Pool {
     pub owed_to_holds: i64,
     /// Pieces that are firmly promised and not on the shelf.
     pub owed_firmly: i64,
+    /// Pieces on their way here; nobody is promised them, and nobody is served from them.
+    pub in_transit: i64,
 }
 
 impl Pool {
@@ -37,6 +39,7 @@ impl Pool {
             reserved: self.reserved,
             committed: self.committed,
             owed: self.owed_to_holds + self.owed_firmly,
+            in_transit: self.in_transit,
         }
     }
 
@@ -50,6 +53,23 @@ impl Pool {
     pub fn take(&mut self, quantity: i64) {
         debug_assert!(quantity <= self.available(), "only what is available is taken");
         self.on_hand -= quantity;
+    }
+
+    /// Counts pieces that are on their way here.
+    pub fn announce(&mut self, quantity: i64) {
+        self.in_transit += quantity;
+    }
+
+    /// Puts pieces on the shelf that were on their way.
+    pub fn arrive(&mut self, quantity: i64) {
+        self.lose(quantity);
+        self.put(quantity);
+    }
+
+    /// Gives up pieces that were on their way.
+    pub fn lose(&mut self, quantity: i64) {
+        debug_assert!(quantity <= self.in_transit, "only what is on its way arrives or is lost");
+        self.in_transit -= quantity;
     }
 
     /// Sets what is on the shelf; what no longer covers a promise becomes owed, from holds first.
@@ -130,25 +150,39 @@ mod tests {
     fn a_stock_take_takes_from_holds_before_it_takes_from_firm_promises() {
         let mut pool = pool(10, 4, 3);
         pool.count(5);
-        assert_eq!(pool, Pool { on_hand: 5, reserved: 2, committed: 3, owed_to_holds: 2, owed_firmly: 0 });
+        assert_eq!(
+            pool,
+            Pool { on_hand: 5, reserved: 2, committed: 3, owed_to_holds: 2, owed_firmly: 0, ..Pool::default() }
+        );
         pool.count(1);
-        assert_eq!(pool, Pool { on_hand: 1, reserved: 0, committed: 1, owed_to_holds: 4, owed_firmly: 2 });
+        assert_eq!(
+            pool,
+            Pool { on_hand: 1, reserved: 0, committed: 1, owed_to_holds: 4, owed_firmly: 2, ..Pool::default() }
+        );
     }
 
     #[test]
     fn goods_that_come_in_serve_firm_promises_first() {
-        let mut pool = Pool { on_hand: 1, reserved: 0, committed: 1, owed_to_holds: 4, owed_firmly: 2 };
+        let mut pool =
+            Pool { on_hand: 1, reserved: 0, committed: 1, owed_to_holds: 4, owed_firmly: 2, ..Pool::default() };
         pool.put(3);
-        assert_eq!(pool, Pool { on_hand: 4, reserved: 1, committed: 3, owed_to_holds: 3, owed_firmly: 0 });
+        assert_eq!(
+            pool,
+            Pool { on_hand: 4, reserved: 1, committed: 3, owed_to_holds: 3, owed_firmly: 0, ..Pool::default() }
+        );
         pool.put(10);
         assert_eq!((pool.available(), pool.level().owed), (7, 0));
     }
 
     #[test]
     fn a_hold_that_goes_serves_another_that_is_owed() {
-        let mut pool = Pool { on_hand: 2, reserved: 2, committed: 0, owed_to_holds: 3, owed_firmly: 0 };
+        let mut pool =
+            Pool { on_hand: 2, reserved: 2, committed: 0, owed_to_holds: 3, owed_firmly: 0, ..Pool::default() };
         pool.release(4);
-        assert_eq!(pool, Pool { on_hand: 2, reserved: 1, committed: 0, owed_to_holds: 0, owed_firmly: 0 });
+        assert_eq!(
+            pool,
+            Pool { on_hand: 2, reserved: 1, committed: 0, owed_to_holds: 0, owed_firmly: 0, ..Pool::default() }
+        );
     }
 
     /// What claims are open, beside the pool that should cover them.
@@ -178,6 +212,9 @@ mod tests {
             }
             6 => claims.firm.pop().into_iter().for_each(|firm| pool.uncommit(firm)),
             7 if quantity <= pool.available() => pool.take(quantity),
+            8 => pool.announce(quantity),
+            9 => pool.arrive(quantity.min(pool.in_transit)),
+            10 => pool.lose(quantity.min(pool.in_transit)),
             _ => {}
         }
     }
@@ -185,13 +222,14 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_happens_every_claim_is_covered_or_owed(
-            acts in prop::collection::vec((0_u8..8, 0_i64..20), 0..200)
+            acts in prop::collection::vec((0_u8..11, 0_i64..20), 0..200)
         ) {
             let (mut pool, mut claims) = (Pool::default(), Claims::default());
             for (act, quantity) in acts {
                 step(&mut pool, &mut claims, act, quantity);
-                let Pool { on_hand, reserved, committed, owed_to_holds, owed_firmly } = pool;
-                prop_assert!([on_hand, reserved, committed, owed_to_holds, owed_firmly].iter().all(|n| *n >= 0));
+                let Pool { on_hand, reserved, committed, owed_to_holds, owed_firmly, in_transit } = pool;
+                let numbers = [on_hand, reserved, committed, owed_to_holds, owed_firmly, in_transit];
+                prop_assert!(numbers.iter().all(|number| *number >= 0));
                 prop_assert!(pool.available() >= 0);
                 prop_assert!(owed_to_holds + owed_firmly == 0 || pool.available() == 0);
                 prop_assert_eq!(reserved + owed_to_holds, claims.held.iter().sum::<i64>());

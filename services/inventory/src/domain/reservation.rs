@@ -25,6 +25,8 @@ pub struct Reservation {
     pub lines: Vec<ReservedLine>,
     /// What fell short, where it was refused.
     pub short: Vec<Short>,
+    /// Whether that was because it is sold no more.
+    pub discontinued: bool,
     /// The order that it is for.
     pub order: Option<Name>,
     /// The attempt of that order; 0 without one.

@@ -12,8 +12,8 @@ use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
 use super::{
-    Act, Books, Command, ForOrder, Line, Movement, MovementRecord, Policy, Pool, Rejection, Reservation, Reserve,
-    Settled, Status,
+    Act, Books, Command, ForOrder, Line, Movement, MovementRecord, Outcome, Policy, Pool, Rejection, Reservation,
+    Reserve, Settled, Status,
 };
 
 /// Books, whoever asks of them, and the time.
@@ -91,11 +91,30 @@ impl Shop {
     fn reserve_for(&mut self, reservation: &str, quantity: i64, order: Option<ForOrder>) -> Answer {
         let lines = vec![Line { sku: sku("a"), quantity, warehouse: None }];
         let fingerprint = format!("{quantity}");
-        self.tell(&Command::Reserve(Reserve { name: name(reservation), fingerprint, lines, hold_secs: 60, order }))
+        self.tell(&Command::Reserve(Reserve {
+            name: name(reservation),
+            fingerprint,
+            lines,
+            hold_secs: 60,
+            order,
+            replaces: None,
+        }))
+    }
+
+    fn replace(&mut self, old: &str, reservation: &str, quantity: i64) -> Answer {
+        let lines = vec![Line { sku: sku("a"), quantity, warehouse: None }];
+        let (fingerprint, replaces) = (format!("{quantity}"), Some(name(old)));
+        let name = name(reservation);
+        self.tell(&Command::Reserve(Reserve { name, fingerprint, lines, hold_secs: 60, order: None, replaces }))
     }
 
     fn reserve(&mut self, reservation: &str, quantity: i64) -> Answer {
         self.reserve_for(reservation, quantity, None)
+    }
+
+    fn set(&mut self, discontinued: bool) {
+        let said = self.tell(&Command::SetSku { sku: sku("a"), discontinued, seen: None });
+        assert!(matches!(said, Ok(Settled::Sku(settings)) if settings.discontinued == discontinued), "{said:?}");
     }
 
     fn extend(&mut self, reservation: &str, hold_secs: i64) -> Answer {
@@ -103,7 +122,8 @@ impl Shop {
     }
 
     fn commit(&mut self, reservation: &str, order: Option<ForOrder>) -> Answer {
-        self.tell(&Command::Commit { name: name(reservation), order })
+        let retake = order.is_some();
+        self.tell(&Command::Commit { name: name(reservation), order, retake })
     }
 
     fn ship(&mut self, reservation: &str) -> Answer {
@@ -141,7 +161,7 @@ impl Shop {
     /// Pieces of `a` on the shelf, reserved, committed and owed.
     fn level(&self) -> (i64, i64, i64, i64) {
         let (_, _, pool, _) = self.books.changed_pools().next().expect("a level");
-        let Level { on_hand, reserved, committed, owed } = pool.level();
+        let Level { on_hand, reserved, committed, owed, .. } = pool.level();
         (on_hand, reserved, committed, owed)
     }
 
@@ -161,7 +181,10 @@ fn shown(answer: Answer) -> (bool, Status) {
 /// Whether an answer shows a movement that is new, and the level after it.
 fn moved(answer: Answer) -> (bool, Level) {
     match answer {
-        Ok(Settled::Moved { is_new, level }) => (is_new, level),
+        Ok(Settled::Moved { is_new, movement }) => match movement.outcome {
+            Outcome::Entered { level } => (is_new, level),
+            other => panic!("it came to {other:?}"),
+        },
         other => panic!("no movement: {other:?}"),
     }
 }
@@ -200,7 +223,10 @@ fn a_name_belongs_to_whoever_chose_it() {
 fn a_stock_take_says_what_it_changed_and_what_it_took_from_promises() {
     let mut shop = shop(10);
     shown(shop.reserve("r", 8));
-    assert_eq!(moved(shop.count("c-1", 7)), (true, Level { on_hand: 7, reserved: 7, committed: 0, owed: 1 }));
+    assert_eq!(
+        moved(shop.count("c-1", 7)),
+        (true, Level { on_hand: 7, reserved: 7, committed: 0, owed: 1, in_transit: 0 })
+    );
     let [Event::StockCounted(counted), Event::StockShortfallFound(found)] = shop.said.as_slice() else {
         panic!("{:?}", shop.said);
     };
@@ -347,12 +373,13 @@ fn events_of_one_thing_are_numbered_from_one() {
         Command::Move(Movement { name: name(movement), fingerprint: String::new(), sku, warehouse, act })
     };
     let wish = vec![Line { sku: sku("a"), quantity: 4, warehouse: None }];
-    let reserve = Reserve { name: name("r"), fingerprint: "f".into(), lines: wish, hold_secs: 60, order: None };
+    let reserve =
+        Reserve { name: name("r"), fingerprint: "f".into(), lines: wish, hold_secs: 60, order: None, replaces: None };
     assert_eq!(versions(&Command::Reserve(reserve)), [1]);
     assert_eq!(versions(&Command::Extend { name: name("r"), hold_secs: 61 }), [2]);
     assert_eq!(versions(&movement("count", Act::Count { counted: 2, reason: None, reference: None })), [1, 2]);
     assert_eq!(versions(&movement("adjust", Act::Adjust { quantity: -1, reason: "broken".into() })), [1]);
-    assert_eq!(versions(&Command::Commit { name: name("r"), order: None }), [3]);
-    let unknown = Command::Commit { name: name("none"), order: Some(for_order(1)) };
+    assert_eq!(versions(&Command::Commit { name: name("r"), order: None, retake: false }), [3]);
+    let unknown = Command::Commit { name: name("none"), order: Some(for_order(1)), retake: true };
     assert_eq!(versions(&unknown), [1, 2]);
 }

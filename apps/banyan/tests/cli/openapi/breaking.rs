@@ -101,12 +101,18 @@ impl Look<'_> {
             }
         }
         let schema = |of: &Value| of["content"]["application/json"]["schema"].clone();
-        match (kept["requestBody"].is_null(), now["requestBody"].is_null()) {
-            (true, false) => self.found.push(format!("{place} needs a body now")),
-            (false, true) => self.found.push(format!("{place} takes no body any more")),
-            _ => {}
+        let needs_body = |operation: &Value| operation["requestBody"]["required"] == true;
+        if needs_body(now) && !needs_body(kept) {
+            self.found.push(format!("{place} needs a body now"));
         }
-        self.schema(&format!("{place}, body"), Side::Sent, &schema(&kept["requestBody"]), &schema(&now["requestBody"]));
+        if now["requestBody"].is_null() && !kept["requestBody"].is_null() {
+            self.found.push(format!("{place} takes no body any more"));
+        }
+        // A body that may be sent now, where there was none, breaks nobody.
+        if !kept["requestBody"].is_null() {
+            let (before, after) = (schema(&kept["requestBody"]), schema(&now["requestBody"]));
+            self.schema(&format!("{place}, body"), Side::Sent, &before, &after);
+        }
         for (status, answer) in members(&kept["responses"]) {
             let place = format!("{place}, answer {status}");
             let Some(other) = now["responses"].get(status) else {
@@ -197,7 +203,10 @@ fn sample() -> Value {
         "paths": {"/things/{id}": {"put": {
             "operationId": "put_thing",
             "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "maxLength": 9}}],
-            "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Form"}}}},
+            "requestBody": {
+                "required": false,
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Form"}}},
+            },
             "responses": {"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}}},
         }}},
         "components": {"schemas": {
@@ -234,6 +243,7 @@ fn what_breaks_a_caller_is_found_with_its_place() {
         (&format!("{put}/parameters"), json!([]), "parameter \"id\" is gone"),
         (&format!("{put}/parameters/0/schema/maxLength"), json!(8), "parameter \"id\" is narrower"),
         (&format!("{put}/requestBody"), Value::Null, "takes no body any more"),
+        (&format!("{put}/requestBody/required"), json!(true), "needs a body now"),
         (&format!("{put}/responses"), json!({}), "answer 200 is gone"),
         (&format!("{put}/responses/200/content"), json!({}), "is not application/json any more"),
         (&format!("{FORM}/required"), json!(["size", "colour"]), "body/colour is required now"),

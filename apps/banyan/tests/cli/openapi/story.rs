@@ -9,12 +9,16 @@ use crate::binary::{Server, ask_with, banyan};
 use crate::openapi::schemas::faults;
 
 /// The examples in their order: the id of the operation, and the name of its example.
-const STORY: [(&str, &str); 45] = [
+const STORY: [(&str, &str); 51] = [
     ("live", "live"),
     ("ready", "ready"),
     ("move_stock", "receive"),
     ("move_stock", "count"),
     ("move_stock", "adjust"),
+    ("move_stock", "mugs"),
+    ("move_stock", "transfer"),
+    ("move_stock", "lorry"),
+    ("arrive_stock", "lorry"),
     ("get_stock", "tea"),
     ("list_stock", "tea"),
     ("query_stock", "tea"),
@@ -26,6 +30,8 @@ const STORY: [(&str, &str); 45] = [
     ("commit_reservation", "basket"),
     ("ship_reservation", "basket"),
     ("release_reservation", "another"),
+    ("set_sku", "mugs"),
+    ("get_sku", "mugs"),
     ("import_stock", "table"),
     ("export_stock", "all"),
     ("place_order", "confirmed"),

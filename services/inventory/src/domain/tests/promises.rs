@@ -29,7 +29,7 @@ fn a_refusal_is_remembered_with_what_fell_short_then() {
     assert_eq!(shop.reserve("r", 1), Err(Rejection::DifferentContent));
     assert_eq!((shop.status("r"), shop.level()), (Status::Refused, (15, 0, 0, 0)));
     assert_eq!(shop.reservation("r").expires_at, shop.now, "it never held");
-    assert_eq!(shop.commit("r", None), Err(Rejection::WasRefused { short: short(11, 10) }));
+    assert_eq!(shop.commit("r", None), Err(Rejection::OutOfStock { short: short(11, 10) }));
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn a_lapsed_hold_whose_stock_is_gone_is_refused_for_good() {
     shop.wait();
     shop.sweep("r");
     shown(shop.reserve("rival", 8));
-    assert_eq!(shop.commit("r", Some(for_order(3))), Err(Rejection::Expired));
+    assert_eq!(shop.commit("r", Some(for_order(3))), Err(Rejection::OutOfStock { short: short(4, 2) }));
     let [Event::StockCommitRejected(rejected)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
     assert_eq!((rejected.order.clone(), rejected.attempt), (Some(name("o-1")), 3));
     assert_eq!(rejected.short, short(4, 2));
@@ -271,10 +271,67 @@ fn a_lapsed_hold_whose_stock_is_gone_is_refused_for_good() {
 }
 
 #[test]
+fn a_hold_is_let_go_for_the_one_that_replaces_it_and_stays_if_that_cannot_be_had() {
+    let mut shop = shop(10);
+    shown(shop.reserve("old", 8));
+    shown(shop.reserve("rival", 1));
+    assert_eq!(shop.replace("old", "more", 10), Err(Rejection::OutOfStock { short: short(10, 9) }));
+    assert_eq!((shop.kinds(), shop.status("old")), (vec!["StockReservationRejected"], Status::Reserved));
+    assert_eq!(shown(shop.replace("old", "new", 9)), (true, Status::Reserved));
+    let [Event::StockReleased(released), Event::StockReserved(_)] = shop.said.as_slice() else {
+        panic!("{:?}", shop.said)
+    };
+    assert_eq!((released.replaced_by.clone(), released.lines.clone()), (Some(name("new")), lines(8)));
+    assert_eq!((shop.status("old"), shop.level()), (Status::Released, (10, 10, 0, 0)));
+    assert_eq!(shown(shop.replace("old", "new", 9)), (false, Status::Reserved), "said twice is said once");
+}
+
+#[test]
+fn what_has_ended_gives_nothing_to_the_one_that_replaces_it_and_what_is_firm_stays() {
+    let mut shop = shop(10);
+    shown(shop.reserve("lapsed", 6));
+    shop.wait();
+    assert_eq!(shop.replace("lapsed", "r-1", 5), Err(Rejection::OutOfStock { short: short(5, 4) }));
+    shop.sweep("lapsed");
+    shown(shop.replace("lapsed", "r-2", 5));
+    assert_eq!(shop.kinds(), ["StockReserved"]);
+    shown(shop.replace("late", "r-3", 1));
+    assert_eq!(shop.reserve("late", 1), Err(Rejection::AlreadyReleased), "a late reserve holds nothing");
+    shown(shop.commit("r-2", None));
+    assert_eq!(shop.replace("r-2", "r-4", 1), Err(Rejection::AlreadyCommitted));
+    assert!(shop.said.is_empty());
+}
+
+#[test]
+fn nothing_is_newly_promised_of_what_is_discontinued_and_what_is_promised_stays_so() {
+    let mut shop = shop(10);
+    shown(shop.reserve("held", 2));
+    shown(shop.reserve_for("lapsed", 2, Some(for_order(3))));
+    shop.set(true);
+    assert_eq!(shop.kinds(), ["SkuDiscontinued"]);
+    shop.set(true);
+    assert!(shop.said.is_empty(), "said twice is said once");
+    for _ in 0..2 {
+        assert_eq!(shop.reserve("r", 1), Err(Rejection::Discontinued { short: short(1, 0) }));
+    }
+    assert_eq!(shop.replace("held", "new", 1), Err(Rejection::Discontinued { short: short(1, 0) }));
+    shown(shop.commit("held", None));
+    shop.wait();
+    shop.sweep("lapsed");
+    assert_eq!(shop.commit("lapsed", Some(for_order(3))), Err(Rejection::Discontinued { short: short(2, 0) }));
+    assert_eq!(shop.kinds(), ["StockCommitRejected"], "the order gets its answer");
+    moved(shop.receive("m", 1));
+    shop.set(false);
+    assert_eq!(shop.kinds(), ["SkuReinstated"]);
+    shown(shop.reserve("again", 1));
+    assert_eq!(shop.commit("r", None), Err(Rejection::Discontinued { short: short(1, 0) }), "it stays refused");
+}
+
+#[test]
 fn a_refused_commit_leaves_a_refused_reservation_refused() {
     let mut shop = shop(10);
     drop(shop.reserve_for("r", 99, Some(for_order(3))));
-    assert_eq!(shop.commit("r", Some(for_order(3))), Err(Rejection::WasRefused { short: short(99, 10) }));
+    assert_eq!(shop.commit("r", Some(for_order(3))), Err(Rejection::OutOfStock { short: short(99, 10) }));
     assert_eq!((shop.kinds(), shop.status("r")), (vec!["StockCommitRejected"], Status::Refused));
 }
 
