@@ -99,8 +99,8 @@ fn running() -> Running {
         Operation::new("write", "", ""),
     );
     let routes = routes.with_state(Counter { desk: desk.clone(), database });
-    let router = guard(routes, Gate::open(), &world, &Limits::default(), observe);
-    Running { router, desk, seen, threads: workers.into_iter().map(db::Worker::start).collect() }
+    let guarded = guard(routes, Gate::open(), &world, &Limits::default(), observe);
+    Running { router: guarded, desk, seen, threads: workers.into_iter().map(db::Worker::start).collect() }
 }
 
 /// The status, whether it was told before, and the body.
