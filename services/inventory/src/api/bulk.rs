@@ -27,16 +27,19 @@ use tokio::time::{sleep, timeout};
 use web::{Caller, Problem, Query, Routes, Scope, Segment, UNSUPPORTED_MEDIA_TYPE, fingerprint};
 
 use self::rows::{Format, Row, Rows};
-use super::{MOST_PIECES, Shared, Shelf, openapi};
+use super::{ABOUT, MOST_PIECES, Shared, Shelf, openapi};
 use crate::domain::{Act, Command, Movement, Rejection};
 use crate::perform::Answer;
 use crate::store;
 
 /// The routes of this module.
 pub(super) fn routes() -> Routes<Arc<Shelf>> {
-    Routes::about("Stock and reservations")
-        .put("/v1/stock-imports/{name}", Scope::StockWrite, import, openapi::import())
-        .get("/v1/stock-export", Scope::StockRead, export, openapi::export())
+    Routes::about(ABOUT).put("/v1/stock-imports/{name}", Scope::StockWrite, import, openapi::import()).get(
+        "/v1/stock-export",
+        Scope::StockRead,
+        export,
+        openapi::export(),
+    )
 }
 
 /// Rows that are handed to the desk together. Two pieces are under way at once: requests that come

@@ -1,0 +1,287 @@
+//! What each event changes in the books.
+
+use contracts::inventory::{self as say, Event, ReservedLine};
+use ids::{Name, Number, Sku, Warehouse};
+use world::Moment;
+
+use super::{Books, blank, key};
+use crate::domain::movement::{MovementRecord, Outcome};
+use crate::domain::pool::Pool;
+use crate::domain::reservation::{Reservation, Status};
+use crate::domain::sku::SkuSettings;
+
+/// Of whose thing an event tells, and when it happened.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    stream: Number,
+    owner: &'a str,
+    at: Moment,
+}
+
+impl Of<'_> {
+    /// A movement as it enters the books.
+    fn movement(self, name: &Name, fingerprint: &str, sku: &Sku, warehouse: &Warehouse, to: Outcome) -> MovementRecord {
+        MovementRecord {
+            number: self.stream,
+            owner: self.owner.to_owned(),
+            name: name.clone(),
+            fingerprint: fingerprint.to_owned(),
+            sku: sku.clone(),
+            warehouse: warehouse.clone(),
+            outcome: to,
+            version: 1,
+        }
+    }
+}
+
+impl Books {
+    /// Enters an event into the books; gives back the how-many-eth event of its thing it is.
+    ///
+    /// All rows follow from this: those of a running service, and those that are rebuilt.
+    ///
+    /// # Panics
+    /// When something becomes of a movement of which the events before said nothing.
+    pub fn apply(&mut self, stream: Number, owner: &str, at: Moment, event: &Event) -> i64 {
+        let of = Of { stream, owner, at };
+        match event {
+            Event::SupplierShipmentReceived(e) => self.received(of, e),
+            Event::StockCounted(e) => self.counted(of, e),
+            Event::StockLevelAdjusted(e) => self.adjusted(of, e),
+            Event::StockTransferred(e) => self.transferred(of, e),
+            Event::StockTransferStarted(e) => self.transfer_started(of, e),
+            Event::StockTransferArrived(e) => self.transfer_arrived(of, e),
+            Event::StockLostInTransit(e) => self.lost_in_transit(of, e),
+            Event::StockMovementRejected(e) => self.movement_rejected(of, e),
+            Event::StockShortfallFound(e) => self.shortfall_found(of, e),
+            Event::StockReserved(e) => self.reserved(of, e),
+            Event::StockReservationRejected(e) => self.reservation_rejected(of, e),
+            Event::StockReservationExtended(e) => self.reservation_extended(of, e),
+            Event::StockCommitted(e) => self.committed(of, e),
+            Event::StockCommitRejected(e) => self.commit_rejected(of, e),
+            Event::StockShipped(e) => self.shipped(of, e),
+            Event::StockReleased(e) => self.released(of, e),
+            Event::StockReservationExpired(e) => self.reservation_expired(of, e),
+            Event::StockReturned(e) => self.returned(of, e),
+            Event::SkuDiscontinued(e) => self.sku_mut(stream, &e.sku, true),
+            Event::SkuReinstated(e) => self.sku_mut(stream, &e.sku, false),
+        }
+    }
+
+    fn received(&mut self, of: Of<'_>, e: &say::SupplierShipmentReceived) -> i64 {
+        self.pool_mut(&e.sku, &e.warehouse).put(e.quantity);
+        let outcome = Outcome::Entered { level: e.level };
+        self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
+    }
+
+    fn counted(&mut self, of: Of<'_>, e: &say::StockCounted) -> i64 {
+        self.pool_mut(&e.sku, &e.warehouse).count(e.counted);
+        let outcome = Outcome::Entered { level: e.level };
+        self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
+    }
+
+    fn adjusted(&mut self, of: Of<'_>, e: &say::StockLevelAdjusted) -> i64 {
+        let pool = self.pool_mut(&e.sku, &e.warehouse);
+        if e.quantity > 0 {
+            pool.put(e.quantity);
+        } else {
+            pool.take(-e.quantity);
+        }
+        let outcome = Outcome::Entered { level: e.level };
+        self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
+    }
+
+    fn transferred(&mut self, of: Of<'_>, e: &say::StockTransferred) -> i64 {
+        self.pool_mut(&e.sku, &e.from).take(e.quantity);
+        self.pool_mut(&e.sku, &e.to).put(e.quantity);
+        let (to, from_level, to_level) = (e.to.clone(), e.from_level, e.to_level);
+        let outcome = Outcome::Transferred { to, from_level, to_level };
+        self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.from, outcome))
+    }
+
+    fn transfer_started(&mut self, of: Of<'_>, e: &say::StockTransferStarted) -> i64 {
+        self.pool_mut(&e.sku, &e.from).take(e.quantity);
+        self.pool_mut(&e.sku, &e.to).announce(e.quantity);
+        let (to, from_level, to_level) = (e.to.clone(), e.from_level, e.to_level);
+        let outcome = Outcome::InTransit { to, sent: e.quantity, from_level, to_level };
+        self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.from, outcome))
+    }
+
+    fn transfer_arrived(&mut self, of: Of<'_>, e: &say::StockTransferArrived) -> i64 {
+        self.pool_mut(&e.sku, &e.to).arrive(e.quantity);
+        let (to, sent, arrived, level) = (e.to.clone(), e.sent, e.quantity, e.level);
+        self.record_outcome(of.owner, &e.movement, Outcome::Arrived { to, sent, arrived, level })
+    }
+
+    fn lost_in_transit(&mut self, of: Of<'_>, e: &say::StockLostInTransit) -> i64 {
+        self.pool_mut(&e.sku, &e.to).lose(e.quantity);
+        let (to, lost, level) = (e.to.clone(), e.quantity, e.level);
+        let sent = match self.movements.get(&key(of.owner, &e.movement)).map(|movement| &movement.outcome) {
+            Some(Outcome::Arrived { sent, .. }) => *sent,
+            _ => lost,
+        };
+        self.record_outcome(of.owner, &e.movement, Outcome::Arrived { to, sent, arrived: sent - lost, level })
+    }
+
+    fn movement_rejected(&mut self, of: Of<'_>, e: &say::StockMovementRejected) -> i64 {
+        let outcome = Outcome::Refused { wanted: e.wanted, available: e.available };
+        self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
+    }
+
+    fn shortfall_found(&mut self, of: Of<'_>, e: &say::StockShortfallFound) -> i64 {
+        let movement = self.movements.get_mut(&key(of.owner, &e.movement)).expect("a stock-take found it");
+        movement.version += 1;
+        movement.version
+    }
+
+    fn reserved(&mut self, of: Of<'_>, e: &say::StockReserved) -> i64 {
+        self.each_pool(&e.lines, Pool::reserve);
+        let reservation = self.reservation_mut(of, &e.reservation);
+        reservation.fingerprint.clone_from(&e.fingerprint);
+        reservation.status = Status::Reserved;
+        reservation.lines.clone_from(&e.lines);
+        reservation.expires_at = e.expires_at;
+        reservation.order.clone_from(&e.order);
+        reservation.attempt = e.attempt;
+        reservation.version
+    }
+
+    fn reservation_rejected(&mut self, of: Of<'_>, e: &say::StockReservationRejected) -> i64 {
+        let reservation = self.reservation_mut(of, &e.reservation);
+        reservation.fingerprint.clone_from(&e.fingerprint);
+        reservation.status = Status::Refused;
+        reservation.expires_at = of.at;
+        reservation.short.clone_from(&e.short);
+        reservation.discontinued = e.discontinued;
+        reservation.order.clone_from(&e.order);
+        reservation.attempt = e.attempt;
+        reservation.version
+    }
+
+    fn reservation_extended(&mut self, of: Of<'_>, e: &say::StockReservationExtended) -> i64 {
+        let reservation = self.reservation_mut(of, &e.reservation);
+        reservation.expires_at = e.expires_at;
+        reservation.version
+    }
+
+    fn committed(&mut self, of: Of<'_>, e: &say::StockCommitted) -> i64 {
+        let (retaken, shipped) = (e.retaken, e.shipped);
+        self.each_pool(&e.lines, |pool, quantity| {
+            if retaken {
+                pool.reserve(quantity);
+            }
+            pool.commit(quantity);
+            if shipped {
+                pool.ship(quantity);
+            }
+        });
+        let reservation = self.reservation_mut(of, &e.reservation);
+        reservation.status = Status::Committed;
+        reservation.lines.clone_from(&e.lines);
+        reservation.has_left = e.shipped;
+        reservation.version
+    }
+
+    fn commit_rejected(&mut self, of: Of<'_>, e: &say::StockCommitRejected) -> i64 {
+        let reservation = self.reservation_mut(of, &e.reservation);
+        // Whoever heard of it has given up; stock that comes in later must not be taken for them.
+        if reservation.status == Status::Expired {
+            reservation.status = Status::Released;
+        }
+        reservation.version
+    }
+
+    fn shipped(&mut self, of: Of<'_>, e: &say::StockShipped) -> i64 {
+        self.each_pool(&e.lines, Pool::ship);
+        let reservation = self.reservation_mut(of, &e.reservation);
+        reservation.status = Status::Shipped;
+        reservation.has_left = true;
+        reservation.version
+    }
+
+    fn released(&mut self, of: Of<'_>, e: &say::StockReleased) -> i64 {
+        self.each_pool(&e.lines, Pool::release);
+        let is_new = !self.reservations.contains_key(&of.stream);
+        let reservation = self.reservation_mut(of, &e.reservation);
+        if is_new || reservation.status == Status::Reserved {
+            reservation.status = Status::Released;
+            reservation.order.clone_from(&e.order);
+            reservation.attempt = e.attempt;
+        }
+        if is_new {
+            reservation.expires_at = of.at;
+        }
+        reservation.version
+    }
+
+    fn reservation_expired(&mut self, of: Of<'_>, e: &say::StockReservationExpired) -> i64 {
+        self.each_pool(&e.lines, Pool::release);
+        let reservation = self.reservation_mut(of, &e.reservation);
+        reservation.status = Status::Expired;
+        reservation.version
+    }
+
+    fn returned(&mut self, of: Of<'_>, e: &say::StockReturned) -> i64 {
+        let give_back = if e.was_shipped { Pool::put } else { Pool::uncommit };
+        self.each_pool(&e.lines, give_back);
+        let reservation = self.reservation_mut(of, &e.reservation);
+        reservation.status = Status::Returned;
+        reservation.has_left = false;
+        reservation.version
+    }
+
+    fn pool_mut(&mut self, sku: &Sku, warehouse: &Warehouse) -> &mut Pool {
+        let entry = self.stock.entry(sku.clone()).or_default().entry(warehouse.clone()).or_default();
+        entry.is_changed = true;
+        &mut entry.pool
+    }
+
+    /// For each allocation of the lines, in their order.
+    fn each_pool(&mut self, lines: &[ReservedLine], mut change: impl FnMut(&mut Pool, i64)) {
+        for line in lines {
+            for allocation in &line.allocations {
+                change(self.pool_mut(&line.sku, &allocation.warehouse), allocation.quantity);
+            }
+        }
+    }
+
+    fn reservation_mut(&mut self, of: Of<'_>, name: &Name) -> &mut Reservation {
+        let Of { stream, owner, .. } = of;
+        let known = self.reservations.get(&stream);
+        self.before.entry(stream).or_insert_with(|| known.cloned());
+        if known.is_none() {
+            self.names.insert(key(owner, name), stream);
+        }
+        let reservation = self.reservations.entry(stream).or_insert_with(|| blank(stream, owner, name));
+        reservation.version += 1;
+        reservation
+    }
+
+    /// Enters whether a SKU is sold; gives back the how-many-eth event of it this is.
+    fn sku_mut(&mut self, number: Number, sku: &Sku, discontinued: bool) -> i64 {
+        self.changed_skus.entry(sku.clone()).or_insert_with(|| self.skus.contains_key(sku));
+        let settings = self.skus.entry(sku.clone()).or_default();
+        *settings = SkuSettings { number, discontinued, version: settings.version + 1 };
+        settings.version
+    }
+
+    fn record(&mut self, record: MovementRecord) -> i64 {
+        let name = key(&record.owner, &record.name);
+        let version = record.version;
+        self.movements.insert(name.clone(), record);
+        self.new_movements.push(name);
+        version
+    }
+
+    /// Enters what became of a movement; gives back the how-many-eth event of it this is.
+    fn record_outcome(&mut self, owner: &str, name: &Name, outcome: Outcome) -> i64 {
+        let name = key(owner, name);
+        let movement = self.movements.get_mut(&name).expect("what arrives has been sent");
+        movement.outcome = outcome;
+        movement.version += 1;
+        let version = movement.version;
+        if !self.new_movements.contains(&name) {
+            self.changed_movements.insert(name);
+        }
+        version
+    }
+}

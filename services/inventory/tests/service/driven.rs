@@ -1,0 +1,105 @@
+//! What is performed turn by turn, while time stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use db::{Asked, Context, Database, Location, MemoryDisk, Options, Plan, Trace, Turn};
+use events::TableFeed;
+use futures_util::future::join_all;
+use host::{Feeds, Ground};
+use ids::Name;
+use inventory::domain::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve};
+use world::World;
+
+use crate::shop::wait;
+
+/// Inventory in memory, whose time passes only when it is told to and which performs only what is asked.
+/// Inventory in memory, whose time passes only when it is told to and which performs only what is asked.
+struct Driven {
+    world: World,
+    database: Database,
+    desk: inventory::InventoryDesk,
+    workers: Vec<Box<dyn host::Work>>,
+}
+
+impl Driven {
+    fn new() -> Self {
+        let world = World::simulated(1);
+        let open = |name, migrations| {
+            let memory = Location::Memory(MemoryDisk::empty());
+            Database::open(name, memory, Options::default(), world.clone(), migrations).expect("a database")
+        };
+        let (orders, database) = (open("orders", &[]), open(inventory::NAME, inventory::MIGRATIONS));
+        let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&orders)));
+        let ground = Ground { database: database.clone(), feeds, meters: Arc::default() };
+        let (service, desk) = inventory::assemble_with_desk(&inventory::Config::default(), &ground).expect("inventory");
+        Self { world, database, desk, workers: service.workers }
+    }
+
+    /// Performs commands that belong to this story, as many at once as go together; nothing that is due
+    /// comes between.
+    fn ask_all(&mut self, story: &str, trace_id: u128, commands: Vec<Command>) -> Vec<inventory::Answer> {
+        let by = Context::system(story, Trace { trace_id, span_id: 1 });
+        let asked = commands.into_iter().map(|command| self.desk.ask(Asked::new(command, by.clone())));
+        let answered: Vec<_> = asked.collect();
+        while self.workers[0].turn(&Plan { from_inlets: 0, ..Plan::ALL }) != Turn::Idle {}
+        wait(join_all(answered)).into_iter().map(|answer| answer.expect("it does not fail")).collect()
+    }
+
+    fn ask(&mut self, story: &str, trace_id: u128, command: Command) -> inventory::Answer {
+        self.ask_all(story, trace_id, vec![command]).remove(0)
+    }
+
+    /// Takes pieces of one SKU in.
+    fn receive(&mut self, sku: &str, levels: &[(String, i64)]) {
+        let movement = |(number, (warehouse, quantity)): (usize, &(String, i64))| {
+            let (name, sku) = (format!("{number}-of-{}", levels.len()), sku.parse().expect("a SKU"));
+            let (name, warehouse) = (name.parse().expect("a name"), warehouse.parse().expect("a name"));
+            let act = Act::Receive { quantity: *quantity, reference: None };
+            Command::Move(Movement { name, fingerprint: String::new(), sku, warehouse, act })
+        };
+        let answers = self.ask_all("delivery", 1, levels.iter().enumerate().map(movement).collect());
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+
+    fn events_after(&self, position: i64) -> Vec<db::Envelope> {
+        wait(self.database.read(move |read| read.events_after(position, 10_000))).expect("events")
+    }
+}
+
+/// A wish for so many pieces of one SKU for a second, on behalf of an order of the same name.
+fn reserve(reservation: &str, sku: &str, quantity: i64) -> Command {
+    let name: Name = reservation.parse().expect("a name");
+    let lines = vec![Line { sku: sku.parse().expect("a SKU"), quantity, warehouse: None }];
+    let order = Some(ForOrder { order: name.clone(), attempt: 1 });
+    Command::Reserve(Reserve { name, fingerprint: reservation.to_owned(), lines, hold_secs: 1, order, replaces: None })
+}
+
+#[test]
+fn a_hold_that_lapses_for_the_sake_of_another_lapses_in_its_own_story() {
+    let mut shop = Driven::new();
+    shop.receive("a", &[("main".to_owned(), 5)]);
+    shop.ask("first", 2, reserve("r-1", "a", 5)).expect("it is held");
+    shop.world.advance(Duration::from_secs(2));
+    shop.ask("second", 3, reserve("r-2", "a", 5)).expect("it is held");
+    let events = shop.events_after(2);
+    let told: Vec<_> = events.iter().map(|e| (&*e.kind, e.by.trace.trace_id, &*e.by.correlation)).collect();
+    assert_eq!(told, [("StockReservationExpired", 2, "first"), ("StockReserved", 3, "second")]);
+}
+
+#[test]
+fn a_lapsed_hold_that_no_event_could_name_anew_is_not_taken_anew() {
+    let mut shop = Driven::new();
+    shop.receive("a", &[("main".to_owned(), 2_505)]);
+    shop.ask("first", 2, reserve("r-1", "a", 2_505)).expect("it is held");
+    shop.world.advance(Duration::from_secs(2));
+    shop.ask("second", 3, reserve("r-2", "a", 2_505)).expect("the lapsed hold stands in nobody's way");
+    shop.receive("a", &(0..2_505).map(|place| (format!("{place:064}"), 1)).collect::<Vec<_>>());
+    let before = shop.events_after(0).len();
+    let name: Name = "r-1".parse().expect("a name");
+    let order = Some(ForOrder { order: name.clone(), attempt: 1 });
+    assert_eq!(shop.ask("first", 2, Command::Commit { name, order, retake: true }), Err(Rejection::TooLarge));
+    let told = shop.events_after(i64::try_from(before).expect("a position"));
+    assert_eq!(told.iter().map(|event| &*event.kind).collect::<Vec<_>>(), ["StockCommitRejected"]);
+    assert!(told[0].body.contains("\"short\":[]"), "{}", told[0].body);
+}

@@ -1,0 +1,11 @@
+//! Inventory through its router, its desk and its feed, on every database.
+
+mod shop;
+
+mod driven;
+mod keys;
+mod large;
+mod movements;
+mod reservations;
+mod skus;
+mod tables;
