@@ -84,13 +84,14 @@ pub(crate) struct Place {
 
 impl Default for Place {
     fn default() -> Self {
-        let Options { queue_limit, writers, readers, .. } = Options::default();
+        let Options { queue_limit, readers, .. } = Options::default();
         let one_or_more = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
         Self {
             database_url: None,
             url: None,
             queue_limit: one_or_more(queue_limit),
-            writers: one_or_more(writers),
+            // Where a database takes two, the second costs nothing until the first is behind.
+            writers: one_or_more(2),
             readers: one_or_more(readers),
             durable: true,
             allow_fsync_off: false,
@@ -195,8 +196,8 @@ const PLACE: &[Field] = &[
     Field {
         name: "writers",
         kind: Kind::AtLeast(1),
-        default: "1",
-        meaning: "Threads that write; SQLite takes one, whatever is said here.",
+        default: "2",
+        meaning: "Threads that write; all but the first help when it is behind. SQLite takes one, whatever is said here.",
     },
     Field { name: "readers", kind: Kind::AtLeast(1), default: "2", meaning: "Threads that read." },
     Field {

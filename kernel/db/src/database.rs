@@ -57,7 +57,8 @@ impl Eq for MemoryDisk {}
 /// What an operator may choose about a database.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Threads that write; only `PostgreSQL` takes more than one.
+    /// Threads that write; only `PostgreSQL` takes more than one. All but the first help it when it is
+    /// behind.
     pub writers: usize,
     /// Threads that read.
     pub readers: usize,

@@ -39,6 +39,10 @@ pub(crate) const BATCH_LIMIT: usize = 256;
 /// Commands that one inlet may add to a batch, at most.
 pub(crate) const INLET_LIMIT: usize = 128;
 
+/// Commands that wait for the first writer before others help it: two writers that share few commands
+/// make two small batches of one, and each batch costs a commit.
+const BEHIND: usize = 16;
+
 /// Where commands are handed in; cheap to clone.
 pub struct Desk<C, A> {
     queues: Arc<[Queue<C, A>]>,
@@ -62,7 +66,8 @@ impl<C, A> fmt::Debug for Desk<C, A> {
 /// How a service's commands are told apart.
 #[derive(Debug)]
 pub struct Kind<C> {
-    /// What a command is about, so that commands on the same thing meet in one writer's batches.
+    /// What a command is about, so that commands on the same thing meet in one writer's batches where
+    /// several have to help.
     pub key_of: fn(&C) -> u64,
     /// About how many rows it touches.
     pub weigh: fn(&C) -> usize,
@@ -107,8 +112,7 @@ impl<C, A> Desk<C, A> {
     }
 
     fn hand_in(&self, asked: Asked<C>, reply: Reply<A>) {
-        let place = usize::try_from((self.key_of)(&asked.command) % self.queues.len() as u64).unwrap_or(0);
-        let queue = &self.queues[place];
+        let queue = self.queue_for(&asked.command);
         let weight = (self.weigh)(&asked.command);
         let ask = Ask { asked, weight, since: self.world.now(), reply };
         let mut waiting = lock(&queue.waiting);
@@ -121,6 +125,14 @@ impl<C, A> Desk<C, A> {
             drop(waiting);
             queue.bell.ring();
         }
+    }
+
+    /// The first writer's queue, as long as one is enough; then each writer has its share of the keys.
+    fn queue_for(&self, command: &C) -> &Queue<C, A> {
+        let behind = || lock(&self.queues[0].waiting).commands.len() >= BEHIND;
+        let writers = self.queues.len() as u64;
+        let place = if writers > 1 && behind() { (self.key_of)(command) % writers } else { 0 };
+        &self.queues[usize::try_from(place).unwrap_or(0)]
     }
 
     /// Takes nothing in any more; the workers finish what waits and end.
@@ -219,4 +231,32 @@ pub fn open_desk<C: Send + 'static, A: Send + 'static>(
     let workers = workers.collect::<Result<_, _>>()?;
     let desk = Desk { queues, key_of: kind.key_of, weigh: kind.weigh, world: database.world().clone() };
     Ok((desk, workers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arc, BEHIND, Desk, Mutex, Queue, VecDeque, Waiting, World, lock};
+    use crate::{Asked, Context, Trace};
+
+    #[test]
+    fn a_second_writer_is_asked_only_while_the_first_is_behind() {
+        let queue = || Queue::<u64, ()> {
+            waiting: Mutex::new(Waiting { commands: VecDeque::new(), stopping: false }),
+            bell: Arc::default(),
+            limit: 100,
+        };
+        let world = World::simulated(1);
+        let desk = Desk { queues: [queue(), queue()].into(), key_of: |key| *key, weigh: |_| 1, world };
+        let ask = |key| drop(desk.ask(Asked::new(key, Context::system("test", Trace { trace_id: 1, span_id: 1 }))));
+        let waiting = || [0, 1].map(|place| lock(&desk.queues[place].waiting).commands.len());
+        for _ in 0..BEHIND {
+            ask(1);
+        }
+        assert_eq!(waiting(), [BEHIND, 0]);
+        [1, 2, 3].into_iter().for_each(ask);
+        assert_eq!(waiting(), [BEHIND + 1, 2]);
+        lock(&desk.queues[0].waiting).commands.clear();
+        ask(3);
+        assert_eq!(waiting(), [1, 2]);
+    }
 }

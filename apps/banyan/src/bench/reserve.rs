@@ -37,7 +37,7 @@ pub(crate) struct Options {
     #[arg(long)]
     hot: bool,
     /// Threads that write; only PostgreSQL takes more than one
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 2)]
     writers: usize,
     /// Entries that the journal has before anything is measured
     #[arg(long, default_value_t = 0)]

@@ -71,8 +71,8 @@ fn two_transactions_that_lock_in_opposite_orders_meet_in_a_deadlock() {
 
 #[test]
 fn writers_whose_commands_overlap_in_any_order_never_deadlock() {
-    const CLIENTS: usize = 8;
-    const COMMANDS: usize = 50;
+    const CLIENTS: usize = 64;
+    const COMMANDS: usize = 8;
     let postgres = Postgres::shared();
     let url = postgres.database();
     let two_writers = || open(Location::Postgres(url.clone()), Options { writers: 2, ..options() }).start();

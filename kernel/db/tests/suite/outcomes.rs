@@ -156,7 +156,7 @@ fn what_was_answered_survives_when_postgresql_is_killed_under_load() {
     let running = open(location.clone(), Options { writers: 2, ..options() }).start();
     let stop = AtomicBool::new(false);
     let told: Vec<(String, Told)> = thread::scope(|scope| {
-        let clients: Vec<_> = (0..8)
+        let clients: Vec<_> = (0..64)
             .map(|client| {
                 let (desk, stop) = (&running.desk, &stop);
                 scope.spawn(move || {
