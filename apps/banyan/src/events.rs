@@ -18,6 +18,7 @@ use web::{Client, NoAnswer};
 use world::{Moment, World};
 
 use self::story::Story;
+pub(crate) use self::story::details;
 use crate::config;
 use crate::stop::Stop;
 

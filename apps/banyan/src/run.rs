@@ -175,8 +175,6 @@ fn gate(plan: &Plan, address: SocketAddr, limits: &Limits, runtime: &Runtime) ->
 struct Opened {
     known: &'static Known,
     database: Database,
-    /// What it is, for people.
-    shown: String,
 }
 
 /// What was chosen about a service's data; also looks whether its own settings can be.
@@ -218,17 +216,17 @@ pub(crate) fn url<'a>(plan: &'a Plan, known: &Known, place: &'a Place) -> Option
 
 fn open(plan: &Plan, places: &[Place], folder: &Folder, world: &World) -> Result<Vec<Opened>, Stop> {
     let open = |(known, place): (&&'static Known, &Place)| {
-        let (location, shown, said) = if let Some((path, url)) = url(plan, known, place) {
+        let (location, said) = if let Some((path, url)) = url(plan, known, place) {
             let server = db::server_of(url.expose()).unwrap_or_default();
             let said = format!("{server}, as setting {} says", plan.settings.shown(&path));
-            (Location::Postgres(url.expose().to_owned()), format!("PostgreSQL, schema {}", known.name), said)
+            (Location::Postgres(url.expose().to_owned()), said)
         } else {
             let path = folder::database(folder.path(), known.name);
             let said = path.display().to_string();
-            (Location::File(path), format!("SQLite, {}.db", known.name), said)
+            (Location::File(path), said)
         };
         let database = Database::open(known.name, location, place.options(), world.clone(), known.migrations);
-        Ok(Opened { known, database: database.map_err(|error| Stop::Failed(format!("{error} ({said})")))?, shown })
+        Ok(Opened { known, database: database.map_err(|error| Stop::Failed(format!("{error} ({said})")))? })
     };
     plan.services.iter().zip(places).map(open).collect()
 }
@@ -266,7 +264,8 @@ fn assemble(
     world: &World,
 ) -> Result<Program, Stop> {
     let meters = Meters::new();
-    let mut program = Program::new(world, gate, limits, &meters).asking_for_news_every(plan.program.news_every());
+    let program = Program::new(world, gate, limits, &meters).asking_for_news_every(plan.program.news_every());
+    let mut program = program.telling_details(crate::events::details);
     for Opened { known, database, .. } in opened {
         let ground = Ground::metered(database.clone(), feeds.clone(), &meters);
         let mut service = (known.assemble)(&plan.settings, &ground, folder.path())?;
@@ -285,13 +284,14 @@ fn say_started(plan: &Plan, opened: &[Opened], folder: &Folder, address: SocketA
         eprintln!("\n  banyan {}  started in {millis} ms\n", env!("CARGO_PKG_VERSION"));
         eprintln!("  address      http://{address}");
         eprintln!("  data         {data}");
-        for Opened { known, shown, .. } in opened {
-            eprintln!("  {:<12} {shown}", known.name);
+        for Opened { known, database } in opened {
+            eprintln!("  {:<12} {}", known.name, database.place());
         }
-        eprintln!("\n  /health/ready and /metrics tell how it is, /problems what a refusal means; Ctrl-C stops it.\n");
+        eprintln!("\n  The page at this address tells how it is, /docs what it answers; Ctrl-C stops it.\n");
         return;
     }
-    let databases: Vec<_> = opened.iter().map(|opened| format!("{}: {}", opened.known.name, opened.shown)).collect();
+    let databases: Vec<_> =
+        opened.iter().map(|opened| format!("{}: {}", opened.known.name, opened.database.place())).collect();
     let (databases, address) = (databases.join("; "), format!("http://{address}"));
     tracing::info!(address, %data, databases, millis, "Banyan is up");
 }

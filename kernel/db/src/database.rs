@@ -182,6 +182,18 @@ impl Database {
         &self.0.options
     }
 
+    /// What it is and where, for people; a server's address is not told.
+    pub fn place(&self) -> String {
+        match &self.0.location {
+            Location::File(path) => {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                format!("SQLite, {}", name.to_string_lossy())
+            }
+            Location::Postgres(_) => format!("PostgreSQL, schema {}", self.0.service),
+            Location::Memory(_) => "memory".to_owned(),
+        }
+    }
+
     /// Whether another process may write to the same database.
     pub fn is_shared(&self) -> bool {
         matches!(self.0.location, Location::Postgres(_))

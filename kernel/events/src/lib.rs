@@ -16,9 +16,10 @@
 //! producer was restored, and what it says now need not follow from what it said before.
 //!
 //! Reading order: `feed` (the port), `table` (the carrier within a process), `no_feed`, `listener` (the
-//! consumer), `status`, `parked` (events that have to wait, and dead letters), `document` (events as JSON), `watch`
-//! (waiting for what a feed will say).
+//! consumer), `status`, `parked` (events that have to wait, and dead letters), `document` (events as JSON), `cause` (why one
+//! happened, for people), `watch` (waiting for what a feed will say).
 
+mod cause;
 mod document;
 mod feed;
 mod listener;
@@ -28,6 +29,7 @@ mod status;
 mod table;
 mod watch;
 
+pub use cause::cause;
 pub use db::{Envelope, PARTITIONS, Position, partition_of};
 pub use document::EventDocument;
 pub use feed::{Feed, FeedError, Partitions, Slice};

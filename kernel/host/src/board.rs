@@ -5,16 +5,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use db::Database;
-use events::Status;
+use events::{EventDocument, Status};
 use telemetry::Meters;
 use tokio::sync::watch;
 use web::ProblemKind;
+use world::Moment;
+
+use crate::service::Overview;
+
+/// Tells in a few words what an event says beside its type and subject.
+pub(crate) type Details = fn(&EventDocument) -> String;
 
 /// The program as its own routes see it.
 #[derive(Debug)]
 pub(crate) struct Board {
     pub(crate) parts: Vec<Part>,
     pub(crate) meters: Meters,
+    pub(crate) details: Details,
+    /// When it began.
+    pub(crate) since: Moment,
     /// True from the moment in which the program was told to stop.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -25,6 +34,7 @@ pub(crate) struct Part {
     pub(crate) database: Database,
     pub(crate) listens: Vec<(&'static str, Arc<Status>)>,
     pub(crate) kinds: &'static [&'static ProblemKind],
+    pub(crate) overviews: Vec<Overview>,
     pub(crate) waiting: Box<dyn Fn() -> usize + Send + Sync>,
     pub(crate) workers: Arc<Workers>,
 }
@@ -53,6 +63,14 @@ impl Workers {
 impl fmt::Debug for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Part").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Part {
+    /// Whether it can do its work, given whether its database answers.
+    pub(crate) fn is_ready(&self, answers: bool) -> bool {
+        let listens = || self.listens.iter().all(|(_, status)| status.stopped().is_none());
+        answers && self.workers.running() == self.workers.all && listens()
     }
 }
 

@@ -101,8 +101,6 @@ async fn health_of(part: &Part) -> (&'static str, ServiceHealth) {
     let workers = WorkersHealth { running: part.workers.running(), of: part.workers.all };
     let listener = |status: &events::Status| ListenerHealth { lag: status.lag(), stopped: status.stopped() };
     let listens: BTreeMap<_, _> = part.listens.iter().map(|(source, status)| (*source, listener(status))).collect();
-    let ready = matches!(database, DatabaseHealth::Answers)
-        && workers.running == workers.of
-        && listens.values().all(|listener| listener.stopped.is_none());
+    let ready = part.is_ready(matches!(database, DatabaseHealth::Answers));
     (part.name, ServiceHealth { ready, database, workers, listens })
 }

@@ -4,7 +4,7 @@
 //! Ground (database, feeds, meters) ──▶ inventory::assemble(config, ground) ──▶ Service { routes, workers, tasks }
 //!                                                                                │
 //!        Program: threads for workers, tokio for tasks and connections ◀─────────┘
-//!           ├─ web::guard ─▶ the services' routes, /health, /metrics, /problems, /docs, /v1/events, /v1/keys, dead letters
+//!           ├─ web::guard ─▶ the services' routes, /, /health, /metrics, /problems, /docs, /v1/events, /v1/keys, dead letters
 //!           └─ stop: take no more in ─▶ finish what is open ─▶ close the desks ─▶ join the threads
 //! ```
 //!
@@ -13,7 +13,7 @@
 //!
 //! Reading order: `service`, `program`, `board` (what the program knows of itself), then what is
 //! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `feed_stream`, `aside`, `key_routes`, what is said of them
-//! (`openapi`) and where it is shown (`docs`); then [`HttpFeed`], the
+//! (`openapi`), where it is shown (`docs`), and `status_page`, which shows all of it to people; then [`HttpFeed`], the
 //! other end of `feed_route`, and what a process needs once: `signals`, `panics`.
 //!
 //! **Invariant:** tasks and threads are started here, in `kernel/db` and in `kernel/web`'s server, and
@@ -37,6 +37,7 @@ mod problems;
 mod program;
 mod service;
 mod signals;
+mod status_page;
 
 pub use aside::UNKNOWN_DEAD_LETTER;
 pub use feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
@@ -45,5 +46,5 @@ pub use http_feed::HttpFeed;
 pub use key_routes::{KeyDocument, UNKNOWN_KEY};
 pub use panics::log_panics;
 pub use program::{Broken, Program};
-pub use service::{Feeds, Ground, Service, Task, Work};
+pub use service::{Column, Feeds, Ground, Overview, Service, Task, Work};
 pub use signals::Signals;

@@ -11,6 +11,7 @@ use crate::aside::UNKNOWN_DEAD_LETTER;
 use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
 use crate::health::NOT_READY;
 use crate::key_routes::{LONGEST_OVERLAP_SECS, UNKNOWN_KEY};
+use crate::status_page::REFRESH_SECS;
 
 /// The schemas that several operations share.
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
@@ -273,6 +274,18 @@ pub(crate) fn problem() -> Operation {
         .answers(200, "", reference("ProblemKind"))
         .refuses([&NOT_FOUND])
         .example(Example::of("not_found").with("code", "not-found").gets(200, kind))
+}
+
+pub(crate) fn status() -> Operation {
+    let refresh = integer(i64::from(*REFRESH_SECS.start())..=i64::from(*REFRESH_SECS.end()));
+    Operation::new(
+        "status",
+        "How the program gets on, as a page",
+        "It needs no JavaScript, and nothing from elsewhere.",
+    )
+    .takes_query("refresh", "Seconds after which the page asks for itself anew; never unless it is said.", refresh)
+    .answers_as("text/html", 200, "The page.", any_text())
+    .example(Example::of("once").gets_status(200))
 }
 
 pub(crate) fn openapi() -> Operation {

@@ -1,12 +1,12 @@
 //! A page for every way of saying no: what happened and what to do.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
+use maud::html;
 use serde::Serialize;
 use web::{Access, NOT_FOUND, Problem, ProblemKind, Routes, Segment, all_kinds};
 
@@ -16,7 +16,7 @@ use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_S
 use crate::health::NOT_READY;
 use crate::key_routes::UNKNOWN_KEY;
 use crate::openapi;
-use crate::page::{escaped, page, with_code};
+use crate::page::{coded, page};
 
 /// The problems of the program's own routes.
 static OF_THE_PROGRAM: &[&ProblemKind] = &[
@@ -64,18 +64,16 @@ async fn list(State(kinds): State<Kinds>, headers: HeaderMap) -> Response {
         let items: Vec<_> = kinds.iter().map(|kind| document(kind)).collect();
         return Json(serde_json::json!({ "items": items })).into_response();
     }
-    let mut body = "<p>Every way in which this program says no, by its permanent code.</p>\n<dl>\n".to_owned();
-    for kind in kinds.iter() {
-        let (path, code, title) = (web::path(["problems", kind.code]), escaped(kind.code), escaped(kind.title));
-        writeln!(
-            body,
-            "<dt><a href=\"{path}\"><code>{code}</code></a> <small>{}</small></dt><dd>{title}</dd>",
-            kind.status
-        )
-        .expect("a text takes more text");
-    }
-    body.push_str("</dl>\n");
-    Html(page("Problems", &body)).into_response()
+    let body = html! {
+        p { "Every way in which this program says no, by its permanent code." }
+        dl {
+            @for kind in kinds.iter() {
+                dt { a href=(web::path(["problems", kind.code])) { code { (kind.code) } } " " small { (kind.status) } }
+                dd { (kind.title) }
+            }
+        }
+    };
+    page("Problems", "/problems", &body)
 }
 
 async fn one(
@@ -89,12 +87,12 @@ async fn one(
     if wants_json(&headers) {
         return Ok(Json(document(kind)).into_response());
     }
-    let (code, help) = (escaped(kind.code), with_code(&escaped(kind.help)));
-    let body = format!(
-        "<p><code>{code}</code> <small>HTTP status {}</small></p>\n<p>{help}</p>\n<p><a href=\"/problems\">All problems</a></p>\n",
-        kind.status
-    );
-    Ok(Html(page(kind.title, &body)).into_response())
+    let body = html! {
+        p { code { (kind.code) } " " small { "HTTP status " (kind.status) } }
+        p { (coded(kind.help)) }
+        p { a href="/problems" { "All problems" } }
+    };
+    Ok(page(kind.title, "", &body))
 }
 
 /// Whether the caller names JSON before, or instead of, a page for people.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::Database;
+use events::EventDocument;
 use telemetry::Meters;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -15,9 +16,9 @@ use tokio::time::{sleep, timeout};
 use web::{Gate, Limits, Routes};
 use world::World;
 
-use crate::board::{Board, Part, Workers};
+use crate::board::{Board, Details, Part, Workers};
 use crate::service::{Service, Task, Work};
-use crate::{aside, docs, feed_route, health, key_routes, metrics, openapi, problems};
+use crate::{aside, docs, feed_route, health, key_routes, metrics, openapi, problems, status_page};
 
 /// Services that run as one program.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct Program {
     limits: Limits,
     meters: Meters,
     news_every: Duration,
+    details: Details,
     services: Vec<Service>,
 }
 
@@ -66,13 +68,20 @@ impl Program {
     /// A program without services. What it measures, it enters on this page.
     pub fn new(world: &World, gate: Gate, limits: Limits, meters: &Meters) -> Self {
         let (world, meters) = (world.clone(), meters.clone());
-        Self { world, gate, limits, meters, news_every: NEWS_EVERY, services: Vec::new() }
+        let details = |_: &_| String::new();
+        Self { world, gate, limits, meters, news_every: NEWS_EVERY, details, services: Vec::new() }
     }
 
     /// Says how often a database that other processes write to as well is asked for news.
     #[must_use]
     pub fn asking_for_news_every(self, news_every: Duration) -> Self {
         Self { news_every, ..self }
+    }
+
+    /// Says how the status page tells in a few words what an event says beside its type and subject.
+    #[must_use]
+    pub fn telling_details(self, details: fn(&EventDocument) -> String) -> Self {
+        Self { details, ..self }
     }
 
     /// Adds a service.
@@ -88,13 +97,23 @@ impl Program {
     /// # Panics
     /// When two services answer the same route.
     pub async fn run(self, listener: TcpListener, asked_to_stop: impl Future<Output = ()>) -> Result<(), Broken> {
-        let Self { world, gate, limits, meters, news_every, services } = self;
+        let Self { world, gate, limits, meters, news_every, details, services } = self;
         let (stop, stopping) = watch::channel(false);
         let mut crew = Crew::new();
         let (mut routes, mut parts, mut closes) = (Routes::default(), Vec::new(), Vec::new());
         for service in services {
-            let Service { name, database, routes: of_service, kinds, workers, tasks, listens, waiting, close } =
-                service;
+            let Service {
+                name,
+                database,
+                routes: of_service,
+                kinds,
+                workers,
+                tasks,
+                listens,
+                overviews,
+                waiting,
+                close,
+            } = service;
             let running = Arc::new(Workers::new(workers.len()));
             for (place, worker) in workers.into_iter().enumerate() {
                 crew.start_worker(name, place, worker, running.clone())?;
@@ -107,20 +126,21 @@ impl Program {
             }
             routes = routes.merge(of_service);
             closes.push(close);
-            parts.push(Part { name, database, listens, kinds, waiting, workers: running });
+            parts.push(Part { name, database, listens, kinds, overviews, waiting, workers: running });
         }
         let keyring = gate.keyring().cloned();
         if let Some(keyring) = &keyring {
             crew.start_task("keys", keyring.clone().keep_up());
             routes = routes.merge(key_routes::routes(keyring));
         }
-        let board = Arc::new(Board { parts, meters: meters.clone(), stopping });
+        let board = Arc::new(Board { parts, meters: meters.clone(), details, since: world.now(), stopping });
         let routes = routes
             .merge(feed_route::routes(&board))
             .merge(aside::routes(&board))
             .merge(health::routes(&board))
             .merge(metrics::routes(&board))
             .merge(problems::routes(&board))
+            .merge(status_page::routes(&board))
             .with_schemas(openapi::schemas());
         let guarded = web::guard(docs::with_description(routes), gate, &world, &limits, metrics::observe(&meters));
         let mut broken = None;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use db::{Database, Desk, Meters, Plan, Turn, Worker};
+use db::{Database, Desk, Failure, Meters, Plan, Read, Turn, Worker};
 use events::{Feed, Status};
 use web::{ProblemKind, Routes};
 
@@ -79,6 +79,8 @@ pub struct Service {
     pub tasks: Vec<Task>,
     /// The feeds that it listens to.
     pub listens: Vec<(&'static str, Arc<Status>)>,
+    /// What it shows of itself on the status page.
+    pub overviews: Vec<Overview>,
     /// How many commands wait at its desk.
     pub waiting: Box<dyn Fn() -> usize + Send + Sync>,
     /// Closes its desk: what waits is finished, and nothing more is taken in.
@@ -108,10 +110,36 @@ impl Service {
             workers: workers.into_iter().map(|worker| Box::new(worker) as Box<dyn Work>).collect(),
             tasks: Vec::new(),
             listens: Vec::new(),
+            overviews: Vec::new(),
             waiting: Box::new(move || queue.waiting()),
             close: Box::new(move || desk.close()),
         }
     }
+}
+
+/// A table of its own things that a service shows on the status page.
+#[derive(Clone, Copy, Debug)]
+pub struct Overview {
+    /// What it is a table of, such as `Orders`.
+    pub title: &'static str,
+    /// What one has to know to read it.
+    pub about: &'static str,
+    /// Said in place of the table where it has no rows.
+    pub none: &'static str,
+    /// Its columns; the first names the row.
+    pub columns: &'static [Column],
+    /// Its rows, a few dozen at most, with a text for each column. It is read each time that the page is
+    /// asked for, so it has to be quick.
+    pub rows: fn(&mut Read<'_>) -> Result<Vec<Vec<String>>, Failure>,
+}
+
+/// A column of a table, by its heading.
+#[derive(Clone, Copy, Debug)]
+pub enum Column {
+    /// Of words.
+    Text(&'static str),
+    /// Of figures, which stand under each other.
+    Number(&'static str),
 }
 
 /// Something that runs as long as its service does.

@@ -6,6 +6,7 @@
 mod bulk;
 mod movements;
 mod openapi;
+pub(crate) mod overview;
 pub mod problem;
 mod reservations;
 mod skus;

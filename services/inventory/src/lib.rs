@@ -61,5 +61,6 @@ pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, 
         api::Shelf { desk: desk.clone(), database: ground.database.clone(), hold_secs: config.hold_secs.into() };
     let mut service = Service::new(&ground.database, api::routes(shelf), &desk, workers);
     service.listens.push((contracts::orders::Event::SOURCE, status));
+    service.overviews.push(api::overview::SHORTFALLS);
     Ok((service, desk))
 }

@@ -395,6 +395,17 @@ pub fn levels(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Warehouse, 
     rows.into_iter().map(level).collect()
 }
 
+/// Some stock that was promised and is not there: by SKU and warehouse, how much is owed.
+pub(crate) fn owed(read: &mut Read<'_>, most: i64) -> Result<Vec<(String, String, i64)>, Failure> {
+    let sql = "SELECT sku, warehouse, owed_to_holds + owed_firmly FROM stock
+               WHERE owed_to_holds > 0 OR owed_firmly > 0 ORDER BY sku, warehouse LIMIT $1";
+    let row = |row: Row| {
+        let mut row = row.columns();
+        Ok((row.text()?, row.text()?, row.int()?))
+    };
+    read.rows(Query::sql(sql, [most.into()]))?.into_iter().map(row).collect()
+}
+
 /// What was said about some SKUs; nothing for the others.
 pub(crate) fn settings(read: &mut Read<'_>, skus: &[Sku]) -> Result<BTreeMap<Sku, SkuSettings>, Failure> {
     let rows = read.rows(settings_of(skus.iter()))?;

@@ -1,6 +1,7 @@
 //! The requests that orders answers: place, read, cancel, list, tell the history.
 
 mod openapi;
+pub(crate) mod overview;
 pub mod problem;
 
 use std::sync::Arc;

@@ -60,5 +60,6 @@ pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {
     let mut service = Service::new(&ground.database, routes, &desk, workers);
     service.tasks.push(Task { name: "orders: wakes those who wait", run: Box::pin(watch.run(database)) });
     service.listens = listens;
+    service.overviews.push(api::overview::BY_STATUS);
     Ok(service)
 }

@@ -217,6 +217,16 @@ pub fn orders_after(read: &mut Read<'_>, after: Number, limit: i64) -> Result<Ve
     read.rows(Query::sql(sql, [after.into(), limit.into()]))?.into_iter().map(order).collect()
 }
 
+/// How many orders there are of each status.
+pub(crate) fn by_status(read: &mut Read<'_>) -> Result<Vec<(String, i64)>, Failure> {
+    let rows = read.rows(Query::sql("SELECT status, count(*) FROM orders GROUP BY status", []))?;
+    let counted = |row: Row| {
+        let mut row = row.columns();
+        Ok((row.text()?, row.int()?))
+    };
+    rows.into_iter().map(counted).collect()
+}
+
 /// Everything that happened to an order, with each event as it was published.
 pub(crate) fn history(read: &mut Read<'_>, number: Number) -> Result<Vec<(Envelope, Event)>, Failure> {
     let understood = |envelope: Envelope| {

@@ -11,9 +11,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ::events::EventDocument;
+use ::events::{EventDocument, cause};
 use console::{Alignment, StyledObject, Term, colors_enabled, measure_text_width, pad_str, style, truncate_str};
-use db::Actor;
 use money::Money;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -75,7 +74,7 @@ impl Story {
         let who = event.actor.strip_prefix("service:").unwrap_or(&event.actor);
         let who = padded(&format!("{who} → {}", event.source), WHO);
         let (what, whom) = (padded(&event.r#type, WHAT), padded(&event.subject, WHOM));
-        let because = self.cause(event).map(|cause| format!("because of {cause}"));
+        let because = cause(event, |id| self.told.get(id).cloned()).map(|cause| format!("because of {cause}"));
         let details = Some(details(event)).filter(|details| !details.is_empty());
         let rest = because.into_iter().chain(details).collect::<Vec<_>>().join(": ");
         let time = self.style(time.to_owned()).dim();
@@ -108,25 +107,6 @@ impl Story {
         lines.join("\n")
     }
 
-    /// What caused an event, where that is more than the name of a request.
-    fn cause(&self, event: &EventDocument) -> Option<String> {
-        match event.actor.parse() {
-            Ok(Actor::Service(_)) => Some(match self.told.get(&event.causation) {
-                Some(told) => told.clone(),
-                None => match event.causation.rsplitn(3, '-').collect::<Vec<_>>()[..] {
-                    [position, _, source] => format!("event {position} of {source}"),
-                    _ => event.causation.clone(),
-                },
-            }),
-            // What a service does by itself has its reason; payments' is the try that the provider spoke of.
-            Ok(Actor::System) => {
-                let of_try = event.causation.strip_prefix(&event.subject).and_then(|rest| rest.strip_prefix('.'));
-                Some(of_try.map_or_else(|| event.causation.clone(), |number| format!("try {number}")))
-            }
-            _ => None,
-        }
-    }
-
     fn remember(&mut self, event: &EventDocument) {
         self.told.insert(event.id.clone(), event.r#type.clone());
         self.in_order.push_back(event.id.clone());
@@ -139,7 +119,7 @@ impl Story {
 }
 
 /// What an event says beside its type and subject.
-fn details(event: &EventDocument) -> String {
+pub(crate) fn details(event: &EventDocument) -> String {
     let Ok(mut members) = serde_json::from_str::<Map<String, Value>>(event.data.get()) else { return String::new() };
     let order = members.get("order").and_then(Value::as_str).filter(|order| *order != event.subject);
     let mut told: Vec<String> = order.map(|order| format!("for {}", plain(order))).into_iter().collect();

@@ -14,4 +14,5 @@ mod openapi;
 mod serving;
 mod settings;
 mod starting;
+mod status;
 mod tracing;

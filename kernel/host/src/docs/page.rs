@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use maud::{PreEscaped, html};
 use serde_json::Value;
 use web::{Description, Example, Operation, Parameter, Place, schema};
 
-use crate::page::{escaped, styled, with_code};
+use crate::page::{escaped, style, whole, with_code};
 
 /// The rules of style of this page.
 const STYLE: &str = include_str!("page.css");
@@ -45,18 +46,16 @@ pub(super) fn page(description: &Description) -> (String, String) {
         body.push_str("</article>\n");
     }
     writeln!(body, "<script>{SCRIPT}</script>").expect(GROWS);
-    let page = styled("The API of Banyan", STYLE, &body);
-    let style = between(&page, "<style>", "</style>");
-    let policy = web::policy(&[style], &[SCRIPT]);
-    (page, policy)
+    let body = html! {
+        h1 { "The API of Banyan" }
+        (PreEscaped(body))
+    };
+    let page = whole("The API of Banyan", "/docs", STYLE, &body);
+    (page.into_string(), web::policy(&[&style(STYLE)], &[SCRIPT]))
 }
 
 /// Why writing to a text cannot fail.
 const GROWS: &str = "a text takes more text";
-
-fn between<'a>(text: &'a str, open: &str, close: &str) -> &'a str {
-    text.split_once(open).and_then(|(_, rest)| rest.split_once(close)).map_or("", |(inside, _)| inside)
-}
 
 /// The headings in the order in which they come.
 fn headings(description: &Description) -> Vec<&'static str> {

@@ -54,6 +54,7 @@ impl Carrier for Http {
             workers: Vec::new(),
             tasks: Vec::new(),
             listens: Vec::new(),
+            overviews: Vec::new(),
             waiting: Box::new(|| 0),
             close: Box::new(|| {}),
         };

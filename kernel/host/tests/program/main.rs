@@ -11,3 +11,4 @@ mod feeds;
 mod health;
 mod metrics;
 mod problems;
+mod status;

@@ -85,6 +85,7 @@ pub(crate) fn producer(database: &Database) -> Service {
         workers: Vec::new(),
         tasks: Vec::new(),
         listens: Vec::new(),
+        overviews: Vec::new(),
         waiting: Box::new(|| 0),
         close: Box::new(|| {}),
     }

@@ -9,7 +9,7 @@ use crate::binary::{Server, ask_with, banyan};
 use crate::openapi::schemas::faults;
 
 /// The examples in their order: the id of the operation, and the name of its example.
-const STORY: [(&str, &str); 51] = [
+const STORY: [(&str, &str); 52] = [
     ("live", "live"),
     ("ready", "ready"),
     ("move_stock", "receive"),
@@ -59,6 +59,7 @@ const STORY: [(&str, &str); 51] = [
     ("metrics", "all"),
     ("get_problem", "not_found"),
     ("list_problems", "all"),
+    ("status", "once"),
     ("openapi", "all"),
     ("docs", "all"),
 ];
