@@ -6,14 +6,16 @@
 //!                       the journal, when the rows are rebuilt from it
 //! ```
 //!
-//! Reading order: `pool` (stock of a SKU in a warehouse), `reservation`, `allocation` (which
-//! warehouse a line takes from), `command`, `movement`, `sku`, `books` (all of it together).
+//! Reading order: `pool` (stock of a SKU in a warehouse), `change` (what an event does to it),
+//! `reservation`, `allocation` (which warehouse a line takes from), `command`, `movement`, `sku`, `books` (all
+//! of it together).
 //!
 //! **Invariant:** rows change through [`Books::apply`] and nothing else, so the journal suffices to
 //! rebuild them.
 
 mod allocation;
 mod books;
+mod change;
 mod command;
 mod movement;
 mod pool;
@@ -23,6 +25,7 @@ mod sku;
 mod tests;
 
 pub use books::{Books, News, Policy, key};
+pub use change::{Change, Changed, Difference, changes, skus_changed};
 pub use command::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve, Settled};
 pub use movement::{MovementRecord, Outcome};
 pub use pool::Pool;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use contracts::inventory::{Event, Level, ReservedLine};
 use ids::{Name, Number, Sku, Warehouse};
 use inventory::domain::{
-    Act, Books, Command, ForOrder, Line, Movement, MovementRecord, News, Outcome, Policy, Pool, Rejection, Reservation,
-    Reserve, Settled, SkuSettings, Status,
+    Act, Books, Changed, Command, Difference, ForOrder, Line, Movement, MovementRecord, News, Outcome, Policy, Pool,
+    Rejection, Reservation, Reserve, Settled, SkuSettings, Status, changes,
 };
 use world::{Chance, Moment, World};
 
@@ -347,6 +347,28 @@ impl History {
         let mut rebuilt = Rows::default();
         rebuilt.save(&books);
         assert_eq!(rebuilt, self.rows, "the journal gives the rows");
+        self.each_entry_says_what_it_changes();
+    }
+
+    /// What each event says of its changes adds up to the levels, and to the one that it names.
+    fn each_entry_says_what_it_changes(&self) {
+        let mut pools: BTreeMap<Place, Pool> = BTreeMap::new();
+        let mut sums: BTreeMap<Place, Difference> = BTreeMap::new();
+        for (_, _, News { event, .. }) in &self.journal {
+            for Changed { sku, warehouse, change, level } in changes(event) {
+                let place = (sku.clone(), warehouse.clone());
+                *sums.entry(place.clone()).or_default() += change.difference();
+                let pool = pools.entry(place).or_default();
+                pool.enter(change);
+                assert!(level.is_none_or(|level| level == pool.level()), "{event:?} left {pool:?}");
+            }
+        }
+        assert_eq!(pools, self.rows.pools);
+        for (place, pool) in pools {
+            let Pool { on_hand, reserved, committed, owed_to_holds, owed_firmly, in_transit } = pool;
+            let (held, firm) = (reserved + owed_to_holds, committed + owed_firmly);
+            assert_eq!(sums[&place], Difference { on_hand, held, firm, in_transit }, "{place:?}");
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What each event changes in the books.
 
-use contracts::inventory::{self as say, Event, ReservedLine};
+use contracts::inventory::{self as say, Event};
 use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
 use super::{Books, blank, key};
+use crate::domain::change::{Changed, changes};
 use crate::domain::movement::{MovementRecord, Outcome};
 use crate::domain::pool::Pool;
 use crate::domain::reservation::{Reservation, Status};
@@ -42,6 +43,9 @@ impl Books {
     /// # Panics
     /// When something becomes of a movement of which the events before said nothing.
     pub fn apply(&mut self, stream: Number, owner: &str, at: Moment, event: &Event) -> i64 {
+        for Changed { sku, warehouse, change, .. } in changes(event) {
+            self.pool_mut(sku, warehouse).enter(change);
+        }
         let of = Of { stream, owner, at };
         match event {
             Event::SupplierShipmentReceived(e) => self.received(of, e),
@@ -68,52 +72,38 @@ impl Books {
     }
 
     fn received(&mut self, of: Of<'_>, e: &say::SupplierShipmentReceived) -> i64 {
-        self.pool_mut(&e.sku, &e.warehouse).put(e.quantity);
         let outcome = Outcome::Entered { level: e.level };
         self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
     }
 
     fn counted(&mut self, of: Of<'_>, e: &say::StockCounted) -> i64 {
-        self.pool_mut(&e.sku, &e.warehouse).count(e.counted);
         let outcome = Outcome::Entered { level: e.level };
         self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
     }
 
     fn adjusted(&mut self, of: Of<'_>, e: &say::StockLevelAdjusted) -> i64 {
-        let pool = self.pool_mut(&e.sku, &e.warehouse);
-        if e.quantity > 0 {
-            pool.put(e.quantity);
-        } else {
-            pool.take(-e.quantity);
-        }
         let outcome = Outcome::Entered { level: e.level };
         self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.warehouse, outcome))
     }
 
     fn transferred(&mut self, of: Of<'_>, e: &say::StockTransferred) -> i64 {
-        self.pool_mut(&e.sku, &e.from).take(e.quantity);
-        self.pool_mut(&e.sku, &e.to).put(e.quantity);
         let (to, from_level, to_level) = (e.to.clone(), e.from_level, e.to_level);
         let outcome = Outcome::Transferred { to, from_level, to_level };
         self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.from, outcome))
     }
 
     fn transfer_started(&mut self, of: Of<'_>, e: &say::StockTransferStarted) -> i64 {
-        self.pool_mut(&e.sku, &e.from).take(e.quantity);
-        self.pool_mut(&e.sku, &e.to).announce(e.quantity);
         let (to, from_level, to_level) = (e.to.clone(), e.from_level, e.to_level);
         let outcome = Outcome::InTransit { to, sent: e.quantity, from_level, to_level };
         self.record(of.movement(&e.movement, &e.fingerprint, &e.sku, &e.from, outcome))
     }
 
     fn transfer_arrived(&mut self, of: Of<'_>, e: &say::StockTransferArrived) -> i64 {
-        self.pool_mut(&e.sku, &e.to).arrive(e.quantity);
         let (to, sent, arrived, level) = (e.to.clone(), e.sent, e.quantity, e.level);
         self.record_outcome(of.owner, &e.movement, Outcome::Arrived { to, sent, arrived, level })
     }
 
     fn lost_in_transit(&mut self, of: Of<'_>, e: &say::StockLostInTransit) -> i64 {
-        self.pool_mut(&e.sku, &e.to).lose(e.quantity);
         let (to, lost, level) = (e.to.clone(), e.quantity, e.level);
         let sent = match self.movements.get(&key(of.owner, &e.movement)).map(|movement| &movement.outcome) {
             Some(Outcome::Arrived { sent, .. }) => *sent,
@@ -134,7 +124,6 @@ impl Books {
     }
 
     fn reserved(&mut self, of: Of<'_>, e: &say::StockReserved) -> i64 {
-        self.each_pool(&e.lines, Pool::reserve);
         let reservation = self.reservation_mut(of, &e.reservation);
         reservation.fingerprint.clone_from(&e.fingerprint);
         reservation.status = Status::Reserved;
@@ -164,16 +153,6 @@ impl Books {
     }
 
     fn committed(&mut self, of: Of<'_>, e: &say::StockCommitted) -> i64 {
-        let (retaken, shipped) = (e.retaken, e.shipped);
-        self.each_pool(&e.lines, |pool, quantity| {
-            if retaken {
-                pool.reserve(quantity);
-            }
-            pool.commit(quantity);
-            if shipped {
-                pool.ship(quantity);
-            }
-        });
         let reservation = self.reservation_mut(of, &e.reservation);
         reservation.status = Status::Committed;
         reservation.lines.clone_from(&e.lines);
@@ -191,7 +170,6 @@ impl Books {
     }
 
     fn shipped(&mut self, of: Of<'_>, e: &say::StockShipped) -> i64 {
-        self.each_pool(&e.lines, Pool::ship);
         let reservation = self.reservation_mut(of, &e.reservation);
         reservation.status = Status::Shipped;
         reservation.has_left = true;
@@ -199,7 +177,6 @@ impl Books {
     }
 
     fn released(&mut self, of: Of<'_>, e: &say::StockReleased) -> i64 {
-        self.each_pool(&e.lines, Pool::release);
         let is_new = !self.reservations.contains_key(&of.stream);
         let reservation = self.reservation_mut(of, &e.reservation);
         if is_new || reservation.status == Status::Reserved {
@@ -214,15 +191,12 @@ impl Books {
     }
 
     fn reservation_expired(&mut self, of: Of<'_>, e: &say::StockReservationExpired) -> i64 {
-        self.each_pool(&e.lines, Pool::release);
         let reservation = self.reservation_mut(of, &e.reservation);
         reservation.status = Status::Expired;
         reservation.version
     }
 
     fn returned(&mut self, of: Of<'_>, e: &say::StockReturned) -> i64 {
-        let give_back = if e.was_shipped { Pool::put } else { Pool::uncommit };
-        self.each_pool(&e.lines, give_back);
         let reservation = self.reservation_mut(of, &e.reservation);
         reservation.status = Status::Returned;
         reservation.has_left = false;
@@ -233,15 +207,6 @@ impl Books {
         let entry = self.stock.entry(sku.clone()).or_default().entry(warehouse.clone()).or_default();
         entry.is_changed = true;
         &mut entry.pool
-    }
-
-    /// For each allocation of the lines, in their order.
-    fn each_pool(&mut self, lines: &[ReservedLine], mut change: impl FnMut(&mut Pool, i64)) {
-        for line in lines {
-            for allocation in &line.allocations {
-                change(self.pool_mut(&line.sku, &allocation.warehouse), allocation.quantity);
-            }
-        }
     }
 
     fn reservation_mut(&mut self, of: Of<'_>, name: &Name) -> &mut Reservation {
