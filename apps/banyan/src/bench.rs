@@ -5,6 +5,7 @@
 //! the median of the rounds is printed, with every round beside it.
 
 mod append;
+mod availability;
 mod checkout;
 mod http;
 mod import;
@@ -33,6 +34,8 @@ pub(crate) enum Bench {
     Import(import::Options),
     /// Durable reservations over HTTP, against an empty handler that parses the same JSON
     Http(http::Options),
+    /// Stock read over HTTP, many SKUs together and one by one, and how soon a program with it serves
+    Availability(availability::Options),
 }
 
 /// Where a bench keeps its data.
@@ -87,10 +90,16 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Stop> {
         Bench::Checkout(options) => checkout::run(options),
         Bench::Import(options) => import::run(options),
         Bench::Http(options) => http::run(options),
+        Bench::Availability(options) => availability::run(options),
     }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// How a round is called; the first one only warms up.
+fn round(number: usize) -> String {
+    if number == 0 { "warm-up".to_owned() } else { format!("round {number}") }
 }

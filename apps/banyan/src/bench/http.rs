@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use telemetry::Stopwatch;
 use tokio::runtime::Runtime;
-use world::World;
+use world::{Chance, World};
 
 use super::shop::{Connection, Pool, Shop, fill, sku};
 use super::spread::Spread;
-use super::{On, median};
+use super::{On, median, round};
 use crate::stop::Stop;
 
 /// How it is measured.
@@ -64,14 +64,19 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     runtime.block_on(async {
         shop.is_up().await?;
         fill(&Pool::to(shop.address), options.skus).await?;
+        let (length, skus) = (Duration::from_secs(options.secs), options.skus);
+        let ask = move |chance: &mut Chance| {
+            let path = format!("/v1/reservations/{:016x}{:016x}", chance.bits(), chance.bits());
+            ("PUT", path, format!(r#"{{"lines":[{{"sku":"{}","quantity":1}}]}}"#, sku(chance.below(skus))))
+        };
         let mut ratios = Vec::new();
         for number in 0..=options.rounds {
-            let limit = load(empty, options, 200).await?;
-            let figure = load(shop.address, options, 201).await?;
+            let limit = load(empty, options.connections, length, 200, ask).await?;
+            let figure = load(shop.address, options.connections, length, 201, ask).await?;
             let (ratio, mut spread) = (figure.0 / limit.0, figure.1);
             println!(
                 "{}: {:.0} reserves/s, p50 {:.1} ms, p99 {:.1} ms; empty handler {:.0}/s: {ratio:.2} of it",
-                if number == 0 { "warm-up".to_owned() } else { format!("round {number}") },
+                round(number),
                 figure.0,
                 spread.percentile_ms(0.5),
                 spread.percentile_ms(0.99),
@@ -86,11 +91,8 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     })
 }
 
-/// Serves the empty handler as the program serves its own.
+/// The handler that parses the same document and does nothing with it.
 fn start_empty(runtime: &Runtime) -> Result<SocketAddr, Stop> {
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).map_err(Stop::failed)?;
-    let address = listener.local_addr().map_err(Stop::failed)?;
-    let limits = web::Limits::default();
     let handler = |web::Body(_): web::Body<Parsed>| async { "" };
     let empty = web::Routes::default().put(
         "/v1/reservations/{id}",
@@ -98,30 +100,45 @@ fn start_empty(runtime: &Runtime) -> Result<SocketAddr, Stop> {
         handler,
         web::Operation::new("empty", "Parses and forgets", ""),
     );
+    serve_empty(runtime, empty)
+}
+
+/// Serves empty handlers as the program serves its own.
+pub(super) fn serve_empty(runtime: &Runtime, empty: web::Routes) -> Result<SocketAddr, Stop> {
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).map_err(Stop::failed)?;
+    let address = listener.local_addr().map_err(Stop::failed)?;
+    let limits = web::Limits::default();
     let guarded = web::guard(empty, web::Gate::open(), &World::real(), &limits, Arc::new(|_| {}));
     runtime.spawn(async move { web::serve(listener, guarded, &limits, std::future::pending()).await });
     Ok(address)
 }
 
-/// Requests a second and how long they took, as many connections as there are.
+/// What is asked next: the method, the path and the body.
+pub(super) type Question = (&'static str, String, String);
+
+/// Requests a second and how long they took: so many connections, each asking again once it is answered.
 #[expect(clippy::disallowed_methods, reason = "the connections of a bench are tasks of its own")]
-async fn load(address: SocketAddr, options: &Options, expected: u16) -> Result<(f64, Spread), Stop> {
+pub(super) async fn load(
+    address: SocketAddr,
+    connections: usize,
+    length: Duration,
+    expected: u16,
+    ask: impl Fn(&mut Chance) -> Question + Clone + Send + 'static,
+) -> Result<(f64, Spread), Stop> {
     let world = World::real();
-    let length = Duration::from_secs(options.secs);
     let all = Stopwatch::start();
-    let connections: Vec<_> = (0..options.connections)
+    let connections: Vec<_> = (0..connections)
         .map(|number| {
             let mut chance = world.chance(&format!("connection {number}"));
-            let skus = options.skus;
+            let ask = ask.clone();
             tokio::spawn(async move {
                 let mut connection = Connection::open(address).await?;
                 let mut spread = Spread::default();
                 let round = Stopwatch::start();
                 while round.elapsed() < length {
-                    let path = format!("/v1/reservations/{:016x}{:016x}", chance.bits(), chance.bits());
-                    let body = format!(r#"{{"lines":[{{"sku":"{}","quantity":1}}]}}"#, sku(chance.below(skus)));
+                    let (method, path, body) = ask(&mut chance);
                     let one = Stopwatch::start();
-                    let (status, answer) = connection.ask("PUT", &path, "", &body).await?;
+                    let (status, answer) = connection.ask(method, &path, "", &body).await?;
                     if status != expected {
                         return Err(std::io::Error::other(format!("{status} {answer}")));
                     }

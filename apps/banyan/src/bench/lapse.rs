@@ -11,7 +11,7 @@ use telemetry::Stopwatch;
 use world::{Chance, Moment, World};
 
 use super::On;
-use super::reserve::{PLENTY, Stock, by, fill, sku};
+use super::reserve::{PLENTY, Stock, WAREHOUSES, by, fill, sku};
 use super::spread::Spread;
 use crate::stop::Stop;
 
@@ -58,7 +58,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
 async fn measure(stock: &Stock, options: &Options) -> Result<(), Stop> {
     // Each hold keeps a piece, and each SKU lies in two warehouses.
     let all = i64::try_from(options.holds.div_ceil(2 * options.skus)).unwrap_or(i64::MAX);
-    fill(&stock.desk, options.skus, if options.scarce { all } else { PLENTY }).await;
+    fill(&stock.desk, options.skus, &WAREHOUSES, if options.scarce { all } else { PLENTY }).await;
     let world = World::real();
     let at = world.now() + Duration::from_secs(10 + options.holds as u64 / 5_000);
     hold(&stock.desk, &world, options, at).await;

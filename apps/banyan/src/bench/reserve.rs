@@ -68,8 +68,9 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     let meters = Arc::new(Meters::default());
     let stock = Stock::open(&options.on, options.writers, &meters)?;
     let desk = &stock.desk;
-    runtime.block_on(fill(desk, options.skus, PLENTY));
-    write_journal(&runtime, &stock, options);
+    runtime.block_on(fill(desk, options.skus, &WAREHOUSES, PLENTY));
+    let of = Load { clients: options.clients, skus: if options.hot { 1 } else { options.skus }, lines: options.lines };
+    write_journal(&runtime, &stock, of, options.journal);
     println!(
         "reserve on {}: {} clients, {} SKUs{}, {} line(s), {} writer(s)",
         options.on.name(),
@@ -83,7 +84,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     for number in 0..=options.rounds {
         let append = append::measure(&folder)?;
         let (batches, written, spent) = (meters.batches(), written_bytes(), db::spent());
-        let (mut spread, took) = runtime.block_on(load(desk, options));
+        let (mut spread, took) = runtime.block_on(load(desk, of, Duration::from_secs(options.secs)));
         let (statements, flushes) = (db::spent().statements - spent.statements, db::spent().flushes - spent.flushes);
         let commands = spread.count();
         #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
@@ -97,31 +98,41 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
             flushes_per_command: flushes as f64 / commands.max(1) as f64,
             append,
         };
-        let what = if number == 0 { "warm-up".to_owned() } else { format!("round {number}") };
-        print(&what, &round);
+        print(&super::round(number), &round);
         if number > 0 {
             rounds.push(round);
         }
     }
-    let of = |pick: fn(&Round) -> f64| median(rounds.iter().map(pick).collect());
+    let median_of = |pick: fn(&Round) -> f64| median(rounds.iter().map(pick).collect());
     println!(
         "median: {:.0} reserves/s, p50 {:.2} ms, p99 {:.1} ms; {:.1} times the bare append's rate, p50 {:.1} times its p50",
-        of(|round| round.per_sec),
-        of(|round| round.p50_ms),
-        of(|round| round.p99_ms),
-        of(|round| round.per_sec / round.append.per_sec),
-        of(|round| round.p50_ms / round.append.p50_ms),
+        median_of(|round| round.per_sec),
+        median_of(|round| round.p50_ms),
+        median_of(|round| round.p99_ms),
+        median_of(|round| round.per_sec / round.append.per_sec),
+        median_of(|round| round.p50_ms / round.append.p50_ms),
     );
     stock.close();
     Ok(())
 }
 
+/// What clients reserve.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// Clients that each wait for their answer before they ask again.
+    pub(super) clients: usize,
+    /// SKUs that they want, the first so many.
+    pub(super) skus: usize,
+    /// Lines of a reservation.
+    pub(super) lines: usize,
+}
+
 /// Reserves until the journal has as many entries as were asked for.
-fn write_journal(runtime: &Runtime, stock: &Stock, options: &Options) {
+pub(super) fn write_journal(runtime: &Runtime, stock: &Stock, of: Load, wanted: i64) {
     let entries = || *stock.database.ring().newest().borrow();
     let mut told = 0;
-    while entries() < options.journal {
-        runtime.block_on(load(&stock.desk, &Options { secs: 1, ..options.clone() }));
+    while entries() < wanted {
+        runtime.block_on(load(&stock.desk, of, Duration::from_secs(1)));
         if entries() / 1_000_000 > told {
             told = entries() / 1_000_000;
             println!("the journal has {told} million entries");
@@ -163,6 +174,10 @@ pub(super) struct Stock {
 
 impl Stock {
     pub(super) fn open(on: &On, writers: usize, meters: &Arc<Meters>) -> Result<Self, Stop> {
+        Self::open_at(on.location(inventory::NAME), writers, meters)
+    }
+
+    pub(super) fn open_at(at: Location, writers: usize, meters: &Arc<Meters>) -> Result<Self, Stop> {
         let world = World::real();
         let open = |service, location, migrations: &'static [db::Migration]| {
             let options = db::Options { writers, ..db::Options::default() };
@@ -170,7 +185,7 @@ impl Stock {
         };
         // The feed of orders, which nobody writes.
         let orders = open(orders::NAME, Location::Memory(MemoryDisk::empty()), &[])?;
-        let database = open(inventory::NAME, on.location(inventory::NAME), inventory::MIGRATIONS)?;
+        let database = open(inventory::NAME, at, inventory::MIGRATIONS)?;
         let feeds = Feeds::default().with(orders::NAME, move || Arc::new(TableFeed::of(&orders)));
         let ground = Ground { database: database.clone(), feeds, meters: meters.clone() };
         let (service, desk) =
@@ -198,17 +213,20 @@ pub(super) fn sku(number: usize) -> ids::Sku {
 /// More than a bench can sell.
 pub(super) const PLENTY: i64 = 1_000_000_000;
 
-/// Fills both warehouses with so many pieces of each SKU.
-pub(super) async fn fill(desk: &InventoryDesk, skus: usize, quantity: i64) {
+/// Where each SKU lies.
+pub(super) const WAREHOUSES: [&str; 2] = ["main", "north"];
+
+/// Fills the warehouses with so many pieces of each SKU.
+pub(super) async fn fill(desk: &InventoryDesk, skus: usize, warehouses: &[&str], quantity: i64) {
     let mut waiting = Vec::new();
     for number in 0..skus {
-        for warehouse in ["main", "north"] {
+        for warehouse in warehouses {
             let name = format!("fill-{warehouse}-{number}-{}", World::real().number());
             let movement = Movement {
                 name: ids::Name::from_column(name.clone()),
                 fingerprint: name,
                 sku: sku(number),
-                warehouse: ids::Warehouse::from_column(warehouse.to_owned()),
+                warehouse: ids::Warehouse::from_column((*warehouse).to_owned()),
                 act: Act::Receive { quantity, reference: None },
             };
             waiting.push(desk.ask(Asked::new(Command::Move(movement), by())));
@@ -226,19 +244,18 @@ pub(super) async fn fill(desk: &InventoryDesk, skus: usize, quantity: i64) {
 
 /// Clients that reserve for as long as a round lasts.
 #[expect(clippy::disallowed_methods, reason = "the clients of a bench are tasks of its own")]
-async fn load(desk: &InventoryDesk, options: &Options) -> (Spread, Duration) {
+async fn load(desk: &InventoryDesk, of: Load, length: Duration) -> (Spread, Duration) {
     let all = Stopwatch::start();
     let world = World::real();
-    let length = Duration::from_secs(options.secs);
-    let clients: Vec<_> = (0..options.clients)
+    let clients: Vec<_> = (0..of.clients)
         .map(|client| {
-            let (desk, options) = (desk.clone(), options.clone());
+            let desk = desk.clone();
             let mut chance = world.chance(&format!("client {client}"));
             tokio::spawn(async move {
                 let mut spread = Spread::default();
                 let round = Stopwatch::start();
                 while round.elapsed() < length {
-                    let command = Command::Reserve(reserve(&mut chance, &options));
+                    let command = Command::Reserve(reserve(&mut chance, of));
                     let one = Stopwatch::start();
                     match desk.ask(Asked::new(command, by())).await {
                         Ok(Ok(_)) => spread.add(one.elapsed()),
@@ -256,17 +273,13 @@ async fn load(desk: &InventoryDesk, options: &Options) -> (Spread, Duration) {
     (spread, all.elapsed())
 }
 
-fn reserve(chance: &mut Chance, options: &Options) -> Reserve {
+fn reserve(chance: &mut Chance, of: Load) -> Reserve {
     let name = format!("{:016x}{:016x}", chance.bits(), chance.bits());
-    let line = |chance: &mut Chance| Line {
-        sku: sku(if options.hot { 0 } else { chance.below(options.skus) }),
-        quantity: 1,
-        warehouse: None,
-    };
+    let line = |chance: &mut Chance| Line { sku: sku(chance.below(of.skus)), quantity: 1, warehouse: None };
     Reserve {
         fingerprint: name.clone(),
         name: ids::Name::from_column(name),
-        lines: (0..options.lines).map(|_| line(chance)).collect(),
+        lines: (0..of.lines).map(|_| line(chance)).collect(),
         hold_secs: 3_600,
         order: None,
         replaces: None,

@@ -41,13 +41,13 @@ impl Shop {
 
     /// Waits until it answers.
     pub(super) async fn is_up(&self) -> Result<(), Stop> {
-        for _ in 0..500 {
+        for _ in 0..2_000 {
             if let Ok(mut connection) = Connection::open(self.address).await
                 && let Ok((200, _)) = connection.ask("GET", "/health/ready", "", "").await
             {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Err(Stop::Failed("the shop does not come up; its log says why".to_owned()))
     }
@@ -78,10 +78,17 @@ impl Shop {
     }
 }
 
-impl Drop for Shop {
-    fn drop(&mut self) {
+impl Shop {
+    /// Ends it as `kill -9` does.
+    pub(super) fn kill(&mut self) {
         drop(self.process.kill());
         drop(self.process.wait());
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
