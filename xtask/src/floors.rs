@@ -28,6 +28,8 @@ impl Floor {
             ["apps", _] => Some(Self::App),
             ["e2e"] => Some(Self::E2e),
             ["xtask"] => Some(Self::Xtask),
+            // It puts services together, as programs do.
+            ["fuzz"] => Some(Self::App),
             _ => None,
         }
     }
@@ -87,7 +89,7 @@ pub(crate) fn check(tree: &Tree, report: &mut Report) {
     for (folder, table) in &manifests {
         let path = format!("{folder}/Cargo.toml");
         let Some(floor) = Floor::of(folder) else {
-            report.error(&path, "a crate stands on one of the floors: kernel, contracts, services, apps, e2e, xtask");
+            report.error(&path, "a crate stands on one of the floors: kernel, contracts, services, apps, e2e, fuzz, xtask");
             continue;
         };
         let package = package(folder, table);

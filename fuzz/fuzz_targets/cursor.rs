@@ -1,0 +1,24 @@
+//! A cursor is one that was given or is refused; and what is taken says the same again.
+#![no_main]
+
+use axum::body::Body;
+use axum::http::Request;
+use libfuzzer_sys::fuzz_target;
+use web::{Cursor, Gate};
+
+const LISTS: [&str; 3] = ["/v1/orders", "/v1/test-provider/charges", "/v1/stock-export"];
+
+fuzz_target!(|made: (u8, bool, &str)| {
+    let (list, is_place, text) = made;
+    // Nearly none would be a cursor by chance: so the text is what one holds, too.
+    let text = if is_place { Cursor::new(&text).to_string() } else { text.to_owned() };
+    if let Ok(cursor) = text.parse::<Cursor>() {
+        assert_eq!(cursor.to_string(), text);
+    }
+    let Ok(request) =
+        Request::get(format!("{}?after={text}", LISTS[usize::from(list) % LISTS.len()])).body(Body::empty())
+    else {
+        return;
+    };
+    fuzz::with(|_, _| Gate::open(), |shop| shop.ask(request));
+});
