@@ -39,7 +39,7 @@ pub(crate) static ALL: &[Known] = &[
         kinds: inventory::api::problem::KINDS,
         listens: &[orders::NAME],
         keeps_files: false,
-        check: |settings| settings.section::<inventory::Config>(inventory::NAME).map(drop),
+        check: |settings| agree(settings, settings.section::<inventory::Config>(inventory::NAME)?.contradiction()),
         assemble: |settings, ground, _| {
             inventory::assemble(&settings.section(inventory::NAME)?, ground).map_err(Stop::failed)
         },

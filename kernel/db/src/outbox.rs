@@ -220,8 +220,14 @@ impl Source {
 
 /// The events after a position, in their order.
 pub(crate) fn events_after(after: Position, limit: usize) -> Query {
-    let sql = format!("SELECT {} FROM event WHERE position > $1 ORDER BY position LIMIT $2", EVENT.columns());
-    Query::sql(sql, [after.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()])
+    events_where("position > $1", vec![after.into()], limit)
+}
+
+/// The events for which a condition holds, in their order.
+pub(crate) fn events_where(condition: &str, mut values: Vec<Value>, limit: usize) -> Query {
+    values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+    let (columns, limit) = (EVENT.columns(), values.len());
+    Query::sql(format!("SELECT {columns} FROM event WHERE {condition} ORDER BY position LIMIT ${limit}"), values)
 }
 
 /// The events of one thing, in their order.

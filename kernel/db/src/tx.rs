@@ -8,7 +8,7 @@ use ids::Number;
 use world::{Moment, World};
 
 use crate::flush::Ticket;
-use crate::outbox::{BODY_LIMIT_BYTES, Envelope, NewEvent, Position, events_after, events_of};
+use crate::outbox::{BODY_LIMIT_BYTES, Envelope, NewEvent, Position, events_after, events_of, events_where};
 use crate::session::{Commit, Session};
 use crate::table::{Query, Table, Write};
 use crate::{Failure, Row, Value};
@@ -296,6 +296,18 @@ impl<'s> Read<'s> {
     /// The events of this service after a position, in their order.
     pub fn events_after(&mut self, after: Position, limit: usize) -> Result<Vec<Envelope>, Failure> {
         let rows = self.rows(events_after(after, limit))?;
+        let source = self.session.source();
+        rows.into_iter().map(|row| source.read(row)).collect()
+    }
+
+    /// The first so many events for which a condition holds, in their order.
+    pub fn events_where(
+        &mut self,
+        condition: &str,
+        values: Vec<Value>,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, Failure> {
+        let rows = self.rows(events_where(condition, values, limit))?;
         let source = self.session.source();
         rows.into_iter().map(|row| source.read(row)).collect()
     }

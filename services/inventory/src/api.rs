@@ -1,9 +1,11 @@
 //! The requests that inventory answers: movements, levels, reservations.
 //!
-//! Reading order: `stock`, `movements`, `skus`, `reservations`, `bulk` (whole tables), `problem` (how it
-//! says no), `openapi` (what is said of all of them).
+//! Reading order: `stock`, `movements`, `skus`, `reservations`, `journal`, `availability` (for those who keep
+//! a copy), `bulk` (whole tables), `problem` (how it says no), `openapi` (what is said of all of them).
 
+mod availability;
 mod bulk;
+mod journal;
 mod movements;
 mod openapi;
 pub(crate) mod overview;
@@ -19,7 +21,7 @@ use axum::http::StatusCode;
 use db::{Database, Desk};
 use web::Routes;
 
-use crate::domain::Command;
+use crate::domain::{Command, Thresholds};
 use crate::perform::Answer;
 
 /// What handlers share.
@@ -28,6 +30,7 @@ pub(crate) struct Shelf {
     pub(crate) desk: Desk<Command, Answer>,
     pub(crate) database: Database,
     pub(crate) hold_secs: i64,
+    pub(crate) thresholds: Thresholds,
 }
 
 /// What the routes of inventory are about, in the page that describes them.
@@ -39,6 +42,8 @@ pub(crate) fn routes(shelf: Shelf) -> Routes {
         .merge(stock::routes())
         .merge(skus::routes())
         .merge(reservations::routes())
+        .merge(journal::routes())
+        .merge(availability::routes())
         .merge(bulk::routes());
     own.with_schemas(openapi::schemas()).with_state(Arc::new(shelf))
 }

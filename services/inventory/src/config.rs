@@ -4,7 +4,7 @@ use ids::Warehouse;
 use serde::Deserialize;
 use settings::{Field, Kind, Section};
 
-use crate::domain::Policy;
+use crate::domain::{Policy, Thresholds};
 
 /// What an operator may choose about inventory.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -18,15 +18,39 @@ pub struct Config {
     pub allow_split: bool,
     /// Whether committed goods leave the shelf at once; right as long as no fulfilment ships them.
     pub ship_on_commit: bool,
+    /// Up to how many pieces the signal of a SKU is `low`.
+    pub low_upto: u32,
+    /// From how many pieces on it is `plenty`.
+    pub plenty_from: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { hold_secs: 900, warehouses: Vec::new(), allow_split: true, ship_on_commit: true }
+        Self {
+            hold_secs: 900,
+            warehouses: Vec::new(),
+            allow_split: true,
+            ship_on_commit: true,
+            low_upto: 5,
+            plenty_from: 100,
+        }
     }
 }
 
 impl Config {
+    /// Two settings that contradict each other, with how they must be to each other.
+    pub fn contradiction(&self) -> Option<(&'static str, &'static str, &'static str)> {
+        (self.plenty_from <= self.low_upto).then_some((
+            "inventory.low_upto",
+            "inventory.plenty_from",
+            "plenty must begin above what is low",
+        ))
+    }
+
+    pub(crate) fn thresholds(&self) -> Thresholds {
+        Thresholds { low_upto: self.low_upto.into(), plenty_from: self.plenty_from.into() }
+    }
+
     pub(crate) fn policy(&self) -> Policy {
         Policy {
             warehouses: self.warehouses.clone(),
@@ -65,6 +89,18 @@ pub const SECTION: Section = Section {
             default: "true",
             meaning: "Whether committed goods leave the shelf at once; right as long as no fulfilment ships them.",
         },
+        Field {
+            name: "low_upto",
+            kind: Kind::AtLeast(0),
+            default: "5",
+            meaning: "Up to how many pieces the signal of a SKU is `low`.",
+        },
+        Field {
+            name: "plenty_from",
+            kind: Kind::AtLeast(0),
+            default: "100",
+            meaning: "From how many pieces on it is `plenty`.",
+        },
     ],
 };
 
@@ -73,5 +109,12 @@ mod tests {
     #[test]
     fn the_reference_says_what_the_settings_are() {
         settings::check_reference::<super::Config>(super::SECTION.fields);
+    }
+
+    #[test]
+    fn plenty_that_begins_within_what_is_low_is_a_contradiction() {
+        let of = |low_upto, plenty_from| super::Config { low_upto, plenty_from, ..super::Config::default() };
+        assert!(super::Config::default().contradiction().is_none() && of(5, 6).contradiction().is_none());
+        assert!(of(5, 5).contradiction().is_some());
     }
 }

@@ -6,9 +6,9 @@
 //!                       the journal, when the rows are rebuilt from it
 //! ```
 //!
-//! Reading order: `pool` (stock of a SKU in a warehouse), `change` (what an event does to it),
-//! `reservation`, `allocation` (which warehouse a line takes from), `command`, `movement`, `sku`, `books` (all
-//! of it together).
+//! Reading order: `pool` (stock of a SKU in a warehouse), `change` (what an event does to it), `signal`
+//! (how much there is, in a word), `reservation`, `allocation` (which warehouse a line takes from),
+//! `command`, `movement`, `sku`, `books` (all of it together).
 //!
 //! **Invariant:** rows change through [`Books::apply`] and nothing else, so the journal suffices to
 //! rebuild them.
@@ -20,6 +20,7 @@ mod command;
 mod movement;
 mod pool;
 mod reservation;
+mod signal;
 mod sku;
 #[cfg(test)]
 mod tests;
@@ -30,4 +31,5 @@ pub use command::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve, Se
 pub use movement::{MovementRecord, Outcome};
 pub use pool::Pool;
 pub use reservation::{Reservation, Status};
+pub use signal::{Signal, Thresholds};
 pub use sku::SkuSettings;

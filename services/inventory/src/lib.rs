@@ -57,8 +57,12 @@ pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, 
     let perform = perform::under(config.policy());
     let (desk, workers) =
         open_desk(&ground.database, &perform::KIND, &perform, vec![Box::new(orders), Box::new(due)], &ground.meters)?;
-    let shelf =
-        api::Shelf { desk: desk.clone(), database: ground.database.clone(), hold_secs: config.hold_secs.into() };
+    let shelf = api::Shelf {
+        desk: desk.clone(),
+        database: ground.database.clone(),
+        hold_secs: config.hold_secs.into(),
+        thresholds: config.thresholds(),
+    };
     let mut service = Service::new(&ground.database, api::routes(shelf), &desk, workers);
     service.listens.push((contracts::orders::Event::SOURCE, status));
     service.overviews.push(api::overview::SHORTFALLS);

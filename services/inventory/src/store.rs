@@ -1,4 +1,9 @@
 //! Everything that inventory keeps, and every statement about it.
+//!
+//! Reading order: here what is loaded and saved, then `journal` and `availability` (what others read).
+
+pub(crate) mod availability;
+pub(crate) mod journal;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -407,8 +412,11 @@ pub(crate) fn owed(read: &mut Read<'_>, most: i64) -> Result<Vec<(String, String
 }
 
 /// What was said about some SKUs; nothing for the others.
-pub(crate) fn settings(read: &mut Read<'_>, skus: &[Sku]) -> Result<BTreeMap<Sku, SkuSettings>, Failure> {
-    let rows = read.rows(settings_of(skus.iter()))?;
+pub(crate) fn settings<'a>(
+    read: &mut Read<'_>,
+    skus: impl IntoIterator<Item = &'a Sku>,
+) -> Result<BTreeMap<Sku, SkuSettings>, Failure> {
+    let rows = read.rows(settings_of(skus.into_iter()))?;
     rows.into_iter().map(sku_settings).collect()
 }
 

@@ -1,5 +1,8 @@
 //! What is said of inventory's requests: each handler of `api` has its description here, under its name.
 
+mod availability;
+mod journal;
+
 use serde_json::{Value, json};
 use web::schema::{
     any_of, any_text, count, document, flag, form, integer, list, list_of, may, meaning, moment, must, name, reference,
@@ -7,6 +10,8 @@ use web::schema::{
 };
 use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation, PRECONDITION_FAILED};
 
+pub(super) use self::availability::{changes, snapshot};
+pub(super) use self::journal::entries;
 use super::bulk::LONGEST_NAME;
 use super::problem::{
     ALREADY_COMMITTED, ALREADY_RELEASED, DISCONTINUED, GOODS_MISSING, MORE_THAN_SENT, NOT_AVAILABLE, NOT_COMMITTED,
@@ -14,6 +19,7 @@ use super::problem::{
     UNKNOWN_RESERVATION, UNKNOWN_SKU,
 };
 use super::{LONGEST_HOLD_SECS, MOST_LINES, MOST_PIECES, MOST_SKUS};
+use crate::domain::Signal;
 
 /// The schemas that several operations share.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
@@ -35,6 +41,10 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let stock = [
         must("sku", sku()),
         must("discontinued", discontinued()),
+        must(
+            "signal",
+            meaning("How much can be promised, in a word; the settings say from where on.", word(&Signal::WORDS)),
+        ),
         must("warehouses", list(reference("StockInWarehouse"))),
     ];
     let unknown = document([must("sku", sku()), must("unknown", json!({"const": true}))]);
@@ -42,7 +52,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let line = [must("sku", sku()), must("quantity", count()), must("allocations", list(allocation))];
     let short = [must("sku", sku()), must("wanted", count()), must("available", count())];
     let statuses = ["reserved", "committed", "shipped", "released", "expired", "refused", "returned"];
-    vec![
+    let own = vec![
         ("Level", document(level.clone())),
         ("StockInWarehouse", in_warehouse),
         ("Stock", document(stock.into_iter().chain(level))),
@@ -61,7 +71,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 may("order", meaning("The order that it belongs to.", name())),
             ]),
         ),
-    ]
+    ];
+    own.into_iter().chain(journal::schemas()).collect()
 }
 
 fn discontinued() -> Value {
@@ -225,7 +236,7 @@ fn tea() -> Value {
     let level = shown_level(97, 0);
     let (mut stock, mut in_main) = (level.clone(), level);
     in_main["warehouse"] = "main".into();
-    (stock["sku"], stock["discontinued"]) = ("TEA-250".into(), false.into());
+    (stock["sku"], stock["discontinued"], stock["signal"]) = ("TEA-250".into(), false.into(), "in_stock".into());
     stock["warehouses"] = json!([in_main]);
     stock
 }
@@ -237,6 +248,7 @@ fn tea_and_none() -> Value {
 pub(super) fn levels() -> Operation {
     Operation::new("list_stock", "Stock of several SKUs", "In the order asked; an unknown SKU stands there as such.")
         .needs_query("sku", "Each SKU, as `?sku=…&sku=…`.", list_of(1..=MOST_SKUS, sku()))
+        .takes_if_none_match()
         .answers(200, "Their stock.", reference("StockList"))
         .example(Example::of("tea").with("sku", json!(["TEA-250", "NONE"])).gets(200, tea_and_none()))
 }

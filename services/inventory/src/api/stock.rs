@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use contracts::inventory::Level;
 use ids::{Sku, Warehouse};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use web::{Body, Conditions, ETag, Faults, Problem, Query, Routes, Scope, Segment};
 
 use super::{ABOUT, MOST_SKUS, Shared, Shelf, openapi, problem};
-use crate::domain::{Pool, SkuSettings};
+use crate::domain::{Pool, Signal, SkuSettings, Thresholds};
 use crate::store;
 
 /// The routes of this module.
@@ -40,9 +40,10 @@ impl From<Level> for LevelDocument {
 
 /// Stock of one SKU, in all and by warehouse.
 #[derive(Debug, Serialize)]
-struct StockDocument {
-    sku: Sku,
+pub(super) struct StockDocument {
+    pub(super) sku: Sku,
     discontinued: bool,
+    signal: Signal,
     #[serde(flatten)]
     total: LevelDocument,
     warehouses: Vec<InWarehouse>,
@@ -58,58 +59,81 @@ pub(super) struct InWarehouse {
 /// A SKU of a longer question: its stock, or that it is unknown.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Asked {
-    Known(StockDocument),
-    Unknown { sku: Sku, unknown: bool },
+enum Asked<'a> {
+    Known(&'a StockDocument),
+    Unknown { sku: &'a Sku, unknown: bool },
 }
 
-fn stock_document(sku: Sku, settings: SkuSettings, pools: Vec<(Warehouse, Pool)>) -> StockDocument {
-    let sum = pools.iter().fold(Level::default(), |sum, (_, pool)| {
+/// An answer to a longer question.
+#[derive(Debug, Serialize)]
+struct StockList<'a> {
+    items: Vec<Asked<'a>>,
+}
+
+/// The stock of SKUs from their levels, which stand in the order of their keys.
+pub(super) fn documents(
+    levels: Vec<(Sku, Warehouse, Pool)>,
+    settings: &BTreeMap<Sku, SkuSettings>,
+    thresholds: Thresholds,
+) -> Vec<StockDocument> {
+    let mut documents: Vec<StockDocument> = Vec::new();
+    for (sku, warehouse, pool) in levels {
         let level = pool.level();
-        Level {
-            on_hand: sum.on_hand + level.on_hand,
-            reserved: sum.reserved + level.reserved,
-            committed: sum.committed + level.committed,
-            owed: sum.owed + level.owed,
-            in_transit: sum.in_transit + level.in_transit,
+        if documents.last().is_none_or(|last| last.sku != sku) {
+            let discontinued = settings.get(&sku).is_some_and(|settings| settings.discontinued);
+            let (total, signal) = (Level::default().into(), Signal::Gone);
+            documents.push(StockDocument { sku, discontinued, signal, total, warehouses: Vec::new() });
         }
-    });
-    let in_warehouse = |(warehouse, pool): (Warehouse, Pool)| InWarehouse { warehouse, level: pool.level().into() };
-    let (discontinued, warehouses) = (settings.discontinued, pools.into_iter().map(in_warehouse).collect());
-    StockDocument { sku, discontinued, total: sum.into(), warehouses }
+        let Some(document) = documents.last_mut() else { continue };
+        document.total = sum(document.total.level, level).into();
+        document.signal = thresholds.signal(document.total.available, document.discontinued);
+        document.warehouses.push(InWarehouse { warehouse, level: level.into() });
+    }
+    documents
 }
 
-async fn stock_of(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<Asked>, Problem> {
-    let asked = skus.clone();
-    let read = move |read: &mut db::Read<'_>| Ok((store::levels(read, &asked)?, store::settings(read, &asked)?));
-    let (rows, settings) = shelf.database.read(read).await?;
-    let mut found: BTreeMap<Sku, Vec<(Warehouse, Pool)>> = BTreeMap::new();
-    for (sku, warehouse, pool) in rows {
-        found.entry(sku).or_default().push((warehouse, pool));
+fn sum(one: Level, other: Level) -> Level {
+    Level {
+        on_hand: one.on_hand + other.on_hand,
+        reserved: one.reserved + other.reserved,
+        committed: one.committed + other.committed,
+        owed: one.owed + other.owed,
+        in_transit: one.in_transit + other.in_transit,
     }
-    let one = |sku: Sku| match found.get(&sku).cloned() {
-        Some(pools) => {
-            let settings = settings.get(&sku).copied().unwrap_or_default();
-            Asked::Known(stock_document(sku, settings, pools))
-        }
-        None => Asked::Unknown { sku, unknown: true },
+}
+
+/// The stock of those SKUs that are known, in the order of their names.
+async fn stock_of(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
+    let thresholds = shelf.thresholds;
+    let read = move |read: &mut db::Read<'_>| {
+        let levels = store::levels(read, &skus)?;
+        Ok(documents(levels, &store::settings(read, &skus)?, thresholds))
     };
-    Ok(skus.into_iter().map(one).collect())
+    Ok(shelf.database.read(read).await?)
+}
+
+/// The body of the answer about these SKUs, in the order asked.
+async fn list_of(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<u8>, Problem> {
+    let known = stock_of(shelf, skus.to_vec()).await?;
+    let one = |sku| match known.binary_search_by(|document| document.sku.cmp(sku)) {
+        Ok(place) => Asked::Known(&known[place]),
+        Err(_) => Asked::Unknown { sku, unknown: true },
+    };
+    serde_json::to_vec(&StockList { items: skus.iter().map(one).collect() }).map_err(Problem::internal)
+}
+
+/// An answer whose bytes are at hand.
+fn json(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn level(State(shelf): Shared, conditions: Conditions, Segment(sku): Segment<Sku>) -> Result<Response, Problem> {
-    match stock_of(&shelf, vec![sku]).await?.pop() {
-        Some(Asked::Known(stock)) => {
-            let body = serde_json::to_vec(&stock).map_err(Problem::internal)?;
-            let tag = ETag::of_bytes(&body);
-            Ok(conditions
-                .answer(tag, || ([(axum::http::header::CONTENT_TYPE, "application/json")], body).into_response()))
-        }
-        _ => Err(Problem::new(&problem::UNKNOWN_SKU)),
-    }
+    let stock = stock_of(&shelf, vec![sku]).await?.pop().ok_or_else(|| Problem::new(&problem::UNKNOWN_SKU))?;
+    let body = serde_json::to_vec(&stock).map_err(Problem::internal)?;
+    Ok(conditions.answer(ETag::of_bytes(&body), || json(body)))
 }
 
-async fn levels(State(shelf): Shared, mut query: Query) -> Result<Response, Problem> {
+async fn levels(State(shelf): Shared, conditions: Conditions, mut query: Query) -> Result<Response, Problem> {
     let given = query.all("sku");
     let skus: Option<Vec<Sku>> = if given.is_empty() || given.len() > MOST_SKUS {
         query.refuse("sku", format!("1 to {MOST_SKUS} SKUs are expected, as ?sku=…&sku=…"))
@@ -119,8 +143,8 @@ async fn levels(State(shelf): Shared, mut query: Query) -> Result<Response, Prob
         checked.map_err(|error| query.refuse::<()>("sku", error.to_string())).ok()
     };
     let skus = query.finish(|| skus)?;
-    let items = stock_of(&shelf, skus).await?;
-    Ok(Json(serde_json::json!({ "items": items })).into_response())
+    let body = list_of(&shelf, &skus).await?;
+    Ok(conditions.answer(ETag::of_bytes(&body), || json(body)))
 }
 
 #[derive(Deserialize)]
@@ -134,6 +158,5 @@ async fn query_levels(State(shelf): Shared, Body(raw): Body<RawQuestion>) -> Res
     let mut faults = Faults::default();
     let skus = faults.each("/skus", &raw.skus, 1..=MOST_SKUS, |faults, sku| faults.at("").parse::<Sku>(sku));
     let skus = faults.finish(|| skus)?;
-    let items = stock_of(&shelf, skus).await?;
-    Ok(Json(serde_json::json!({ "items": items })).into_response())
+    Ok(json(list_of(&shelf, &skus).await?))
 }

@@ -2,7 +2,9 @@
 
 mod shop;
 
+mod availability;
 mod driven;
+mod journal;
 mod keys;
 mod large;
 mod movements;

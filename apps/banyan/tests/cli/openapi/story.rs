@@ -9,7 +9,7 @@ use crate::binary::{Server, ask_with, banyan};
 use crate::openapi::schemas::faults;
 
 /// The examples in their order: the id of the operation, and the name of its example.
-const STORY: [(&str, &str); 52] = [
+const STORY: [(&str, &str); 55] = [
     ("live", "live"),
     ("ready", "ready"),
     ("move_stock", "receive"),
@@ -22,6 +22,9 @@ const STORY: [(&str, &str); 52] = [
     ("get_stock", "tea"),
     ("list_stock", "tea"),
     ("query_stock", "tea"),
+    ("list_stock_journal", "tea"),
+    ("get_availability_snapshot", "all"),
+    ("list_availability_changes", "first"),
     ("reserve", "basket"),
     ("reserve", "too_much"),
     ("reserve", "another"),
@@ -68,13 +71,18 @@ const STORY: [(&str, &str); 52] = [
 const NOT_PLAYED: [(&str, &str); 2] = [("replay_dead_letter", "mended"), ("discard_dead_letter", "mended")];
 
 /// Members whose values the program makes, so that they differ from run to run.
-const MADE: [&str; 11] = [
+const MADE: [&str; 16] = [
     "expires_at",
     "placed_at",
     "updated_at",
     "created_at",
     "started_at",
     "ended_at",
+    "occurred_at",
+    "recorded_at",
+    "cause",
+    "correlation",
+    "event",
     "next",
     "trace_id",
     "key",

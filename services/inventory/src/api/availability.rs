@@ -1,0 +1,167 @@
+//! Requests of those who keep a copy of stock: all of it with the place at which it was taken, and what
+//! has changed since.
+//!
+//! Each item is the whole stock of a SKU as it is when it is read, so a copy takes it in place of what
+//! it has, and taking it twice is taking it once. A snapshot is read a piece at a time while stock
+//! moves; what moves meanwhile stands behind the place that it begins with, and comes again as a change.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use db::{Failure, Position, Read};
+use futures_util::{StreamExt, stream};
+use host::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE};
+use ids::{Number, Sku};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+use web::{Cursor, Listed, Problem, Query, Routes, Scope, Wait};
+
+use super::stock::{StockDocument, documents};
+use super::{ABOUT, Shared, Shelf, openapi};
+use crate::domain::Thresholds;
+use crate::store;
+use crate::store::availability::{changed_after, levels_of_skus_after};
+
+/// The routes of this module.
+pub(super) fn routes() -> Routes<Arc<Shelf>> {
+    Routes::about(ABOUT).get("/v1/availability", Scope::StockRead, changes, openapi::changes()).get(
+        "/v1/availability-snapshot",
+        Scope::StockRead,
+        snapshot,
+        openapi::snapshot(),
+    )
+}
+
+/// Levels that are read at once for a snapshot.
+const PAGE: usize = 2_000;
+
+/// A place in the journal: a position in a life of the database.
+type Place = (Number, Position);
+
+async fn changes(State(shelf): Shared, Wait(wait): Wait, mut query: Query) -> Result<Response, Problem> {
+    let page = query.page();
+    let page = query.finish(|| page)?;
+    let life = shelf.database.incarnation();
+    let mut after = match page.start::<Place>()? {
+        None => 0,
+        Some((of, position)) if of == life => position,
+        Some(_) => return Err(Problem::new(&CURSOR_OF_ANOTHER_LIFE).member("incarnation", life)),
+    };
+    let until = wait.map(|wait| Instant::now() + wait);
+    let mut newest = shelf.database.ring().newest();
+    loop {
+        newest.mark_unchanged();
+        let (thresholds, most) = (shelf.thresholds, usize::from(page.limit));
+        let read = move |read: &mut Read<'_>| changed(read, thresholds, after, most);
+        let Some((items, upto, at_end)) = shelf.database.read(read).await? else {
+            return Err(Problem::new(&CURSOR_BEYOND_THE_END).member("newest", *newest.borrow()));
+        };
+        after = upto;
+        if let (true, true, Some(until)) = (items.is_empty(), at_end, until)
+            && timeout_at(until, newest.changed()).await.is_ok_and(|changed| changed.is_ok())
+        {
+            continue;
+        }
+        return Ok(Listed { items, next: Some(Cursor::new(&(life, upto))) }.into_response());
+    }
+}
+
+/// What has changed after a position, how far that is, and whether there was no more; none where the
+/// journal ends before the position.
+type Found = Option<(Vec<StockDocument>, Position, bool)>;
+
+fn changed(read: &mut Read<'_>, thresholds: Thresholds, after: Position, most: usize) -> Result<Found, Failure> {
+    if read.newest_event()? < after {
+        return Ok(None);
+    }
+    let changes = changed_after(read, after, most)?;
+    let skus: Vec<Sku> = changes.skus.into_iter().collect();
+    let levels = store::levels(read, &skus)?;
+    let settings = store::settings(read, &skus)?;
+    Ok(Some((documents(levels, &settings, thresholds), changes.upto, changes.at_end)))
+}
+
+/// A line of a snapshot that is no item: the last one.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    /// All of it was there.
+    Done {
+        skus: usize,
+        /// The place in the journal at which it was begun.
+        next: Cursor,
+    },
+}
+
+async fn snapshot(State(shelf): Shared, query: Query) -> Result<Response, Problem> {
+    query.finish(|| Some(()))?;
+    // The first page is read before anything is answered: what fails then is still a problem document.
+    let thresholds = shelf.thresholds;
+    let first = move |read: &mut Read<'_>| Ok((read.newest_event()?, some_after(read, thresholds, "")?));
+    let (begun, page) = shelf.database.read(first).await?;
+    let copying = Copying { shelf, begun, page, skus: 0, ended: false };
+    let pieces = stream::unfold(copying, |mut copying| async {
+        let piece = copying.next().await?;
+        Some((piece, copying))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces.boxed())).into_response())
+}
+
+/// A snapshot under way.
+struct Copying {
+    shelf: Arc<Shelf>,
+    begun: Position,
+    /// What was read and not given yet; nothing where all was given.
+    page: Vec<StockDocument>,
+    skus: usize,
+    ended: bool,
+}
+
+impl Copying {
+    /// The next piece of it; none after the last.
+    async fn next(&mut self) -> Option<std::io::Result<Bytes>> {
+        if self.ended {
+            return None;
+        }
+        let Some(last) = self.page.last() else {
+            self.ended = true;
+            let next = Cursor::new(&(self.shelf.database.incarnation(), self.begun));
+            return Some(written(&[Line::Done { skus: self.skus, next }]));
+        };
+        let (thresholds, after) = (self.shelf.thresholds, last.sku.clone());
+        self.skus += self.page.len();
+        let piece = written(&self.page);
+        let next = self.shelf.database.read(move |read| some_after(read, thresholds, after.as_str())).await;
+        // Without its last line it does not look like one that has ended.
+        self.ended = next.is_err();
+        Some(match next {
+            Ok(page) => {
+                self.page = page;
+                piece
+            }
+            Err(_) => Err(std::io::Error::other("the database does not answer")),
+        })
+    }
+}
+
+/// Stock of some SKUs after one.
+fn some_after(read: &mut Read<'_>, thresholds: Thresholds, after: &str) -> Result<Vec<StockDocument>, Failure> {
+    let levels = levels_of_skus_after(read, after, PAGE)?;
+    let skus: BTreeSet<&Sku> = levels.iter().map(|(sku, ..)| sku).collect();
+    let settings = store::settings(read, skus)?;
+    Ok(documents(levels, &settings, thresholds))
+}
+
+/// Each as a line of JSON.
+fn written(lines: &[impl Serialize]) -> std::io::Result<Bytes> {
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+    }
+    Ok(text.into())
+}

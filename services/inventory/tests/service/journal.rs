@@ -1,0 +1,158 @@
+//! The journal, and what it tells of a time that is past.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::shop::{Running, everywhere, lines};
+
+/// All entries that fit, so many a page.
+fn journal(shop: &Running, query: &str, limit: usize) -> Vec<Value> {
+    let (mut items, mut after) = (Vec::new(), String::new());
+    loop {
+        let (status, page) = shop.get(&format!("/v1/stock-journal?limit={limit}{query}{after}"));
+        assert_eq!(status, 200, "{page:#}");
+        let found = page["items"].as_array().expect("items");
+        assert!(found.len() <= limit);
+        items.extend(found.iter().cloned());
+        let Some(next) = page["next"].as_str() else { return items };
+        after = format!("&after={next}");
+    }
+}
+
+/// What of an entry does not differ from run to run.
+fn told(entries: &[Value]) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let name = |entry: &Value| text(&entry["movement"]) + &text(&entry["reservation"]);
+    entries.iter().map(|entry| (text(&entry["type"]), name(entry))).collect()
+}
+
+fn effect(sku: &str, warehouse: &str, numbers: [i64; 4]) -> Value {
+    let [on_hand, held, firm, in_transit] = numbers;
+    json!({
+        "sku": sku, "warehouse": warehouse, "on_hand": on_hand, "held": held, "firm": firm, "in_transit": in_transit,
+    })
+}
+
+fn without_level(entry: &Value) -> Vec<Value> {
+    let effects = entry["effects"].as_array().expect("effects").clone();
+    effects
+        .into_iter()
+        .map(|mut effect| {
+            effect.as_object_mut().expect("an effect").remove("level");
+            effect
+        })
+        .collect()
+}
+
+/// A little of everything, on two SKUs in two warehouses.
+fn some_days_in_a_shop(shop: &Running) {
+    let delivery = json!({
+        "type": "receive", "sku": "tea \"250\" 100%_!", "warehouse": "main", "quantity": 10, "reference": "note 4711",
+    });
+    assert_eq!(shop.put("/v1/stock-movements/delivery", &delivery).0, 201);
+    shop.receive("mugs", "mug", "main", 5);
+    let both = json!({"lines": [{"sku": "mug", "quantity": 2}, {"sku": "tea \"250\" 100%_!", "quantity": 3}]});
+    assert_eq!(shop.put("/v1/reservations/basket", &both).0, 201);
+    assert_eq!(shop.put("/v1/reservations/too-much", &lines(&[("mug", 99)])).0, 409);
+    assert_eq!(shop.post("/v1/reservations/basket/commit").0, 200);
+    let count = json!({
+        "type": "count", "sku": "mug", "warehouse": "main", "counted": 2, "reason": "one is broken",
+    });
+    assert_eq!(shop.put("/v1/stock-movements/count", &count).0, 201);
+    let lorry =
+        json!({"type": "transfer", "sku": "mug", "from": "main", "to": "north", "quantity": 2, "in_transit": true});
+    assert_eq!(shop.put("/v1/stock-movements/lorry", &lorry).0, 201);
+    let arrived = shop.ask(Method::POST, "/v1/stock-movements/lorry/arrive", &json!({"quantity": 1}));
+    assert_eq!(arrived.0, 200);
+}
+
+#[test]
+fn each_entry_says_what_it_changed_by_whom_and_why() {
+    everywhere(|shop| {
+        some_days_in_a_shop(shop);
+        let all = journal(shop, "", 500);
+        let types: Vec<_> = told(&all).into_iter().map(|(of_type, _)| of_type).collect();
+        assert_eq!(
+            types,
+            [
+                "SupplierShipmentReceived",
+                "SupplierShipmentReceived",
+                "StockReserved",
+                "StockCommitted",
+                "StockCounted",
+                "StockTransferStarted",
+                "StockTransferArrived",
+                "StockLostInTransit"
+            ],
+            "what changed nothing does not stand there"
+        );
+        let first = &all[0];
+        assert_eq!(
+            (&first["actor"], &first["owner"], &first["origin"]),
+            (&json!("local"), &json!("local"), &json!("native"))
+        );
+        assert_eq!((&first["movement"], &first["reference"]), (&json!("delivery"), &json!("note 4711")));
+        assert_eq!(first["effects"][0]["level"]["available"], 10);
+        let cause = first["cause"].as_str().expect("a cause");
+        assert!(!cause.is_empty() && first["correlation"] == cause, "{first:#}");
+        assert_eq!(all[4]["reason"], "one is broken");
+        assert_eq!(without_level(&all[4]), [effect("mug", "main", [-1, 0, 0, 0])]);
+        assert_eq!(all[2]["reservation"], "basket");
+        let held = [effect("mug", "main", [0, 2, 0, 0]), effect("tea \"250\" 100%_!", "main", [0, 3, 0, 0])];
+        assert_eq!(without_level(&all[2]), held);
+        let shipped = [effect("mug", "main", [-2, -2, 0, 0]), effect("tea \"250\" 100%_!", "main", [-3, -3, 0, 0])];
+        assert_eq!(without_level(&all[3]), shipped, "it was made firm and left the shelf at once");
+        let moved = [effect("mug", "main", [-2, 0, 0, 0]), effect("mug", "north", [0, 0, 0, 2])];
+        assert_eq!(without_level(&all[5]), moved);
+        assert_eq!(without_level(&all[6]), [effect("mug", "north", [1, 0, 0, -1])]);
+        assert_eq!(without_level(&all[7]), [effect("mug", "north", [0, 0, 0, -1])]);
+    });
+}
+
+#[test]
+fn what_was_asked_for_is_found_and_nothing_else_however_it_is_paged() {
+    everywhere(|shop| {
+        some_days_in_a_shop(shop);
+        let all = journal(shop, "", 500);
+        for (query, places) in [
+            ("&sku=mug", &[1, 2, 3, 4, 5, 6, 7][..]),
+            ("&sku=tea%20%22250%22%20100%25_!", &[0, 2, 3]),
+            ("&sku=MUG", &[]),
+            ("&sku=tea", &[]),
+            ("&warehouse=north", &[5, 6, 7]),
+            ("&sku=mug&warehouse=main", &[1, 2, 3, 4, 5]),
+            ("&reference=note%204711", &[0]),
+            ("&reference=note", &[]),
+            ("&reference=basket", &[2, 3]),
+            ("&reference=lorry", &[5, 6, 7]),
+            ("&actor=local", &[0, 1, 2, 3, 4, 5, 6, 7]),
+            ("&actor=client:shop", &[]),
+        ] {
+            let wanted: Vec<_> = places.iter().map(|place| told(&all)[*place].clone()).collect();
+            for limit in [1, 2, 500] {
+                assert_eq!(told(&journal(shop, query, limit)), wanted, "{query} by {limit}");
+            }
+        }
+        let only_tea = journal(shop, "&sku=tea%20%22250%22%20100%25_!", 1);
+        assert_eq!(without_level(&only_tea[1]), [effect("tea \"250\" 100%_!", "main", [0, 3, 0, 0])]);
+        for (place, entry) in all.iter().enumerate() {
+            let at = entry["recorded_at"].as_str().expect("a time");
+            let at_or_later = all.iter().filter(|other| other["recorded_at"].as_str() >= Some(at)).count();
+            assert_eq!(journal(shop, &format!("&from={at}"), 3).len(), at_or_later, "{place}");
+            assert_eq!(journal(shop, &format!("&to={at}"), 3).len(), all.len() - at_or_later, "{place}");
+            assert_eq!(journal(shop, &format!("&from={at}&to={at}"), 3).len(), 0, "{place}");
+        }
+    });
+}
+
+#[test]
+fn a_question_that_cannot_be_is_refused_with_all_its_faults() {
+    everywhere(|shop| {
+        let (status, problem) = shop.get("/v1/stock-journal?actor=root&from=yesterday&warehouse=a%20b&limit=0&sku=");
+        let errors = problem["errors"].as_array().expect("errors").iter();
+        let pointers: Vec<_> = errors.map(|error| error["pointer"].as_str().expect("a place")).collect();
+        assert_eq!((status, pointers), (400, vec!["?sku", "?warehouse", "?actor", "?from", "?limit"]));
+        let (status, _) = shop.get("/v1/stock-journal?after=AXsifQ");
+        assert_eq!(status, 400, "a cursor of another list");
+    });
+}
