@@ -89,7 +89,10 @@ pub(crate) fn check(tree: &Tree, report: &mut Report) {
     for (folder, table) in &manifests {
         let path = format!("{folder}/Cargo.toml");
         let Some(floor) = Floor::of(folder) else {
-            report.error(&path, "a crate stands on one of the floors: kernel, contracts, services, apps, e2e, fuzz, xtask");
+            report.error(
+                &path,
+                "a crate stands on one of the floors: kernel, contracts, services, apps, e2e, fuzz, xtask",
+            );
             continue;
         };
         let package = package(folder, table);
