@@ -25,11 +25,10 @@ impl Floor {
             ["kernel", _] => Some(Self::Kernel),
             ["contracts"] => Some(Self::Contracts),
             ["services", _] => Some(Self::Service),
-            ["apps", _] => Some(Self::App),
+            // The fuzz targets put services together, as programs do.
+            ["apps", _] | ["fuzz"] => Some(Self::App),
             ["e2e"] => Some(Self::E2e),
             ["xtask"] => Some(Self::Xtask),
-            // It puts services together, as programs do.
-            ["fuzz"] => Some(Self::App),
             _ => None,
         }
     }
