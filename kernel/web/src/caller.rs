@@ -25,6 +25,8 @@ pub struct Caller {
     pub context: Context,
     /// After this moment nobody waits for the answer.
     pub until: Moment,
+    /// Whether what belongs to others may be seen: with the scope `admin`, and as long as no key is needed.
+    pub is_admin: bool,
 }
 
 impl Caller {
@@ -71,7 +73,7 @@ impl Reception {
     }
 
     /// Puts together what is known of a request; who asks was found out at the gate.
-    pub(crate) fn caller(&self, headers: &HeaderMap, actor: Actor, owner: Arc<str>) -> Caller {
+    pub(crate) fn caller(&self, headers: &HeaderMap, actor: Actor, owner: Arc<str>, is_admin: bool) -> Caller {
         let (trace, drawn_id) = {
             let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
             let trace = match handed_over(headers) {
@@ -93,7 +95,7 @@ impl Reception {
             correlation: request_id.clone(),
             causation: request_id,
         };
-        Caller { context, until: self.world.now() + self.request_time }
+        Caller { context, until: self.world.now() + self.request_time, is_admin }
     }
 }
 
@@ -235,7 +237,7 @@ mod tests {
     use super::{Caller, IdempotencyKey, Reception, Wait};
 
     fn caller(reception: &Reception, headers: &HeaderMap) -> Caller {
-        reception.caller(headers, Actor::Local, LOCAL_OWNER.into())
+        reception.caller(headers, Actor::Local, LOCAL_OWNER.into(), true)
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

@@ -12,7 +12,7 @@ use world::World;
 
 use crate::access::Access;
 use crate::caller::only;
-use crate::kinds::{FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHORIZED};
+use crate::kinds::{TOO_MANY_REQUESTS, UNAUTHORIZED};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::rates::{Drawn, Rates, Who};
@@ -42,6 +42,7 @@ struct Kept {
 pub(crate) struct Entry {
     pub(crate) actor: Actor,
     pub(crate) owner: Arc<str>,
+    pub(crate) is_admin: bool,
     pub(crate) rate: Option<Drawn>,
     pub(crate) refused: Option<Response>,
 }
@@ -88,7 +89,10 @@ impl Gate {
         };
         let entry = match caller {
             Caller::Local => Entry::local(),
-            Caller::Client(key) => Entry::of(Actor::Client(key.name.clone()), key.owner.clone()),
+            Caller::Client(key) => Entry {
+                is_admin: key.may(Scope::Admin),
+                ..Entry::of(Actor::Client(key.name.clone()), key.owner.clone())
+            },
             Caller::Stranger(_) => Entry::of(Actor::Client(ANONYMOUS.into()), ANONYMOUS.into()),
         };
         Entry { rate, refused, ..entry }
@@ -97,11 +101,11 @@ impl Gate {
 
 impl Entry {
     fn local() -> Self {
-        Self::of(Actor::Local, LOCAL_OWNER.into())
+        Self { is_admin: true, ..Self::of(Actor::Local, LOCAL_OWNER.into()) }
     }
 
     fn of(actor: Actor, owner: Arc<str>) -> Self {
-        Self { actor, owner, rate: None, refused: None }
+        Self { actor, owner, is_admin: false, rate: None, refused: None }
     }
 }
 
@@ -145,11 +149,10 @@ fn refuse(caller: &Caller, access: Access, peer: Option<Peer>) -> Option<Respons
 }
 
 fn forbidden(scope: Scope) -> Response {
-    let detail = format!(
-        "The key is right, but it has not the scope `{scope}`. Use another key, or have one made with this scope."
-    );
-    let problem = Problem::new(&FORBIDDEN).detail(detail).member("scope", scope);
-    challenge(problem, &format!("Bearer realm=\"banyan\", error=\"insufficient_scope\", scope=\"{scope}\""))
+    challenge(
+        Problem::lacks(scope),
+        &format!("Bearer realm=\"banyan\", error=\"insufficient_scope\", scope=\"{scope}\""),
+    )
 }
 
 fn unauthorized(fault: Option<Unrecognized>) -> Response {

@@ -4,10 +4,11 @@ use std::fmt;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use keys::Scope;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::kinds::{INTERNAL, INVALID_REQUEST};
+use crate::kinds::{FORBIDDEN, INTERNAL, INVALID_REQUEST};
 
 /// One way of saying no: its permanent code and what the page `/problems/{code}` tells of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,6 +82,14 @@ impl Problem {
     /// Something did not work here: said without the cause, which goes into the log.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self::new(&INTERNAL).because(cause)
+    }
+
+    /// The key is right, and may not do this.
+    pub fn lacks(scope: Scope) -> Self {
+        let detail = format!(
+            "The key is right, but it has not the scope `{scope}`. Use another key, or have one made with this scope."
+        );
+        Self::new(&FORBIDDEN).detail(detail).member("scope", scope)
     }
 
     /// Says what the caller can do about this occurrence.

@@ -191,6 +191,9 @@ fn no_card_number(faults: &mut Faults, pointer: &str, text: String) -> Option<St
 #[derive(Debug, Serialize)]
 struct OrderDocument {
     id: Name,
+    /// Whose name that is; said where the orders of others are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<&'static str>,
@@ -218,6 +221,7 @@ impl From<Order> for OrderDocument {
     fn from(order: Order) -> Self {
         Self {
             id: order.name,
+            owner: None,
             status: order.status.as_str(),
             step: order.status.step().map(crate::domain::Step::as_str),
             reason: order.reason,
@@ -385,6 +389,9 @@ fn cancelled(told: Told) -> (StatusCode, OrderDocument) {
     (status, OrderDocument::from(*told.order))
 }
 
+/// What stands for all owners.
+const EVERYBODY: &str = "*";
+
 /// The states that a list can be narrowed to.
 const STATES: [&str; 4] = ["pending", "confirmed", "cancelled", "attention"];
 
@@ -396,13 +403,29 @@ async fn list(State(counter): Shared, caller: Caller, mut query: Query) -> Resul
         other => other,
     };
     let customer = query.one("customer");
+    let owner = match query.one("owner") {
+        Some(Some(owner)) if owner == EVERYBODY => Some((true, None)),
+        Some(Some(owner)) => match owner.parse::<Name>() {
+            Ok(owner) => Some((true, Some(owner.as_str().into()))),
+            Err(fault) => query.refuse("owner", format!("{fault}, or {EVERYBODY} for all")),
+        },
+        not_given => not_given.map(|_| (false, Some(caller.context.owner.clone()))),
+    };
     let page = query.page();
-    let (filter, page) = query.finish(|| Some((Filter { status: status?, customer: customer? }, page?)))?;
+    let built = query.finish(|| Some((owner?, Filter { status: status?, customer: customer? }, page?)))?;
+    let ((is_named, owner), filter, page) = built;
+    if is_named && !caller.is_admin && owner.as_ref() != Some(&caller.context.owner) {
+        return Err(Problem::lacks(Scope::Admin));
+    }
     let after = page.start::<Number>()?.unwrap_or(Number::from_column(0));
-    let (owner, limit) = (caller.context.owner.clone(), i64::from(page.limit) + 1);
-    let orders = counter.database.read(move |read| store::list(read, &owner, &filter, after, limit)).await?;
+    let limit = i64::from(page.limit) + 1;
+    let orders = counter.database.read(move |read| store::list(read, owner.as_deref(), &filter, after, limit)).await?;
     let listed = Listed::of(orders, &page, |order| order.number);
-    let items: Vec<_> = listed.items.into_iter().map(OrderDocument::from).collect();
+    let shown = |order: Order| {
+        let owner = is_named.then(|| order.owner.clone());
+        OrderDocument { owner, ..OrderDocument::from(order) }
+    };
+    let items: Vec<_> = listed.items.into_iter().map(shown).collect();
     Ok(Json(Listed { items, next: listed.next }).into_response())
 }
 

@@ -188,17 +188,21 @@ pub(crate) struct Filter {
     pub(crate) customer: Option<String>,
 }
 
-/// Some orders of an owner after a number, in the order in which they were placed.
+/// Some orders after a number, in the order in which they were placed: of an owner, or of all.
 pub(crate) fn list(
     read: &mut Read<'_>,
-    owner: &str,
+    owner: Option<&str>,
     filter: &Filter,
     after: Number,
     limit: i64,
 ) -> Result<Vec<Order>, Failure> {
-    // Names of one owner are those between `owner/` and `owner0`, the next text after all of them.
-    let mut conditions = vec!["number > $1 AND name >= $2 AND name < $3".to_owned()];
-    let mut values = vec![Value::from(after), format!("{owner}/").into(), format!("{owner}0").into()];
+    let mut conditions = vec!["number > $1".to_owned()];
+    let mut values = vec![Value::from(after)];
+    if let Some(owner) = owner {
+        // Names of one owner are those between `owner/` and `owner0`, the next text after all of them.
+        conditions.push("name >= $2 AND name < $3".to_owned());
+        values.extend([format!("{owner}/").into(), format!("{owner}0").into()]);
+    }
     for (column, wanted) in [("status", &filter.status), ("customer", &filter.customer)] {
         if let Some(wanted) = wanted {
             values.push(wanted.as_str().into());

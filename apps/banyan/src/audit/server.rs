@@ -134,7 +134,7 @@ impl Source for Server {
     }
 
     fn orders(&mut self) -> Result<Vec<Order>, Trouble> {
-        let orders = self.all(orders::NAME, "/v1/orders?limit=500")?.into_iter();
+        let orders = self.all(orders::NAME, "/v1/orders?limit=500&owner=*")?.into_iter();
         let read = |order: OrderDocument| {
             let OrderDocument { id, status, total: Amount { amount: total }, payment: Part { id: payment } } = order;
             Order { id, status, total, payment }

@@ -112,6 +112,7 @@ fn what_belongs_to_another_owner_is_not_there_and_the_actor_is_the_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let all = "stock:write,reserve,orders:read,orders:write";
     let (one, two) = (made(folder.path(), "one", all), made(folder.path(), "two", all));
+    let admin = made(folder.path(), "ops", "admin");
     let (code, same, _) = keys(folder.path(), &["create", "helper", "--scope", all, "--owner", "one"], &[]);
     assert_eq!(code, 0);
     let server = Server::up(folder.path(), &[]);
@@ -133,6 +134,22 @@ fn what_belongs_to_another_owner_is_not_there_and_the_actor_is_the_key() {
     // The same name is another thing for another owner.
     assert_eq!(put(&server, &two, "/v1/orders/o-1", &order()).1["status"], "confirmed");
     assert_eq!((count(&one), count(&two)), (Some(1), Some(1)));
+
+    let (status, no) = get(&server, &one, "/v1/orders?owner=*");
+    assert_eq!((status, &no["code"], &no["scope"]), (403, &json!("forbidden"), &json!("admin")));
+    assert_eq!(get(&server, &one, "/v1/orders?owner=two").0, 403);
+    assert_eq!(get(&server, &one, "/v1/orders?owner=one").1["items"].as_array().map(Vec::len), Some(1));
+    let owners = |path: &str| {
+        let items = get(&server, &admin, path).1["items"].as_array().cloned().expect("orders");
+        items.iter().map(|order| order["owner"].as_str().expect("an owner").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(owners("/v1/orders?owner=*"), ["one", "two"]);
+    assert_eq!(owners("/v1/orders?owner=two"), ["two"]);
+    assert_eq!(get(&server, &admin, "/v1/orders?owner=no%20name").0, 400);
+    let data = folder.path().to_str().expect("a path of letters");
+    let (code, said, _) = run(banyan(&["audit", "--data", data]).env("BANYAN_KEY", &admin));
+    assert_eq!(code, 0);
+    assert!(said.contains("2 orders (2 confirmed), 2 charges"), "{said}");
 }
 
 #[test]

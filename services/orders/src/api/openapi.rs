@@ -37,6 +37,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
             "Order",
             document([
                 must("id", name()),
+                may("owner", meaning("Whose name that is; said where `owner` is asked for.", name())),
                 must("status", word(&STATES)),
                 may("step", meaning("What a pending order waits for.", word(&steps))),
                 may("reason", meaning("Why it was cancelled, or what a person has to decide.", word(&reasons))),
@@ -179,6 +180,7 @@ pub(super) fn list() -> Operation {
     Operation::new("list_orders", "Orders", "Oldest first. `status=attention` is the queue for people.")
         .takes_query("status", "Only those of this status.", word(&STATES))
         .takes_query("customer", "Only those of this customer.", any_text())
+        .takes_query("owner", "Those of this owner, or of all with `*`: takes the scope `admin`.", any_text())
         .takes_page()
         .answers(200, "A page of orders.", page(reference("Order")))
         .example(
