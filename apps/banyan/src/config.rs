@@ -256,6 +256,26 @@ const HTTP: Section = Section {
             meaning: "Requests that are worked on at once; one more is answered with `overloaded`.",
         },
         Field {
+            name: "streams",
+            kind: Kind::AtLeast(1),
+            default: "12000",
+            meaning: "Streams of events that are open at once, and as many requests that wait for events; one more is \
+                      answered with `too-many-listeners`. They are connections, but no requests that are worked on.",
+        },
+        Field {
+            name: "heartbeat_secs",
+            kind: Kind::AtLeast(1),
+            default: "15",
+            meaning: "After which a stream of events without news says that it is still there.",
+        },
+        Field {
+            name: "backlog_bytes",
+            kind: Kind::AtLeast(1),
+            default: "1048576",
+            meaning: "Bytes of events that may wait for the reader of a stream; one who lets more come is cut off, and \
+                      told where to go on.",
+        },
+        Field {
             name: "connections",
             kind: Kind::AtLeast(1),
             default: "20000",

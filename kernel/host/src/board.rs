@@ -3,14 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use db::Database;
 use events::{EventDocument, Status};
 use telemetry::Meters;
-use tokio::sync::watch;
-use web::ProblemKind;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use web::{Limits, ProblemKind};
 use world::Moment;
 
+use crate::broadcast::Broadcast;
 use crate::service::Overview;
 
 /// Tells in a few words what an event says beside its type and subject.
@@ -26,6 +28,33 @@ pub(crate) struct Board {
     pub(crate) since: Moment,
     /// True from the moment in which the program was told to stop.
     pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) listening: Listening,
+}
+
+/// How many may listen to events, and how.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    streams: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
+    pub(crate) heartbeat: Duration,
+}
+
+impl Listening {
+    pub(crate) fn within(limits: &Limits) -> Self {
+        let room = || Arc::new(Semaphore::new(limits.streams.min(Semaphore::MAX_PERMITS)));
+        Self { streams: room(), waits: room(), heartbeat: Duration::from_secs(limits.heartbeat_secs.max(1)) }
+    }
+
+    /// Room for one more stream, if there is some.
+    pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().try_acquire_owned().ok()
+    }
+
+    /// Room for one more request that waits for events, if there is some. Streams do not take it, for
+    /// services in other processes wait like this.
+    pub(crate) fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        self.waits.clone().try_acquire_owned().ok()
+    }
 }
 
 /// One service as it runs.
@@ -37,6 +66,10 @@ pub(crate) struct Part {
     pub(crate) overviews: Vec<Overview>,
     pub(crate) waiting: Box<dyn Fn() -> usize + Send + Sync>,
     pub(crate) workers: Arc<Workers>,
+    /// Who listens to its events in a stream.
+    pub(crate) streams: Arc<Broadcast>,
+    /// Who waits for its next events. They are told apart from the streams, and so without delay.
+    pub(crate) waits: Arc<Broadcast>,
 }
 
 /// How many workers a service has, and how many of them run.

@@ -23,10 +23,11 @@ use db::{Database, Envelope, InMemory, Position};
 use events::EventDocument;
 use ids::Number;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep_until};
-use web::{Cursor, FieldError, Problem, ProblemKind, Query, Routes, Scope, Segment, Wait};
+use tokio::time::{Instant, timeout};
+use web::{Cursor, FieldError, Problem, ProblemKind, Query, Routes, Scope, Segment, Slot, Wait};
 
 use crate::board::{Board, Part};
+use crate::broadcast::{Interest, Joined, Next};
 use crate::{feed_stream, openapi};
 
 /// A service that does not run here.
@@ -53,6 +54,16 @@ pub static CURSOR_BEYOND_THE_END: ProblemKind = ProblemKind {
     title: "There are fewer events than were read before",
     help: "The cursor lies after the newest event: the database was restored from a backup, and what was read after \
            `newest` does not exist any more. Reconcile what you made of those events, then begin anew without a cursor.",
+};
+
+/// No room for one more who listens.
+pub static TOO_MANY_LISTENERS: ProblemKind = ProblemKind {
+    code: "too-many-listeners",
+    status: 503,
+    title: "Too many listen to events",
+    help: "As many streams of events are open, or as many requests wait for events, as this program grants \
+           (`http.streams`). Ask again after the seconds that `Retry-After` says; what is said meanwhile is not lost, the \
+           cursor leads to it.",
 };
 
 /// Events that one request looks at.
@@ -106,8 +117,7 @@ pub(crate) struct EventPage {
 pub(crate) struct Asked {
     limit: usize,
     pub(crate) after: Position,
-    kinds: BTreeSet<String>,
-    subject: Option<String>,
+    pub(crate) interest: Interest,
 }
 
 impl Asked {
@@ -132,27 +142,31 @@ impl Asked {
             }
             place => place.map_or(0, |Place(_, position)| position),
         };
-        Ok(Self { limit: page.limit.into(), after, kinds, subject })
-    }
-
-    fn wants(&self, event: &Envelope) -> bool {
-        (self.kinds.is_empty() || self.kinds.contains(&*event.kind))
-            && self.subject.as_deref().is_none_or(|subject| subject == &*event.subject)
+        let interest = Interest { subject: subject.map(Into::into), kinds: Arc::new(kinds) };
+        Ok(Self { limit: page.limit.into(), after, interest })
     }
 }
 
 /// What was found.
+#[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) items: Vec<EventDocument>,
+    pub(crate) items: Vec<Arc<Envelope>>,
     pub(crate) upto: Position,
     /// Whether there was nothing more.
-    pub(crate) at_end: bool,
+    at_end: bool,
+}
+
+impl Found {
+    fn is_nothing_new(&self) -> bool {
+        self.items.is_empty() && self.at_end
+    }
 }
 
 async fn events(
     State(board): State<Arc<Board>>,
     Segment(service): Segment<String>,
     Wait(wait): Wait,
+    slot: Slot,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {
@@ -160,34 +174,54 @@ async fn events(
         let services: Vec<_> = board.parts.iter().map(|part| part.name).collect();
         return Err(Problem::new(&UNKNOWN_SERVICE).member("services", services));
     };
-    let database = &part.database;
-    let mut asked = Asked::read(query, &headers, database)?;
+    let mut asked = Asked::read(query, &headers, &part.database)?;
+    let mut found = look(&part.database, &asked, Position::MAX).await?;
     if feed_stream::is_asked_for(&headers) {
-        return Ok(feed_stream::endless(database.clone(), asked, board.stopping.clone()));
+        let room = board.listening.stream().ok_or_else(too_many)?;
+        return Ok(feed_stream::endless(part, asked, found, board.listening.heartbeat, room));
     }
-    let mut newest = database.ring().newest();
-    let mut stopping = board.stopping.clone();
-    let until = wait.map(|wait| Instant::now() + wait);
+    if let (true, Some(wait)) = (found.is_nothing_new(), wait) {
+        let _room = board.listening.wait().ok_or_else(too_many)?;
+        // Whoever waits for others to do something keeps nobody from doing it.
+        slot.give_up();
+        found = wait_for_news(part, &mut asked, found, Instant::now() + wait).await?;
+    }
+    let items = found.items.iter().map(|event| EventDocument::try_from(&**event)).collect::<Result<_, _>>()?;
+    let next = Cursor::new(&Place(Some(part.database.incarnation()), found.upto));
+    let newest = *part.database.ring().newest().borrow();
+    Ok(Json(EventPage { items, next, newest }).into_response())
+}
+
+fn too_many() -> Problem {
+    Problem::new(&TOO_MANY_LISTENERS).retry_after_secs(5)
+}
+
+/// Looks again whenever something that is wanted was said, until something is found or the time is over.
+async fn wait_for_news(part: &Part, asked: &mut Asked, nothing: Found, until: Instant) -> Result<Found, Problem> {
+    let mut found = nothing;
     loop {
-        newest.mark_unchanged();
-        let found = look(database, &asked).await?;
         asked.after = found.upto;
-        let nothing_new = found.items.is_empty() && found.at_end && !board.is_stopping();
-        if let (true, Some(until)) = (nothing_new, until) {
-            tokio::select! {
-                changed = newest.changed() => if changed.is_ok() { continue },
-                _ = stopping.changed() => {}
-                () = sleep_until(until) => {}
-            }
+        let left = until.saturating_duration_since(Instant::now());
+        match part.waits.join(&asked.interest, asked.after) {
+            Joined::Over => return Ok(found),
+            Joined::Behind(_) => {}
+            Joined::Ahead if timeout(left, part.waits.reaches(asked.after)).await.is_err() => return Ok(found),
+            Joined::Ahead => continue,
+            Joined::Now(mut subscription) => match subscription.next(left).await {
+                Next::Message(_) => {}
+                Next::Nothing(upto) => return Ok(Found { upto, ..found }),
+                Next::End(_) => return Ok(found),
+            },
         }
-        let next = Cursor::new(&Place(Some(database.incarnation()), found.upto));
-        let newest = *newest.borrow();
-        return Ok(Json(EventPage { items: found.items, next, newest }).into_response());
+        found = look(&part.database, asked, Position::MAX).await?;
+        if !found.is_nothing_new() {
+            return Ok(found);
+        }
     }
 }
 
-/// Looks through the events after a place for those that are wanted.
-pub(crate) async fn look(database: &Database, asked: &Asked) -> Result<Found, Problem> {
+/// Looks through the events after a place, up to another, for those that are wanted.
+pub(crate) async fn look(database: &Database, asked: &Asked, upto: Position) -> Result<Found, Problem> {
     let mut found = Found { items: Vec::new(), upto: asked.after, at_end: false };
     let (mut looked_at, mut bytes) = (0, 0);
     while looked_at < MOST_LOOKED_AT {
@@ -198,10 +232,13 @@ pub(crate) async fn look(database: &Database, asked: &Asked) -> Result<Found, Pr
         }
         looked_at += piece.len();
         for event in piece {
+            if event.position > upto {
+                return Ok(found);
+            }
             found.upto = event.position;
-            if asked.wants(&event) {
+            if asked.interest.wants(&event) {
                 bytes += event.body.len();
-                found.items.push(EventDocument::try_from(&*event)?);
+                found.items.push(event);
                 if found.items.len() >= asked.limit || bytes >= MOST_BYTES {
                     return Ok(found);
                 }
@@ -212,7 +249,7 @@ pub(crate) async fn look(database: &Database, asked: &Asked) -> Result<Found, Pr
 }
 
 /// The next events, from memory or from the table.
-async fn piece(database: &Database, after: Position) -> Result<Vec<Arc<Envelope>>, Problem> {
+pub(crate) async fn piece(database: &Database, after: Position) -> Result<Vec<Arc<Envelope>>, Problem> {
     if let InMemory::All(events) = database.ring().after(after, PIECE) {
         return Ok(events);
     }

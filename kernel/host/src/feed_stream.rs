@@ -2,22 +2,34 @@
 //!
 //! Each message is one event: its `id` is the cursor after it, its `event` the type, its `data` the
 //! document. Who was cut off sends the last `id` as `Last-Event-ID` and misses nothing; browsers do so
-//! by themselves. The stream ends when the program stops, or when the database does not answer.
+//! by themselves, after as many milliseconds as `retry` said, which differ so that not all come back
+//! in the same moment. Where nothing is said for a while, a comment says that the stream is still
+//! there, with an `id` that leads past what was looked through meanwhile.
+//!
+//! A stream first reads what lies behind it, as fast as its reader takes it, then joins the broadcast.
+//! It ends when the program stops, when its reader is too slow, or when the database does not answer;
+//! then its last message is an `end`, with the reason and the cursor from which to go on.
 //! Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::http::{HeaderMap, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use db::{Database, Position};
-use events::EventDocument;
 use futures_util::stream;
-use tokio::sync::watch;
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use web::Cursor;
 
-use crate::feed_route::{Asked, Place, look};
+use crate::board::Part;
+use crate::broadcast::{Broadcast, End, Joined, Message, Next, Subscription};
+use crate::feed_route::{Asked, Found, Place, look};
 
 /// Whether the caller wants a stream.
 pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
@@ -28,49 +40,184 @@ pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
 /// What a stream holds between two messages.
 struct Streaming {
     database: Database,
+    broadcast: Arc<Broadcast>,
     asked: Asked,
-    newest: watch::Receiver<Position>,
-    stopping: watch::Receiver<bool>,
-    found: VecDeque<EventDocument>,
+    heartbeat: Duration,
+    stage: Stage,
+    /// Everything that was wanted up to here has been handed on.
+    told: Position,
+    _room: OwnedSemaphorePermit,
 }
 
-/// The stream of what is asked for, from its place on.
-pub(crate) fn endless(database: Database, asked: Asked, stopping: watch::Receiver<bool>) -> Response {
-    let newest = database.ring().newest();
-    let streaming = Streaming { database, asked, newest, stopping, found: VecDeque::new() };
+/// How far a stream is.
+enum Stage {
+    /// Nothing was said yet; this was found.
+    Opening(Vec<Message>),
+    /// It reads what lies behind it; this was found.
+    Behind(VecDeque<Message>),
+    /// It is told what is new.
+    Joined(Subscription),
+    /// It has said its last word.
+    Over,
+}
+
+/// The last word of a stream.
+#[derive(Debug, Serialize)]
+struct Farewell {
+    reason: &'static str,
+    detail: &'static str,
+    resume_after: Cursor,
+}
+
+/// The stream of what is asked for, from what was found at its place on.
+pub(crate) fn endless(
+    part: &Part,
+    asked: Asked,
+    found: Found,
+    heartbeat: Duration,
+    room: OwnedSemaphorePermit,
+) -> Response {
+    let told = asked.after;
+    let mut streaming = Streaming {
+        database: part.database.clone(),
+        broadcast: part.streams.clone(),
+        asked,
+        heartbeat,
+        stage: Stage::Opening(Vec::new()),
+        told,
+        _room: room,
+    };
+    streaming.stage = Stage::Opening(streaming.take(found));
     let messages = stream::unfold(streaming, |mut streaming| async {
-        let event = streaming.next().await?;
-        Some((Ok::<_, Infallible>(message(&event)), streaming))
+        let text = streaming.next().await?;
+        Some((Ok::<_, Infallible>(text), streaming))
     });
-    Sse::new(messages).keep_alive(KeepAlive::default()).into_response()
+    // What stands between must neither keep a stream nor hold it back.
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, Body::from_stream(messages)).into_response()
 }
 
 impl Streaming {
-    /// The next event; none when the stream ends.
-    async fn next(&mut self) -> Option<EventDocument> {
-        while self.found.is_empty() {
-            if *self.stopping.borrow() {
-                return None;
-            }
-            self.newest.mark_unchanged();
-            // Why it fails stands in the answer to whoever asks again.
-            let found = look(&self.database, &self.asked).await.ok()?;
-            self.asked.after = found.upto;
-            self.found.extend(found.items);
-            if self.found.is_empty() && found.at_end {
-                tokio::select! {
-                    changed = self.newest.changed() => changed.ok()?,
-                    _ = self.stopping.changed() => return None,
+    /// What the stream says next; none when it ends.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match &mut self.stage {
+                Stage::Opening(found) => {
+                    self.stage = Stage::Behind(std::mem::take(found).into());
+                    return Some(opening());
                 }
+                Stage::Behind(found) => match found.pop_front() {
+                    Some(message) => return self.tell(&message),
+                    None => {
+                        if let Some(text) = self.go_on().await {
+                            return Some(text);
+                        }
+                    }
+                },
+                Stage::Joined(subscription) => match subscription.next(self.heartbeat).await {
+                    Next::Message(message) => return self.tell(&message),
+                    Next::Nothing(upto) => {
+                        self.told = self.told.max(upto);
+                        return Some(self.heartbeat());
+                    }
+                    Next::End(end) => return self.end(end.into()),
+                },
+                Stage::Over => return None,
             }
         }
-        self.found.pop_front()
+    }
+
+    /// Reads on, or joins the broadcast; says something where that takes long or cannot be.
+    async fn go_on(&mut self) -> Option<Bytes> {
+        match self.broadcast.join(&self.asked.interest, self.asked.after) {
+            Joined::Now(subscription) => self.stage = Stage::Joined(subscription),
+            Joined::Behind(upto) => match look(&self.database, &self.asked, upto).await {
+                Ok(found) => self.stage = Stage::Behind(self.take(found).into()),
+                // Why it fails stands in the answer to whoever asks again.
+                Err(_) => return self.end(Reason::UNAVAILABLE),
+            },
+            Joined::Ahead => {
+                let reached = self.broadcast.reaches(self.asked.after);
+                if timeout(self.heartbeat, reached).await.is_err() {
+                    return Some(self.heartbeat());
+                }
+            }
+            Joined::Over => return self.end(End::Stopping.into()),
+        }
+        None
+    }
+
+    fn take(&mut self, found: Found) -> Vec<Message> {
+        self.asked.after = found.upto;
+        if found.items.is_empty() {
+            self.told = found.upto;
+        }
+        found.items.into_iter().map(Message::of).collect()
+    }
+
+    fn tell(&mut self, message: &Message) -> Option<Bytes> {
+        match message.text() {
+            Some(text) => {
+                self.told = message.position();
+                Some(text)
+            }
+            None => self.end(Reason::UNAVAILABLE),
+        }
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor::new(&Place(Some(self.database.incarnation()), self.told))
+    }
+
+    fn heartbeat(&self) -> Bytes {
+        format!(": still here\nid: {}\n\n", self.cursor()).into()
+    }
+
+    fn end(&mut self, Reason(reason, detail): Reason) -> Option<Bytes> {
+        self.stage = Stage::Over;
+        let cursor = self.cursor();
+        let farewell = Farewell { reason, detail, resume_after: cursor.clone() };
+        let farewell = serde_json::to_string(&farewell).ok()?;
+        Some(format!("id: {cursor}\nevent: end\ndata: {farewell}\n\n").into())
     }
 }
 
-fn message(event: &EventDocument) -> Event {
-    let cursor = Cursor::new(&Place(Some(event.incarnation), event.position));
-    let message = Event::default().id(cursor.to_string()).event(&event.r#type);
-    // A document of ours has a JSON form.
-    message.json_data(event).unwrap_or_default()
+/// Why a stream ends, and what its reader can do.
+struct Reason(&'static str, &'static str);
+
+impl Reason {
+    const UNAVAILABLE: Self = Self(
+        "unavailable",
+        "The events cannot be read at present. Open the stream again, with `resume_after` as `Last-Event-ID`; the answer \
+         says what is wrong.",
+    );
+}
+
+impl From<End> for Reason {
+    fn from(end: End) -> Self {
+        match end {
+            End::Stopping => Self(
+                "stopping",
+                "The program stops. Open the stream again in a moment, with `resume_after` as `Last-Event-ID`; nothing is lost.",
+            ),
+            End::TooSlow => Self(
+                "too-slow",
+                "More events waited to be read than are kept for a stream. Read faster, or ask for fewer with `type` and \
+                 `subject`; then open the stream again, with `resume_after` as `Last-Event-ID`: nothing is lost.",
+            ),
+        }
+    }
+}
+
+/// The first word of a stream: after how long to come back when it breaks off, of one to five seconds.
+fn opening() -> Bytes {
+    static OPENED: AtomicU64 = AtomicU64::new(0);
+    let number = OPENED.fetch_add(1, Ordering::Relaxed);
+    // A step that has no divisor in common with the whole spreads them evenly.
+    let retry_ms = 1_000 + number.wrapping_mul(1_237) % 4_000;
+    format!("retry: {retry_ms}\n\n").into()
 }

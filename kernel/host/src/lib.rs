@@ -12,7 +12,7 @@
 //! itself. The service knows neither.
 //!
 //! Reading order: `service`, `program`, `board` (what the program knows of itself), then what is
-//! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `feed_stream`, `aside`, `key_routes`, what is said of them
+//! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `broadcast`, `feed_stream`, `aside`, `key_routes`, what is said of them
 //! (`openapi`), where it is shown (`docs`), and `status_page`, which shows all of it to people; then [`HttpFeed`], the
 //! other end of `feed_route`, and what a process needs once: `signals`, `panics`.
 //!
@@ -23,6 +23,7 @@
 
 mod aside;
 mod board;
+mod broadcast;
 mod docs;
 mod feed_route;
 mod feed_stream;
@@ -40,7 +41,7 @@ mod signals;
 mod status_page;
 
 pub use aside::UNKNOWN_DEAD_LETTER;
-pub use feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
+pub use feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, TOO_MANY_LISTENERS, UNKNOWN_SERVICE};
 pub use health::NOT_READY;
 pub use http_feed::HttpFeed;
 pub use key_routes::{KeyDocument, UNKNOWN_KEY};

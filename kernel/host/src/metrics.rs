@@ -37,6 +37,8 @@ async fn measure(part: &Part, meters: &Meters) {
     meters.gauge("events_newest_position", "Position of the newest event of a service").set(newest);
     let waiting = i64::try_from((part.waiting)()).unwrap_or(i64::MAX);
     meters.gauge("desk_waiting_commands", "Commands that wait at the desk").set(waiting);
+    let streams = i64::try_from(part.streams.members()).unwrap_or(i64::MAX);
+    meters.gauge("event_streams", "Streams of a service's events that are open").set(streams);
     let running = i64::try_from(part.workers.running()).unwrap_or(i64::MAX);
     meters.gauge("desk_running_workers", "Workers of the desk that run").set(running);
     let put_aside = timeout(PATIENCE, part.database.read(events::put_aside)).await;

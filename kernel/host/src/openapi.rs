@@ -8,7 +8,7 @@ use web::schema::{
 use web::{DIFFERENT_CONTENT, Example, NOT_FOUND, Operation, Scope};
 
 use crate::aside::UNKNOWN_DEAD_LETTER;
-use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
+use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, TOO_MANY_LISTENERS, UNKNOWN_SERVICE};
 use crate::health::NOT_READY;
 use crate::key_routes::{LONGEST_OVERLAP_SECS, UNKNOWN_KEY};
 use crate::status_page::REFRESH_SECS;
@@ -94,7 +94,8 @@ pub(crate) fn events() -> Operation {
     let about = "In order for each subject. There is always a `next`: a feed has no end, and the same cursor asked again \
                  later gives what is new. A page may be shorter than its limit, even empty, and yet not be the last: go \
                  on from `next` until it no longer changes. `Prefer: wait=10` waits for something new. With `Accept: \
-                 text/event-stream` the answer is an endless stream, resumed with `Last-Event-ID`.";
+                 text/event-stream` the answer is an endless stream, resumed with `Last-Event-ID`; where it ends by \
+                 itself, its last message is an `end` that says why and after which cursor to go on (`resume_after`).";
     let events = document([
         must("items", list(reference("Event"))),
         must("next", cursor()),
@@ -109,7 +110,7 @@ pub(crate) fn events() -> Operation {
         .takes_header("Last-Event-ID", "The `id` of the last message of a stream; goes before `after`.", any_text())
         .answers(200, "A page of events, or a stream of them.", events)
         .answers_as("text/event-stream", 200, "", any_text())
-        .refuses([&UNKNOWN_SERVICE, &CURSOR_OF_ANOTHER_LIFE, &CURSOR_BEYOND_THE_END])
+        .refuses([&UNKNOWN_SERVICE, &CURSOR_OF_ANOTHER_LIFE, &CURSOR_BEYOND_THE_END, &TOO_MANY_LISTENERS])
         .example(Example::of("first").with("service", "orders").with("limit", 1).gets_status(200))
 }
 

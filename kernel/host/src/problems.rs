@@ -12,7 +12,7 @@ use web::{Access, NOT_FOUND, Problem, ProblemKind, Routes, Segment, all_kinds};
 
 use crate::aside::UNKNOWN_DEAD_LETTER;
 use crate::board::Board;
-use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, UNKNOWN_SERVICE};
+use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, TOO_MANY_LISTENERS, UNKNOWN_SERVICE};
 use crate::health::NOT_READY;
 use crate::key_routes::UNKNOWN_KEY;
 use crate::openapi;
@@ -24,6 +24,7 @@ static OF_THE_PROGRAM: &[&ProblemKind] = &[
     &UNKNOWN_SERVICE,
     &CURSOR_OF_ANOTHER_LIFE,
     &CURSOR_BEYOND_THE_END,
+    &TOO_MANY_LISTENERS,
     &UNKNOWN_DEAD_LETTER,
     &UNKNOWN_KEY,
 ];

@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 use web::{Gate, Limits, Routes};
 use world::World;
 
-use crate::board::{Board, Details, Part, Workers};
+use crate::board::{Board, Details, Listening, Part, Workers};
+use crate::broadcast::Broadcast;
 use crate::service::{Service, Task, Work};
 use crate::{aside, docs, feed_route, health, key_routes, metrics, openapi, problems, status_page};
 
@@ -126,14 +127,22 @@ impl Program {
             }
             routes = routes.merge(of_service);
             closes.push(close);
-            parts.push(Part { name, database, listens, kinds, overviews, waiting, workers: running });
+            let cut_off = meters.labelled("service", name);
+            let cut_off = cut_off.counter("event_streams_cut_off", "Streams that were ended because nobody read them");
+            let broadcast = || Broadcast::of(&database, limits.backlog_bytes, cut_off.clone());
+            let (streams, waits) = (broadcast(), broadcast());
+            for broadcast in [&streams, &waits] {
+                crew.start_task("broadcast of events", broadcast.clone().run(stopping.clone()));
+            }
+            parts.push(Part { name, database, listens, kinds, overviews, waiting, workers: running, streams, waits });
         }
         let keyring = gate.keyring().cloned();
         if let Some(keyring) = &keyring {
             crew.start_task("keys", keyring.clone().keep_up());
             routes = routes.merge(key_routes::routes(keyring));
         }
-        let board = Arc::new(Board { parts, meters: meters.clone(), details, since: world.now(), stopping });
+        let (since, listening) = (world.now(), Listening::within(&limits));
+        let board = Arc::new(Board { parts, meters: meters.clone(), details, since, stopping, listening });
         let routes = routes
             .merge(feed_route::routes(&board))
             .merge(aside::routes(&board))

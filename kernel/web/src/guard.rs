@@ -31,6 +31,7 @@ use crate::kinds::{OUTCOME_UNKNOWN, OVERLOADED, UNAVAILABLE};
 use crate::limits::Limits;
 use crate::openapi::Routes;
 use crate::problem::Problem;
+use crate::slot::Slot;
 
 /// What is said of every answer to whoever counts them.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ struct Guard {
     access: AccessTable,
     reception: Reception,
     limits: Limits,
-    open: Semaphore,
+    open: Arc<Semaphore>,
     observe: Observe,
 }
 
@@ -74,7 +75,7 @@ pub fn guard(routes: Routes, gate: Gate, world: &World, limits: &Limits, observe
         access,
         reception: Reception::new(world, Duration::from_secs(limits.request_secs)),
         limits: limits.clone(),
-        open: Semaphore::new(limits.open_requests.min(Semaphore::MAX_PERMITS)),
+        open: Arc::new(Semaphore::new(limits.open_requests.min(Semaphore::MAX_PERMITS))),
         observe,
     });
     answering.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(from_fn_with_state(guard, pass))
@@ -103,10 +104,15 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let traceparent = header_value(&caller.context.trace.to_string());
     prepare(&guard.limits, &mut request, caller);
 
-    let answer = match (entry.refused, guard.open.try_acquire()) {
+    let answer = match (entry.refused, guard.open.clone().try_acquire_owned()) {
         (Some(refused), _) => Ok(refused),
         (None, Err(_)) if !is_always => Err(Problem::new(&OVERLOADED).retry_after_secs(1)),
-        (None, _permit) => handle(&guard.limits, request, next).instrument(span.clone()).await,
+        (None, permit) => {
+            // Kept here too, for the request may be gone before it is answered.
+            let slot = Slot::of(permit.ok());
+            request.extensions_mut().insert(slot.clone());
+            handle(&guard.limits, request, next).instrument(span.clone()).await
+        }
     };
     let (mut response, problem) = as_problem(answer, &trace_id);
     if let Some(rate) = entry.rate {

@@ -44,6 +44,7 @@ mod rates;
 mod refused;
 mod repeats;
 mod server;
+mod slot;
 mod socket;
 
 pub use access::Access;
@@ -70,3 +71,4 @@ pub use problem::{FieldError, Problem, ProblemKind};
 pub use query::Query;
 pub use repeats::{Conditions, ETag, Replayed, fingerprint};
 pub use server::serve;
+pub use slot::Slot;

@@ -22,6 +22,13 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Requests that are worked on at once; one more is answered with `overloaded`.
     pub open_requests: usize,
+    /// Streams of events that are open at once, and as many requests that wait for events; one more is
+    /// answered with `too-many-listeners`. Neither counts as a request that is worked on.
+    pub streams: usize,
+    /// Seconds after which a stream without news says that it is still there.
+    pub heartbeat_secs: u64,
+    /// Bytes of events that may wait for the reader of a stream; one who lets more come is cut off.
+    pub backlog_bytes: usize,
     /// Connections that are held at once; one more is answered with `overloaded` and closed.
     pub connections: usize,
     /// Requests that a key may make each second in the long run; 0 for as many as it likes.
@@ -47,6 +54,9 @@ impl Default for Limits {
             head_bytes: 32 * 1024,
             body_bytes: 1024 * 1024,
             open_requests: 4_096,
+            streams: 12_000,
+            heartbeat_secs: 15,
+            backlog_bytes: 1024 * 1024,
             connections: 20_000,
             key_requests_per_sec: 2_000,
             key_burst: 4_000,

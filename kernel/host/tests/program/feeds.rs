@@ -111,10 +111,10 @@ fn a_stream_brings_each_event_with_its_cursor_and_is_resumed_after_the_last_one(
     let of = |body: &str, name: &str| -> Vec<String> {
         body.lines().filter_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned()).collect()
     };
-    assert_eq!(of(&told.body, "event:"), ["Said", "Asked", "Sung"]);
+    assert_eq!(of(&told.body, "event:"), ["Said", "Asked", "Sung", "end"]);
     assert_eq!(of(&told.body, "id:")[1], second);
     assert!(of(&told.body, "data:")[0].contains("\"position\":1,"));
-    assert_eq!(of(&resumed.join().expect("a stream").body, "event:"), ["Sung"]);
+    assert_eq!(of(&resumed.join().expect("a stream").body, "event:"), ["Sung", "end"]);
     running.end().expect("a good end");
     assert!(began.elapsed() < Duration::from_secs(3), "streams end by themselves, in {:?}", began.elapsed());
 }

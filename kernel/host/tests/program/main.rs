@@ -12,3 +12,4 @@ mod health;
 mod metrics;
 mod problems;
 mod status;
+mod streams;

@@ -27,11 +27,14 @@ impl Running {
         Self::metered(services, &Meters::new())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test runs the program beside itself")]
     pub(crate) fn metered(services: Vec<Service>, meters: &Meters) -> Self {
+        Self::within(services, meters, Limits { drain_secs: 5, ..Limits::default() })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test runs the program beside itself")]
+    pub(crate) fn within(services: Vec<Service>, meters: &Meters, limits: Limits) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = mpsc::channel();
-        let limits = Limits { drain_secs: 5, ..Limits::default() };
         let program = Program::new(&World::real(), Gate::open(), limits, meters);
         let program = services.into_iter().fold(program, Program::with);
         let thread = std::thread::spawn(move || {
