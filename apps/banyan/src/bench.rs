@@ -7,6 +7,8 @@
 mod append;
 mod availability;
 mod checkout;
+mod crowd;
+mod fanout;
 mod http;
 mod import;
 mod lapse;
@@ -32,6 +34,8 @@ pub(crate) enum Bench {
     Checkout(checkout::Options),
     /// A table of stock that is imported, and what reservations feel of it meanwhile
     Import(import::Options),
+    /// A great many who listen to events: how soon they hear of each, and what memory each takes
+    Fanout(fanout::Options),
     /// Durable reservations over HTTP, against an empty handler that parses the same JSON
     Http(http::Options),
     /// Stock read over HTTP, many SKUs together and one by one, and how soon a program with it serves
@@ -89,6 +93,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Stop> {
         Bench::Lapse(options) => lapse::run(options),
         Bench::Checkout(options) => checkout::run(options),
         Bench::Import(options) => import::run(options),
+        Bench::Fanout(options) => fanout::run(options),
         Bench::Http(options) => http::run(options),
         Bench::Availability(options) => availability::run(options),
     }

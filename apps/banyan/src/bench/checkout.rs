@@ -7,9 +7,10 @@ use std::time::Duration;
 use telemetry::Stopwatch;
 use world::World;
 
+use super::crowd::{Crowd, Heard, allow_open_files};
 use super::shop::{Pool, Shop, fill, sku};
 use super::spread::Spread;
-use super::{On, append};
+use super::{On, append, median};
 use crate::stop::Stop;
 
 /// How it is measured.
@@ -26,9 +27,16 @@ pub(crate) struct Options {
     /// Seconds of a run
     #[arg(long, default_value_t = 10)]
     secs: u64,
+    /// Also with so many who each listen to what becomes of one order, one run without them and one with
+    #[arg(long, default_value_t = 0)]
+    listeners: usize,
+    /// Such pairs of runs
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Stop> {
+    allow_open_files(options.listeners)?;
     let folder = options.on.fresh_folder()?.to_owned();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(Stop::failed)?;
@@ -39,12 +47,15 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
         println!("idle: {:.0} MiB", shop.memory_mib());
         let pool = Arc::new(Pool::to(shop.address));
         fill(&pool, options.skus).await?;
-        let warm_up = arrive(&pool, options, 200, Duration::from_secs(3)).await;
+        let warm_up = arrive(&pool, options, 200, Duration::from_secs(3), &Names(0)).await;
         println!("warm-up: {} checkouts", warm_up.confirmed.count());
-        for rate in &options.rates {
+        if options.listeners > 0 {
+            return beside_listeners(&shop, &pool, options).await;
+        }
+        for (run, rate) in (1..).zip(&options.rates) {
             let append = append::measure(&folder)?;
             let (cpu, commits) = (shop.cpu_secs(), shop.metric("banyan_desk_batch_seconds_count").await);
-            let mut seen = arrive(&pool, options, *rate, Duration::from_secs(options.secs)).await;
+            let mut seen = arrive(&pool, options, *rate, Duration::from_secs(options.secs), &Names(run)).await;
             #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
             let done = seen.confirmed.count().max(1) as f64;
             println!(
@@ -69,6 +80,57 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     })
 }
 
+/// How much longer checkouts take while as many listen as are asked for: each to one order, of which
+/// those that are placed are among the first.
+async fn beside_listeners(shop: &Shop, pool: &Arc<Pool>, options: &Options) -> Result<(), Stop> {
+    let mut names = (1..).map(Names);
+    let length = Duration::from_secs(options.secs);
+    for rate in &options.rates {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for (round, (before, during)) in
+            (1..=options.rounds).zip(std::iter::from_fn(|| Some((names.next()?, names.next()?))))
+        {
+            let mut alone = arrive(pool, options, *rate, length, &before).await;
+            let heard = Heard::nothing();
+            let request = |number| {
+                let path = format!("/v1/events/orders?subject={}", during.of(number));
+                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
+            };
+            let crowd = Crowd::gather(shop.address, (0..options.listeners).map(request), &heard).await?;
+            let mut beside = arrive(pool, options, *rate, length, &during).await;
+            let (alone_ms, beside_ms) = (alone.confirmed.percentile_ms(0.99), beside.confirmed.percentile_ms(0.99));
+            println!(
+                "{rate}/s, round {round}: p99 {alone_ms:.1} ms alone, {beside_ms:.1} ms beside {} listeners; {} and {} \
+                 confirmed, {} and {} otherwise; they heard {} events, p99 after {:.0} ms; {} cut off",
+                crowd.count(),
+                alone.confirmed.count(),
+                beside.confirmed.count(),
+                alone.otherwise,
+                beside.otherwise,
+                heard.count(),
+                heard.percentile_ms(0.99),
+                heard.gone(),
+            );
+            without.push(alone_ms);
+            with.push(beside_ms);
+        }
+        let (without, with) = (median(without), median(with));
+        println!("{rate}/s, median: p99 {without:.1} → {with:.1} ms: {:.2} of it", with / without);
+    }
+    Ok(())
+}
+
+/// The names of the orders of a run: as scattered as those that callers choose, and known beforehand to
+/// those who listen.
+struct Names(u32);
+
+impl Names {
+    fn of(&self, number: usize) -> String {
+        let half = |side| world::stable_hash(format!("{}/{number}/{side}", self.0).as_bytes());
+        format!("{:016x}{:016x}", half("a"), half("b"))
+    }
+}
+
 /// What became of the checkouts of a run.
 #[derive(Default)]
 struct Seen {
@@ -78,7 +140,7 @@ struct Seen {
 }
 
 #[expect(clippy::disallowed_methods, reason = "each arrival of a bench is a task of its own")]
-async fn arrive(pool: &Arc<Pool>, options: &Options, rate: u32, length: Duration) -> Seen {
+async fn arrive(pool: &Arc<Pool>, options: &Options, rate: u32, length: Duration, names: &Names) -> Seen {
     let world = World::real();
     let mut chance = world.chance("arrivals");
     let mut arrivals = Vec::new();
@@ -99,7 +161,7 @@ async fn arrive(pool: &Arc<Pool>, options: &Options, rate: u32, length: Duration
             })
             .collect();
         let body = format!(r#"{{"lines":[{}],"payment":{{"method":"pm_card_visa"}}}}"#, lines.join(","));
-        let path = format!("/v1/orders/{:016x}{:016x}", chance.bits(), chance.bits());
+        let path = format!("/v1/orders/{}", names.of(arrivals.len()));
         let pool = pool.clone();
         arrivals.push(tokio::spawn(async move {
             let one = Stopwatch::start();
