@@ -194,6 +194,30 @@ impl Shop {
         (audit.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
+    /// Copies its data under this name, while it runs or not: whether that ended well, and what was printed.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn backup(&self, name: &str) -> (bool, String) {
+        self.on_data("backup", name)
+    }
+
+    /// Puts a copy back in place of its data, on which nothing may run.
+    ///
+    /// # Panics
+    /// When its data is not there, or the program cannot be started.
+    pub fn restore(&self, name: &str) -> (bool, String) {
+        std::fs::remove_dir_all(self.folder.path().join("data-0")).expect("its data is there");
+        self.on_data("restore", name)
+    }
+
+    fn on_data(&self, verb: &str, name: &str) -> (bool, String) {
+        let mut command = Command::new(program());
+        command.arg(verb).arg(self.folder.path().join(name)).arg("--data").arg(self.folder.path().join("data-0"));
+        let ended = command.output().expect("the program runs");
+        (ended.status.success(), String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned())
+    }
+
     /// A file in the data folder of its first process.
     pub fn data_file(&self, name: &str) -> PathBuf {
         self.folder.path().join("data-0").join(name)

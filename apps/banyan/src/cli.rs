@@ -13,7 +13,7 @@ use crate::bench::{self, Bench};
 use crate::bulk::{Export, Import};
 use crate::services::{self, Known};
 use crate::stop::Stop;
-use crate::{audit, bulk, config, doctor, events, keys, run};
+use crate::{audit, backup, bulk, config, doctor, events, keys, run};
 
 /// An event-driven shop that grows around the one you have.
 #[derive(Debug, Parser)]
@@ -78,6 +78,30 @@ enum Verb {
     Keys {
         #[command(subcommand)]
         act: keys::Act,
+    },
+    /// Copies all data to a folder, as of one moment, also while programs work on it
+    Backup {
+        /// The folder of the backup: one that is not there yet, or empty
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+        /// The folder of the data [default: ./banyan-data]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// A file of settings
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Makes a data folder of a backup
+    Restore {
+        /// The folder of the backup
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+        /// The folder of the data: one that is not there yet, or empty [default: ./banyan-data]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// A file of settings
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Looks whether the books balance, and says what it counted
     Audit {
@@ -161,6 +185,8 @@ pub(crate) fn run() -> Result<(), Stop> {
             events::tell(&events::Asked { server, subject, at, follow, json })
         }
         Verb::Keys { act } => keys::run(&act),
+        Verb::Backup { to, data, config } => backup::back_up(&backup::Asked { to, data, config }),
+        Verb::Restore { from, data, config } => backup::restore(&from, data.as_deref(), config.as_deref()),
         Verb::Audit { data, server, config } => audit::run(&audit::Asked { server, data, config }),
         Verb::Bench { bench } => bench::run(&bench),
         Verb::Doctor { place, json } => doctor::run(|| load(place), json),
@@ -245,7 +271,7 @@ fn refuse(error: &clap::Error) -> Result<(), Stop> {
             Ok(())
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Err(Stop::Usage(
-            "say what to do: up, serve, events, import, export, keys, audit, doctor, bench or settings; `banyan --help` \
+            "say what to do: up, serve, events, import, export, keys, backup, restore, audit, doctor, bench or settings; `banyan --help` \
              tells more"
                 .to_owned(),
         )),

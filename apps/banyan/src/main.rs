@@ -6,6 +6,7 @@
 //! banyan import stock     a table of counts into the running server; export stock: the other way
 //! banyan events           what happened, and how an order stood at a time, from the running server
 //! banyan keys             who may ask the server for what
+//! banyan backup DIR       a copy of all data, while programs work on it; restore DIR: puts it back
 //! banyan audit            whether the books balance, through the running server or on its files
 //! banyan bench NAME       a figure, and its ratio to a limit taken in the same run
 //! banyan doctor           whether Banyan can run here, and what to do where it cannot
@@ -15,12 +16,13 @@
 //!
 //! Reading order: `cli`, `services` (what there is), `config` (what may be chosen), `run` (from
 //! settings to a program at work), `folder`, `demo`, `events`, `bulk`, `keys`, `audit`,
-//! `doctor`.
+//! `backup`, `doctor`.
 //!
 //! **Invariant:** exit code 0 means done, 1 that the work failed, 2 a wrong use or setting; what went
 //! wrong is said in one line on the error output.
 
 mod audit;
+mod backup;
 mod bench;
 mod bulk;
 mod cli;

@@ -19,6 +19,7 @@
 
 mod asked;
 mod at_rest;
+mod backup;
 mod checkpoint;
 mod checkup;
 mod database;
@@ -42,6 +43,7 @@ mod worker;
 
 pub use asked::{Actor, Asked, Context, LOCAL_OWNER, Origin, Trace, Unreadable};
 pub use at_rest::AtRest;
+pub use backup::{Copied, Cut, check_file};
 pub use checkup::{FileState, ServerState, look_at_file, look_at_server, server_of};
 pub use database::{CannotOpen, Database, Location, Options};
 pub use desk::{Answered, Crash, Desk, Kind, Opened, Perform, Plan, Turn, open_desk};

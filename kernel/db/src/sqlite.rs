@@ -385,7 +385,7 @@ fn value(column: ValueRef<'_>) -> Value {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
-fn failure(error: rusqlite::Error) -> Failure {
+pub(crate) fn failure(error: rusqlite::Error) -> Failure {
     let text = error.to_string();
     let Some(code) = error.sqlite_error() else { return Failure::Database(text) };
     match code.code {

@@ -33,7 +33,7 @@ pub use cause::cause;
 pub use db::{Envelope, PARTITIONS, Position, partition_of};
 pub use document::EventDocument;
 pub use feed::{Feed, FeedError, Partitions, Slice};
-pub use listener::{Listener, Listening, Understood, Verdict};
+pub use listener::{Listener, Listening, Understood, Verdict, follow_restored};
 pub use no_feed::NoFeed;
 pub use parked::{
     DeadLetter, ParkedEvent, PutAside, dead_letters, dead_letters_after, discard, parked_events, parked_events_after,

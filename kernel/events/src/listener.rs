@@ -144,6 +144,16 @@ static CURSOR: Table = Table { name: "feed_cursor", key: &[text("feed")], rest: 
 static START: Table =
     Table { name: "feed_start", key: &[text("source")], rest: &[int("incarnation"), int("position")] };
 
+/// Goes on with a producer whose database was put back together with this one, from copies of one
+/// moment: from the life that it had then to the one that it has now.
+pub fn follow_restored(tx: &mut Tx<'_>, source: &str, before: Number, now: Number) {
+    // The keys that are the source, or begin with it and a slash, which `0` follows.
+    let follow = "UPDATE feed_start SET incarnation = $1 WHERE incarnation = $2
+        AND (source = $3 OR (source >= $4 AND source < $5))";
+    let (from, to) = (format!("{source}/"), format!("{source}0"));
+    tx.execute(follow, [now.into(), before.into(), source.into(), from.into(), to.into()]);
+}
+
 /// Events that are read ahead.
 const READ_AHEAD: usize = 256;
 /// Positions after which the place where reading begins is saved anew.

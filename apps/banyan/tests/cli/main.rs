@@ -4,6 +4,7 @@ mod binary;
 
 mod about;
 mod audit;
+mod backup;
 mod bulk;
 mod doctor;
 mod ending;
