@@ -127,13 +127,8 @@ impl Program {
             }
             routes = routes.merge(of_service);
             closes.push(close);
-            let cut_off = meters.labelled("service", name);
-            let cut_off = cut_off.counter("event_streams_cut_off", "Streams that were ended because nobody read them");
-            let broadcast = || Broadcast::of(&database, limits.backlog_bytes, cut_off.clone());
+            let mut broadcast = || crew.start_broadcast(&database, limits.backlog_bytes, &meters, &stopping);
             let (streams, waits) = (broadcast(), broadcast());
-            for broadcast in [&streams, &waits] {
-                crew.start_task("broadcast of events", broadcast.clone().run(stopping.clone()));
-            }
             parts.push(Part { name, database, listens, kinds, overviews, waiting, workers: running, streams, waits });
         }
         let keyring = gate.keyring().cloned();
@@ -210,6 +205,21 @@ impl Crew {
             run.await;
             name
         });
+    }
+
+    /// Starts to tell some of those who listen to a service's events.
+    fn start_broadcast(
+        &mut self,
+        database: &Database,
+        backlog_bytes: usize,
+        meters: &Meters,
+        stopping: &watch::Receiver<bool>,
+    ) -> Arc<Broadcast> {
+        let meters = meters.labelled("service", database.service());
+        let cut_off = meters.counter("event_streams_cut_off", "Streams that were ended because nobody read them");
+        let broadcast = Broadcast::of(database, backlog_bytes, cut_off);
+        self.start_task("broadcast of events", broadcast.clone().run(stopping.clone()));
+        broadcast
     }
 
     /// Waits for the first who ends.

@@ -8,10 +8,11 @@ use db::{Copied, Cut, Database, Location, check_file};
 
 use crate::tally::{Command, add, asked, open, options, value, wait};
 
-/// A copy of the files of two services.
-fn copy(from: &Path, to: &Path) -> [Copied; 2] {
-    let files = ["cause", "effect"].map(|service| (service, from.join(format!("{service}.db"))));
-    let mut cut = Cut::prepare(files).expect("the files are there");
+/// A copy of the files of two services, between which lie as many others as there are.
+fn copy(from: &Path, to: &Path, others: &[PathBuf]) -> [Copied; 2] {
+    let [cause, effect] = ["cause", "effect"].map(|service| (service, from.join(format!("{service}.db"))));
+    let others = others.iter().map(|other| ("other", other.clone()));
+    let mut cut = Cut::prepare([cause].into_iter().chain(others).chain([effect])).expect("the files are there");
     cut.take(|| ()).expect("a cut");
     ["cause", "effect"].map(|service| cut.copy(service, &to.join(format!("{service}.db"))).expect("a copy"))
 }
@@ -23,6 +24,12 @@ fn at(folder: &Path, service: &str) -> Location {
 #[test]
 fn no_copy_of_a_cut_has_heard_of_what_another_does_not_know() {
     let folder = tempfile::tempdir().expect("a folder");
+    drop(open(at(folder.path(), "other"), options()));
+    // To look at all of them takes longer than a change and what follows from it.
+    let others: Vec<_> = (0..60).map(|number| folder.path().join(format!("other-{number}.db"))).collect();
+    for other in &others {
+        fs::copy(folder.path().join("other.db"), other).expect("a copy");
+    }
     let [cause, effect] = ["cause", "effect"].map(|service| open(at(folder.path(), service), options()).start());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -36,7 +43,7 @@ fn no_copy_of_a_cut_has_heard_of_what_another_does_not_know() {
         for number in 0..30 {
             let to = folder.path().join(format!("copy-{number}"));
             fs::create_dir(&to).expect("a folder");
-            let copied = copy(folder.path(), &to);
+            let copied = copy(folder.path(), &to, &others);
             let [cause, effect] = ["cause", "effect"].map(|service| open(at(&to, service), options()).database);
             assert_eq!(
                 [&cause, &effect].map(Database::incarnation),
@@ -63,7 +70,7 @@ fn a_copy_is_one_file_that_holds_what_had_only_reached_the_log() {
         if service == "effect" {
             let to = folder.path().join("copy");
             fs::create_dir(&to).expect("a folder");
-            let [_, copied] = copy(folder.path(), &to);
+            let [_, copied] = copy(folder.path(), &to, &[]);
             assert!(copied.newest >= 50, "{copied:?}");
             let files: Vec<_> =
                 fs::read_dir(&to).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
@@ -82,7 +89,7 @@ fn a_file_with_a_broken_page_is_none() {
     }
     let to = folder.path().join("copy");
     fs::create_dir(&to).expect("a folder");
-    copy(folder.path(), &to);
+    copy(folder.path(), &to, &[]);
     let path: PathBuf = to.join("cause.db");
     assert_eq!(check_file(&path), Ok(()));
     let mut bytes = fs::read(&path).expect("a file");
