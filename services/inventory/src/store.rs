@@ -416,8 +416,13 @@ pub(crate) fn settings<'a>(
     read: &mut Read<'_>,
     skus: impl IntoIterator<Item = &'a Sku>,
 ) -> Result<BTreeMap<Sku, SkuSettings>, Failure> {
-    let rows = read.rows(settings_of(skus.into_iter()))?;
-    rows.into_iter().map(sku_settings).collect()
+    let skus: Vec<&Sku> = skus.into_iter().collect();
+    // One is found sooner by its key.
+    let settings = match skus[..] {
+        [sku] => Query::by(&SKU, "sku", [sku.into()]),
+        _ => settings_of(skus.into_iter()),
+    };
+    read.rows(settings)?.into_iter().map(sku_settings).collect()
 }
 
 /// Some levels after a SKU in a warehouse, in the order of their keys.

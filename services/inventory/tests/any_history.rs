@@ -359,12 +359,15 @@ impl History {
                 let place = (sku.clone(), warehouse.clone());
                 *sums.entry(place.clone()).or_default() += change.difference();
                 let pool = pools.entry(place).or_default();
+                let before = *pool;
                 pool.enter(change);
+                assert_eq!(pool.before(change.difference()), before, "{event:?} left {pool:?}");
                 assert!(level.is_none_or(|level| level == pool.level()), "{event:?} left {pool:?}");
             }
         }
         assert_eq!(pools, self.rows.pools);
         for (place, pool) in pools {
+            assert_eq!(pool.before(sums[&place]), Pool::default(), "{place:?}");
             let Pool { on_hand, reserved, committed, owed_to_holds, owed_firmly, in_transit } = pool;
             let (held, firm) = (reserved + owed_to_holds, committed + owed_firmly);
             assert_eq!(sums[&place], Difference { on_hand, held, firm, in_transit }, "{place:?}");

@@ -223,8 +223,10 @@ pub(super) fn arrive() -> Operation {
 }
 
 pub(super) fn level() -> Operation {
-    Operation::new("get_stock", "Stock of one SKU", "In all, and by warehouse.")
+    let about = "In all, and by warehouse. With `at` as it was then, by what the journal tells since; before a SKU first came                  in there was nothing of it.";
+    Operation::new("get_stock", "Stock of one SKU", about)
         .takes_segment("sku", "The SKU, percent-encoded.", sku())
+        .takes_query("at", "A time that is past.", moment())
         .takes_if_none_match()
         .answers(200, "Its stock.", reference("Stock"))
         .refuses([&UNKNOWN_SKU])

@@ -11,10 +11,12 @@ use ids::{Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use web::{Body, Conditions, ETag, Faults, Problem, Query, Routes, Scope, Segment};
+use world::Moment;
 
 use super::{ABOUT, MOST_SKUS, Shared, Shelf, openapi, problem};
 use crate::domain::{Pool, Signal, SkuSettings, Thresholds};
 use crate::store;
+use crate::store::journal::{Since, Then};
 
 /// The routes of this module.
 pub(super) fn routes() -> Routes<Arc<Shelf>> {
@@ -23,6 +25,9 @@ pub(super) fn routes() -> Routes<Arc<Shelf>> {
         .get("/v1/stock", Scope::StockRead, levels, openapi::levels())
         .post("/v1/stock/query", Scope::StockRead, query_levels, openapi::query_levels())
 }
+
+/// What a level, or a SKU beside its levels, takes in an answer, about.
+const LEVEL_BYTES: usize = 128;
 
 /// A level as it is shown.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -119,7 +124,12 @@ async fn list_of(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<u8>, Problem> {
         Ok(place) => Asked::Known(&known[place]),
         Err(_) => Asked::Unknown { sku, unknown: true },
     };
-    serde_json::to_vec(&StockList { items: skus.iter().map(one).collect() }).map_err(Problem::internal)
+    let list = StockList { items: skus.iter().map(one).collect() };
+    // A long list is not moved while it grows.
+    let levels: usize = known.iter().map(|document| 1 + document.warehouses.len()).sum();
+    let mut body = Vec::with_capacity(levels * LEVEL_BYTES + skus.len() * LEVEL_BYTES);
+    serde_json::to_writer(&mut body, &list).map_err(Problem::internal)?;
+    Ok(body)
 }
 
 /// An answer whose bytes are at hand.
@@ -127,10 +137,39 @@ fn json(body: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn level(State(shelf): Shared, conditions: Conditions, Segment(sku): Segment<Sku>) -> Result<Response, Problem> {
-    let stock = stock_of(&shelf, vec![sku]).await?.pop().ok_or_else(|| Problem::new(&problem::UNKNOWN_SKU))?;
-    let body = serde_json::to_vec(&stock).map_err(Problem::internal)?;
+async fn level(
+    State(shelf): Shared,
+    conditions: Conditions,
+    Segment(sku): Segment<Sku>,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let at = query.parse::<Moment>("at");
+    let stock = match query.finish(|| at)? {
+        None => stock_of(&shelf, vec![sku]).await?,
+        Some(at) => stock_at(&shelf, sku, at).await?,
+    };
+    let stock = stock.first().ok_or_else(|| Problem::new(&problem::UNKNOWN_SKU))?;
+    let body = serde_json::to_vec(stock).map_err(Problem::internal)?;
     Ok(conditions.answer(ETag::of_bytes(&body), || json(body)))
+}
+
+/// The stock of a SKU as it was at a time, if it is known; looked up a piece at a time, so that others
+/// come to read in between.
+async fn stock_at(shelf: &Shelf, sku: Sku, at: Moment) -> Result<Vec<StockDocument>, Problem> {
+    let mut since = shelf.database.read(move |read| Since::moment(read, at)).await?;
+    loop {
+        let asked = sku.clone();
+        let look_on = move |read: &mut db::Read<'_>| {
+            let then = since.look_on(read, &asked)?;
+            Ok((since, then))
+        };
+        let (looked, then) = shelf.database.read(look_on).await?;
+        since = looked;
+        if let Some(Then { levels, is_discontinued }) = then {
+            let settings = SkuSettings { discontinued: is_discontinued, ..SkuSettings::default() };
+            return Ok(documents(levels, &BTreeMap::from([(sku, settings)]), shelf.thresholds));
+        }
+    }
 }
 
 async fn levels(State(shelf): Shared, conditions: Conditions, mut query: Query) -> Result<Response, Problem> {

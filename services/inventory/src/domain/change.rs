@@ -75,6 +75,29 @@ impl Change {
     }
 }
 
+impl Pool {
+    /// As it was before all this happened to it.
+    ///
+    /// How much of its promises was covered then need not be known: firm ones are covered first, and as
+    /// long as anything is owed there is nothing available.
+    #[must_use]
+    pub fn before(self, since: Difference) -> Self {
+        let on_hand = self.on_hand - since.on_hand;
+        let held = self.reserved + self.owed_to_holds - since.held;
+        let firm = self.committed + self.owed_firmly - since.firm;
+        let committed = firm.min(on_hand);
+        let reserved = held.min(on_hand - committed);
+        Self {
+            on_hand,
+            reserved,
+            committed,
+            owed_to_holds: held - reserved,
+            owed_firmly: firm - committed,
+            in_transit: self.in_transit - since.in_transit,
+        }
+    }
+}
+
 impl std::ops::AddAssign for Difference {
     fn add_assign(&mut self, other: Self) {
         self.on_hand += other.on_hand;

@@ -1,5 +1,6 @@
 //! The journal as it is read: the entries that are wanted, and how many are looked at to find them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use ids::{Name, Sku, Warehouse};
 use serde::Deserialize;
 use world::Moment;
 
-use crate::domain::changes;
+use crate::domain::{Difference, Pool, changes};
 
 /// Which entries of the journal are wanted: those that fit all that is said here.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +130,77 @@ impl Wanted {
         self.sku.as_ref().is_none_or(|wanted| wanted == sku)
             && self.warehouse.as_ref().is_none_or(|wanted| wanted == warehouse)
     }
+}
+
+/// What has happened to a SKU since a moment: enough to tell how it stood then.
+///
+/// It is undone from how the SKU stands now, and not done from the beginning: most questions are about
+/// a time that is not long ago, and a journal is long.
+#[derive(Debug)]
+pub(crate) struct Since {
+    /// The journal was looked through up to here.
+    upto: Position,
+    differences: BTreeMap<Warehouse, Difference>,
+    /// Whether it was sold no more at that moment, where it has been said since.
+    was_discontinued: Option<bool>,
+}
+
+impl Since {
+    /// Nothing yet: what was recorded up to a moment stays.
+    pub(crate) fn moment(read: &mut Read<'_>, moment: Moment) -> Result<Self, Failure> {
+        let newest = read.newest_event()?;
+        let upto = last_before(read, moment + Duration::from_micros(1), newest)?;
+        Ok(Self { upto, differences: BTreeMap::new(), was_discontinued: None })
+    }
+
+    /// Looks on, so far and no further; once nothing is left to look at, gives the levels as they were
+    /// then, and whether the SKU was sold no more.
+    pub(crate) fn look_on(&mut self, read: &mut Read<'_>, sku: &Sku) -> Result<Option<Then>, Failure> {
+        let newest = read.newest_event()?;
+        let window = newest.min(self.upto.saturating_add(MOST_LOOKED_AT));
+        let wanted = Wanted { sku: Some(sku.clone()), ..Wanted::default() };
+        while self.upto < window {
+            let piece = candidates(read, &wanted, self.upto, window)?;
+            let is_last = piece.len() < PIECE;
+            for envelope in piece {
+                self.upto = envelope.position;
+                self.enter(&Entry::read(envelope)?.event, sku);
+            }
+            if is_last {
+                self.upto = window;
+            }
+        }
+        if self.upto < newest {
+            return Ok(None);
+        }
+        let settings = super::settings(read, [sku])?.remove(sku).unwrap_or_default();
+        let is_discontinued = self.was_discontinued.unwrap_or(settings.discontinued);
+        let before = |(sku, warehouse, pool): (Sku, Warehouse, Pool)| {
+            let since = self.differences.get(&warehouse).copied().unwrap_or_default();
+            (sku, warehouse, pool.before(since))
+        };
+        let levels = super::levels(read, std::slice::from_ref(sku))?.into_iter().map(before).collect();
+        Ok(Some(Then { levels, is_discontinued }))
+    }
+
+    fn enter(&mut self, event: &Event, sku: &Sku) {
+        for changed in changes(event).into_iter().filter(|changed| changed.sku == sku) {
+            *self.differences.entry(changed.warehouse.clone()).or_default() += changed.change.difference();
+        }
+        let was_discontinued = match event {
+            Event::SkuDiscontinued(e) if e.sku == *sku => false,
+            Event::SkuReinstated(e) if e.sku == *sku => true,
+            _ => return,
+        };
+        self.was_discontinued.get_or_insert(was_discontinued);
+    }
+}
+
+/// How a SKU stood.
+#[derive(Debug)]
+pub(crate) struct Then {
+    pub(crate) levels: Vec<(Sku, Warehouse, Pool)>,
+    pub(crate) is_discontinued: bool,
 }
 
 /// Some events between two positions, among them all that fit: a name that is wanted stands somewhere

@@ -156,3 +156,42 @@ fn a_question_that_cannot_be_is_refused_with_all_its_faults() {
         assert_eq!(status, 400, "a cursor of another list");
     });
 }
+
+#[test]
+fn stock_at_a_time_is_what_the_journal_up_to_then_makes_of_it() {
+    everywhere(|shop| {
+        // What is read between two acts, and when that was.
+        let mut seen: Vec<(world::Moment, Value)> = Vec::new();
+        let mut look = || {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            seen.push((shop.database.world().now(), shop.get("/v1/stock/mug").1));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        };
+        shop.receive("first", "mug", "main", 5);
+        look();
+        some_days_in_a_shop(shop);
+        look();
+        assert_eq!(shop.put("/v1/skus/mug", &json!({"discontinued": true})).0, 200);
+        look();
+        assert_eq!(shop.put("/v1/skus/mug", &json!({"discontinued": false})).0, 200);
+        shop.receive("again", "mug", "main", 4);
+        assert_eq!(shop.put("/v1/reservations/later", &lines(&[("mug", 3)])).0, 201);
+        look();
+        let count = json!({"type": "count", "sku": "mug", "warehouse": "main", "counted": 0});
+        assert_eq!(shop.put("/v1/stock-movements/gone", &count).0, 201);
+        look();
+        shop.receive("more", "mug", "south", 1);
+        for (at, stock) in &seen {
+            let (status, mut then) = shop.get(&format!("/v1/stock/mug?at={at}"));
+            // A warehouse in which there was nothing yet says so.
+            let warehouses = stock["warehouses"].as_array().expect("warehouses");
+            let was_there = |level: &Value| warehouses.iter().any(|there| there["warehouse"] == level["warehouse"]);
+            then["warehouses"].as_array_mut().expect("warehouses").retain(was_there);
+            assert_eq!((status, &then), (200, stock), "at {at}");
+        }
+        assert_eq!(shop.get("/v1/stock/mug?at=2020-01-01T00:00:00Z").1["on_hand"], 0, "before it first came in");
+        assert_eq!(shop.get("/v1/stock/mug?at=2999-01-01T00:00:00Z").1, shop.get("/v1/stock/mug").1);
+        assert_eq!(shop.get("/v1/stock/cup?at=2020-01-01T00:00:00Z").0, 404);
+        assert_eq!(shop.get("/v1/stock/mug?at=yesterday").0, 400);
+    });
+}
