@@ -54,16 +54,18 @@ pub(crate) struct On {
 }
 
 impl On {
+    /// The folder as a bench has left it.
+    fn folder(&self) -> Result<&Path, Stop> {
+        if self.data.join(MARK).exists() {
+            return Ok(&self.data);
+        }
+        Err(Stop::Usage(format!("{} is no folder of a bench; name another with --data", self.data.display())))
+    }
+
     /// An empty folder.
     fn fresh_folder(&self) -> Result<&Path, Stop> {
         if self.data.exists() {
-            let is_ours = self.data.join(MARK).exists();
-            if !is_ours {
-                let data = self.data.display();
-                return Err(Stop::Usage(format!(
-                    "{data} exists and is no folder of a bench; name another with --data"
-                )));
-            }
+            self.folder()?;
             std::fs::remove_dir_all(&self.data).map_err(|error| Stop::Failed(error.to_string()))?;
         }
         let made = std::fs::create_dir_all(&self.data).and_then(|()| std::fs::write(self.data.join(MARK), ""));

@@ -137,11 +137,11 @@ impl Database {
         ring.learn(newest);
         let readers = match &location {
             Location::Memory(disk) => {
-                Readers::inline(Session::new(Link::Sqlite(Sqlite::in_memory(disk)), source.clone()))
+                Readers::inline(Session::new(Link::Sqlite(Sqlite::in_memory(disk)), source.clone()), &world)
             }
             location => {
                 let open = || reader(service, location, &source);
-                Readers::start(options.readers, open).map_err(|cause| CannotOpen { service, cause })?
+                Readers::start(options.readers, &world, open).map_err(|cause| CannotOpen { service, cause })?
             }
         };
         let checkpoints = match &location {
@@ -215,19 +215,16 @@ impl Database {
         work: impl FnOnce(&mut Read<'_>) -> Result<T, Failure> + Send + 'static,
         then: impl FnOnce(Result<T, Failure>) + Send + 'static,
     ) -> Result<(), Refused> {
-        let world = self.0.world.clone();
         let flusher = self.0.flusher.as_ref().map(|(flusher, _)| flusher.clone());
-        self.0.readers.submit(Box::new(move |session| {
-            let result = Read::begin(session, &world).and_then(|mut read| {
-                let result = guarded(|| work(&mut read));
-                read.end();
-                result
-            });
+        self.0.readers.submit(Job::Read(Box::new(move |view| {
+            let result = view.and_then(|read| guarded(|| work(read)));
+            let is_good = result.is_ok();
             match flusher {
                 Some(flusher) => flusher.when_durable(move || then(result)),
                 None => then(result),
             }
-        }))
+            is_good
+        })))
     }
 
     /// Runs one transaction beside the desk's, for the rare change that is no command.
@@ -237,7 +234,7 @@ impl Database {
     ) -> Result<T, Refused> {
         let (answer, answered) = oneshot::channel();
         let database = self.clone();
-        self.0.readers.submit(Box::new(move |_| drop(answer.send(database.write_now(work)))))?;
+        self.0.readers.submit(Job::Write(Box::new(move || drop(answer.send(database.write_now(work))))))?;
         answered.await.unwrap_or(Err(Refused::Failed(Failure::Panicked("while writing".into()))))
     }
 
@@ -432,47 +429,72 @@ fn reader(service: &str, location: &Location, source: &Source) -> Result<Session
     Ok(Session::new(link, source.clone()))
 }
 
-type Reading = Box<dyn FnOnce(&mut Session) + Send>;
+/// Reads in a view, or learns why there is none; says whether the view is still good: on `PostgreSQL` a
+/// statement that fails spoils it.
+type Reading = Box<dyn FnOnce(Result<&mut Read<'_>, Failure>) -> bool + Send>;
+
+/// Work for the threads that read.
+enum Job {
+    Read(Reading),
+    /// Writes on the connection for that.
+    Write(Box<dyn FnOnce() + Send>),
+}
+
+impl Job {
+    fn run(self, view: &mut Result<Read<'_>, Failure>) -> bool {
+        match self {
+            Self::Read(read) => read(view.as_mut().map_err(|failure| failure.clone())),
+            Self::Write(write) => {
+                write();
+                true
+            }
+        }
+    }
+}
 
 /// The threads that read; or, in memory, the caller's own.
 enum Readers {
-    Threads(SyncSender<Reading>),
-    Inline(Mutex<Session>),
+    Threads(SyncSender<Job>),
+    Inline(Mutex<Session>, World),
 }
 
 /// Reads that may wait; more are refused at once.
 const WAITING_READS: usize = 4_096;
+/// Reads that share a view, at most: what waits when a thread has time. Opening a view for each costs as
+/// much as a short read itself; and no read waits for many others.
+const READS_TOGETHER: usize = 16;
 
 impl Readers {
-    fn inline(session: Session) -> Self {
-        Self::Inline(Mutex::new(session))
+    fn inline(session: Session, world: &World) -> Self {
+        Self::Inline(Mutex::new(session), world.clone())
     }
 
     #[expect(clippy::disallowed_methods, reason = "the database's own threads are started here")]
-    fn start(count: usize, open: impl Fn() -> Result<Session, Failure>) -> Result<Self, Failure> {
-        let (submit, waiting) = sync_channel::<Reading>(WAITING_READS);
+    fn start(count: usize, world: &World, open: impl Fn() -> Result<Session, Failure>) -> Result<Self, Failure> {
+        let (submit, waiting) = sync_channel::<Job>(WAITING_READS);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..count.max(1) {
-            let (mut session, waiting) = (open()?, waiting.clone());
+            let (mut session, world, waiting) = (open()?, world.clone(), waiting.clone());
             std::thread::spawn(move || {
-                while let Some(reading) = next(&waiting) {
-                    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reading(&mut session)));
-                    if read.is_err() {
-                        session.rollback();
-                    }
+                while let Some(jobs) = next(&waiting) {
+                    read_all(&mut session, &world, jobs);
                 }
             });
         }
         Ok(Self::Threads(submit))
     }
 
-    fn submit(&self, reading: Reading) -> Result<(), Refused> {
-        match self {
-            Self::Inline(session) => {
-                reading(&mut lock(session));
+    fn submit(&self, job: Job) -> Result<(), Refused> {
+        match (self, job) {
+            (Self::Inline(..), Job::Write(write)) => {
+                write();
                 Ok(())
             }
-            Self::Threads(submit) => submit.try_send(reading).map_err(|error| match error {
+            (Self::Inline(session, world), read) => {
+                read_all(&mut lock(session), world, vec![read]);
+                Ok(())
+            }
+            (Self::Threads(submit), job) => submit.try_send(job).map_err(|error| match error {
                 TrySendError::Full(_) => Refused::Full { retry_after: Duration::from_secs(1) },
                 TrySendError::Disconnected(_) => Refused::Stopping,
             }),
@@ -480,6 +502,26 @@ impl Readers {
     }
 }
 
-fn next(waiting: &Mutex<Receiver<Reading>>) -> Option<Reading> {
-    lock(waiting).recv().ok()
+/// Reads in one view, which was opened after all of it was asked; in another one after what spoils it.
+fn read_all(session: &mut Session, world: &World, jobs: Vec<Job>) {
+    let mut jobs = jobs.into_iter().peekable();
+    while jobs.peek().is_some() {
+        let mut view = Read::begin(session, world);
+        for job in jobs.by_ref() {
+            let is_good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run(&mut view)));
+            if !is_good.unwrap_or(false) {
+                break;
+            }
+        }
+        if let Ok(view) = view {
+            view.end();
+        }
+    }
+}
+
+/// What waits, in its order, as soon as there is something; none once nobody can ask any more.
+fn next(waiting: &Mutex<Receiver<Job>>) -> Option<Vec<Job>> {
+    let waiting = lock(waiting);
+    let first = waiting.recv().ok()?;
+    Some(std::iter::once(first).chain(waiting.try_iter().take(READS_TOGETHER - 1)).collect())
 }

@@ -332,7 +332,11 @@ fn collect(
     let width = statement.column_count();
     let mut rows = statement.query(rusqlite::params_from_iter(values))?;
     while let Some(row) = rows.next()? {
-        into.push(Row((0..width).map(|place| row.get_ref(place).map(value)).collect::<Result<_, _>>()?));
+        let mut columns = Vec::with_capacity(width);
+        for place in 0..width {
+            columns.push(value(row.get_ref(place)?));
+        }
+        into.push(Row(columns));
     }
     Ok(())
 }
@@ -377,7 +381,10 @@ fn value(column: ValueRef<'_>) -> Value {
     match column {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(value) => Value::Int(value),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Text(text) => Value::Text(match std::str::from_utf8(text) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(text).into_owned(),
+        }),
         // STRICT tables hold neither; an expression of ours that makes one is read as text and refused there.
         ValueRef::Real(value) => Value::Text(value.to_string()),
         ValueRef::Blob(_) => Value::Text(String::from("(bytes)")),

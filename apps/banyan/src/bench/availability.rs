@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// Entries that the journal has before anything is measured
     #[arg(long, default_value_t = 0)]
     journal: i64,
+    /// Measures on what the run before has left
+    #[arg(long)]
+    again: bool,
     /// Seconds of a round
     #[arg(long, default_value_t = 4)]
     secs: u64,
@@ -52,12 +55,14 @@ pub(crate) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Stop> {
-    let folder = options.on.fresh_folder()?.to_owned();
+    let folder = if options.again { options.on.folder()? } else { options.on.fresh_folder()? }.to_owned();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(Stop::failed)?;
     println!("availability on {}: {} SKUs in {} warehouses each", options.on.name(), options.skus, options.warehouses);
-    let entries = make_stock(&runtime, options, &folder)?;
-    println!("the journal has {entries} entries");
+    if !options.again {
+        let entries = make_stock(&runtime, options, &folder)?;
+        println!("the journal has {entries} entries");
+    }
     let empty = start_empty(&runtime)?;
     runtime.block_on(async {
         let mut shop = start(options, &folder, "started").await?;
@@ -95,6 +100,10 @@ async fn start(options: &Options, folder: &std::path::Path, how: &str) -> Result
     let shop = Shop::start(&options.on, folder)?;
     shop.is_up().await?;
     println!("{how}: ready after {:.2} s, {:.0} MiB", begun.elapsed().as_secs_f64(), shop.memory_mib());
+    // Orders, which shares the processors with what is measured, first hears of all that inventory has said.
+    while shop.metric("banyan_consumer_lag_events").await > 0.0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     Ok(shop)
 }
 
