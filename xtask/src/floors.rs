@@ -49,7 +49,7 @@ struct Door {
     reason: &'static str,
 }
 
-const DOORS: [Door; 4] = [
+const DOORS: [Door; 5] = [
     Door {
         what: &["rusqlite", "libsqlite3-sys", "tokio-postgres", "postgres", "sqlx", "diesel"],
         only_in: &["kernel/db", "kernel/testkit"],
@@ -59,6 +59,11 @@ const DOORS: [Door; 4] = [
         what: &["hyper", "hyper-util", "reqwest", "ureq", "isahc", "curl"],
         only_in: &["kernel/web"],
         reason: "HTTP is asked through web::Client",
+    },
+    Door {
+        what: &["rustls", "tokio-rustls", "hyper-rustls", "native-tls", "openssl"],
+        only_in: &["kernel/web"],
+        reason: "TLS is spoken in kernel/web alone",
     },
     Door {
         what: &["rdkafka", "rskafka"],
@@ -245,6 +250,7 @@ mod tests {
             ("kernel/testkit", "tokio-postgres"),
             ("services/orders", "hyper"),
             ("e2e", "reqwest"),
+            ("services/payments", "rustls"),
             ("kernel/db", "rand"),
             ("services/payments", "rdkafka"),
             ("services/payments", "testkit"),

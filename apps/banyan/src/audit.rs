@@ -75,8 +75,9 @@ fn find(asked: &Asked) -> Result<Box<dyn Source>, Stop> {
     let settings = Settings::load(config::sections(), asked.config.as_deref())?;
     let program: config::Program = settings.section("")?;
     let folder = asked.data.as_ref().unwrap_or(&program.data);
+    let (key, trust) = (program.key.as_ref(), program.trust(&settings)?);
     if let Some(url) = &asked.server {
-        let server = Server::at(program.key.as_ref(), |_| Ok(url.clone()))?;
+        let server = Server::at(key, &trust, |_| Ok(url.clone()))?;
         if asked.data.is_none() || server.answers() {
             return Ok(Box::new(server));
         }
@@ -85,7 +86,7 @@ fn find(asked: &Asked) -> Result<Box<dyn Source>, Stop> {
     let place = |service: &str| settings.section::<Place>(service);
     if !owners.is_empty() {
         let any = owners.values().find_map(|owner| owner.url.as_ref());
-        return Ok(Box::new(Server::at(program.key.as_ref(), |service| {
+        return Ok(Box::new(Server::at(key, &trust, |service| {
             let of_lock = owners.get(service).and_then(|owner| owner.url.clone());
             let url = of_lock.or(place(service)?.url).or(any.cloned());
             url.ok_or_else(|| {
@@ -95,7 +96,7 @@ fn find(asked: &Asked) -> Result<Box<dyn Source>, Stop> {
         })?));
     }
     if asked.data.is_none() {
-        let server = Server::at(program.key.as_ref(), |service| Ok(place(service)?.url.unwrap_or(SERVER.to_owned())))?;
+        let server = Server::at(key, &trust, |service| Ok(place(service)?.url.unwrap_or(SERVER.to_owned())))?;
         if server.answers() {
             return Ok(Box::new(server));
         }

@@ -205,8 +205,7 @@ pub(crate) fn export(export: &Export) -> Result<(), Stop> {
 
 /// Asks the running server.
 fn run<T>(server: &str, work: impl AsyncFnOnce(&Client, &Context) -> Result<T, NoAnswer>) -> Result<T, Stop> {
-    let client =
-        Client::new(server).map_err(|fault| Stop::Usage(format!("--server {fault}")))?.with_key(config::key()?);
+    let client = config::client(server)?;
     let by = Context::system("bulk", Trace::begin(&mut World::real().chance("bulk")));
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Stop::failed)?;
     runtime.block_on(work(&client, &by)).map_err(|fault| {

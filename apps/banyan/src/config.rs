@@ -8,8 +8,10 @@ use std::time::Duration;
 use db::{Durability, Options};
 use serde::Deserialize;
 use settings::{Field, Kind, Secret, Section, Settings, SettingsError};
+use web::{Client, Trust, Unusable};
 
 use crate::services;
+use crate::stop::Stop;
 
 /// What an operator may choose about the program as a whole.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,6 +25,8 @@ pub(crate) struct Program {
     pub(crate) database_url: Option<Secret>,
     /// The key with which this process asks others.
     pub(crate) key: Option<Secret>,
+    /// The authorities by whose word it knows whom it asks.
+    pub(crate) ca_file: Option<PathBuf>,
     /// Whether this machine is served without a key also when there are keys.
     pub(crate) local_without_key: bool,
     /// How often a database that other processes write to as well is asked for news.
@@ -52,6 +56,7 @@ impl Default for Program {
             listen: "127.0.0.1:8080".to_owned(),
             database_url: None,
             key: None,
+            ca_file: None,
             local_without_key: false,
             news_every_ms: 20,
             log: "info".to_owned(),
@@ -65,6 +70,43 @@ impl Program {
     pub(crate) fn news_every(&self) -> Duration {
         Duration::from_millis(self.news_every_ms.max(1))
     }
+
+    /// Whom it trusts where it asks over `https`.
+    pub(crate) fn trust(&self, settings: &Settings) -> Result<Trust, SettingsError> {
+        let wanted =
+            "a file of PEM with the certificates of the authorities to trust; without it those of the system are";
+        let refused = |reason: String| settings.refused("ca_file", &reason, wanted);
+        self.ca_file.as_deref().map_or(Ok(Trust::default()), |file| Trust::of_file(file).map_err(refused))
+    }
+}
+
+/// The files from which a certificate and its key are read.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Pair {
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+/// The certificate and the key that were chosen; none where TLS is not spoken.
+pub(crate) fn pair(settings: &Settings) -> Result<Option<(PathBuf, PathBuf)>, SettingsError> {
+    match settings.section("http.tls")? {
+        Pair { certificate: Some(certificate), key: Some(key) } => Ok(Some((certificate, key))),
+        Pair { certificate: None, key: None } => Ok(None),
+        Pair { .. } => {
+            let wanted = "TLS takes both files; without either, none is spoken";
+            Err(settings.contradiction("http.tls.certificate", "http.tls.key", wanted))
+        }
+    }
+}
+
+/// Says of a pair that cannot be used which setting is at fault.
+pub(crate) fn unusable(settings: &Settings, unusable: &Unusable) -> SettingsError {
+    let (name, wanted) = match unusable {
+        Unusable::Certificate(_) => ("http.tls.certificate", "a file of PEM with our certificate and those above it"),
+        Unusable::Key(_) => ("http.tls.key", "a file of PEM with the key of our certificate, without a password"),
+    };
+    settings.refused(name, &unusable.to_string(), wanted)
 }
 
 /// What an operator may choose about the data of one service.
@@ -143,6 +185,13 @@ const PROGRAM: Section = Section {
             default: "",
             meaning: "The API key with which this program asks others: services in other processes, whose events it \
                       reads, and the running server, which `events`, `import`, `export`, `keys` and `audit` ask. It needs the scope `admin`.",
+        },
+        Field {
+            name: "ca_file",
+            kind: Kind::Text,
+            default: "",
+            meaning: "A file (PEM) with the certificates of the authorities by whose word this program knows whom it asks \
+                      over `https`; without it those that the system trusts.",
         },
         Field {
             name: "local_without_key",
@@ -228,7 +277,8 @@ const HTTP: Section = Section {
             name: "head_secs",
             kind: Kind::AtLeast(1),
             default: "15",
-            meaning: "Within which the head of a request must have come, and for which an idle connection is kept.",
+            meaning: "Within which a TLS hand-shake must be done and the head of a request must have come, and for which \
+                      an idle connection is kept.",
         },
         Field {
             name: "body_secs",
@@ -315,10 +365,33 @@ const HTTP: Section = Section {
     ],
 };
 
-/// The key with which the running server is asked.
-pub(crate) fn key() -> Result<Option<Secret>, SettingsError> {
-    let program: Program = Settings::load(sections(), None)?.section("")?;
-    Ok(program.key)
+const TLS: Section = Section {
+    name: "http.tls",
+    meaning: "The certificate with which the server speaks TLS. Both files are looked at every second, and a new pair is \
+              taken without a restart.",
+    fields: &[
+        Field {
+            name: "certificate",
+            kind: Kind::Text,
+            default: "",
+            meaning: "A file (PEM) with the certificate, and after it those of its authorities.",
+        },
+        Field {
+            name: "key",
+            kind: Kind::Text,
+            default: "",
+            meaning: "A file (PEM) with the key of the certificate, without a password; nobody but this program should be \
+                      able to read it.",
+        },
+    ],
+};
+
+/// A client of the running server that asks with the key, and trusts whom the environment says.
+pub(crate) fn client(server: &str) -> Result<Client, Stop> {
+    let settings = Settings::load(sections(), None)?;
+    let program: Program = settings.section("")?;
+    let client = Client::trusting(server, &program.trust(&settings)?);
+    Ok(client.map_err(|fault| Stop::Usage(format!("--server {fault}")))?.with_key(program.key))
 }
 
 /// All sections: the program, its way in, and each service with its own settings and its place.
@@ -329,7 +402,7 @@ pub(crate) fn sections() -> &'static [Section] {
             let fields = [known.section.fields, PLACE].concat().leak();
             Section { fields, ..known.section }
         };
-        [PROGRAM, HTTP].into_iter().chain(services::ALL.iter().map(of_service)).collect()
+        [PROGRAM, HTTP, TLS].into_iter().chain(services::ALL.iter().map(of_service)).collect()
     });
     &SECTIONS
 }
@@ -338,13 +411,14 @@ pub(crate) fn sections() -> &'static [Section] {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{HTTP, PLACE, PROGRAM, Place, Program, sections};
+    use super::{HTTP, PLACE, PROGRAM, Pair, Place, Program, TLS, sections};
 
     #[test]
     fn the_reference_says_what_the_settings_are() {
         settings::check_reference::<Program>(PROGRAM.fields);
         settings::check_reference::<Place>(PLACE);
         settings::check_reference::<web::Limits>(HTTP.fields);
+        settings::check_reference::<Pair>(TLS.fields);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Everything is looked at as `banyan up` would find it, and left as it was; only a small file is
 //! written to the data folder, to time the disk, and taken away again.
 
+mod certificate;
 mod databases;
 mod machine;
 
@@ -109,7 +110,8 @@ fn look(load: impl FnOnce() -> Result<(Settings, Program), Stop>) -> Vec<Check> 
             checks.push(machine::clock());
             checks.push(machine::open_files(&plan.settings, checked.limits.connections));
             checks.extend(machine::folder(&plan.settings, &plan.program.data));
-            checks.push(machine::port(&plan.settings, checked.address));
+            checks.push(machine::port(&plan, &checked));
+            checks.push(certificate::look(&plan.settings, &checked));
             checks.extend(databases::look(&plan, &checked.places));
         }
         Err(stop) => {

@@ -42,8 +42,7 @@ pub(crate) struct Asked {
 pub(crate) fn tell(asked: &Asked) -> Result<(), Stop> {
     let world = World::real();
     let at = asked.at.as_deref().map(|at| moment(at, world.now())).transpose()?;
-    let client = Client::new(&asked.server).map_err(|fault| Stop::Usage(format!("--server {fault}")))?;
-    let client = client.with_key(config::key()?);
+    let client = config::client(&asked.server)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Stop::failed)?;
     let teller = if asked.json || !stdout().is_terminal() { Teller::Json } else { Teller::Story(Story::on_terminal()) };
     runtime.block_on(async {
@@ -139,9 +138,11 @@ impl Telling<'_> {
     async fn feeds(&self, server: &str) -> Result<Vec<Feed>, Stop> {
         let feeds = self.client.get_json::<Feeds>("/v1/events", &self.by, PATIENCE).await;
         let feeds = feeds.map_err(|fault| {
-            Stop::Failed(format!(
-                "the server at {server} {fault}; start one with `banyan up`, or name it with --server"
-            ))
+            let what_to_do = match &fault {
+                NoAnswer::NotConnected(_) => "; start one with `banyan up`, or name it with --server",
+                _ => "",
+            };
+            Stop::Failed(format!("the server at {server} {fault}{what_to_do}"))
         })?;
         let feed =
             |feed: FeedDocument| Feed { service: feed.service, after: None, waiting: VecDeque::new(), at_end: false };

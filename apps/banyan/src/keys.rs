@@ -99,7 +99,7 @@ pub(crate) fn run(act: &Act) -> Result<(), Stop> {
         let lock = if at.server.is_none() { folder::take_keys(&program.data)? } else { None };
         let keys = match &lock {
             Some(_) => Keys::Here(open(&program).await?),
-            None => Keys::Server(Box::new(Remote::of(at.server.as_deref(), &program)?)),
+            None => Keys::Server(Box::new(Remote::of(at.server.as_deref(), &settings, &program)?)),
         };
         match act {
             Act::Create { name, scopes, owner, expires_days, .. } => {
@@ -236,16 +236,18 @@ struct Remote {
 }
 
 impl Remote {
-    fn of(server: Option<&str>, program: &Program) -> Result<Self, Stop> {
+    fn of(server: Option<&str>, settings: &Settings, program: &Program) -> Result<Self, Stop> {
         let url = if let Some(url) = server {
             url.to_owned()
         } else {
             let running = folder::at_work(&program.data)?.into_values().find_map(|owner| owner.url);
-            let url = running.unwrap_or_else(|| format!("http://{}", program.listen));
+            let scheme = if config::pair(settings)?.is_some() { "https" } else { "http" };
+            let url = running.unwrap_or_else(|| format!("{scheme}://{}", program.listen));
             // Who listens everywhere is asked on this machine.
             url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         };
-        let client = Client::new(&url).map_err(|fault| Stop::Usage(format!("--server {fault}")))?;
+        let client = Client::trusting(&url, &program.trust(settings)?)
+            .map_err(|fault| Stop::Usage(format!("--server {fault}")))?;
         let by = Context::system("keys", Trace::begin(&mut World::real().chance("keys")));
         Ok(Self { client: client.with_key(program.key.clone()), by, url })
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use telemetry::{Format, Meters, Stopwatch};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
-use web::{Client, Gate, Limits};
+use web::{Certificate, Client, Gate, Limits, Port, Tls};
 use world::World;
 
 use crate::config::{self, LogFormat, Place};
@@ -38,7 +39,7 @@ pub(crate) struct Plan {
 /// Runs until a signal comes.
 pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let since = Stopwatch::start();
-    let Checked { address, limits, places, clients } = check(plan)?;
+    let Checked { address, pair, limits, places, clients } = check(plan)?;
     let format = match plan.program.log_format {
         LogFormat::Auto => Format::of_stderr(),
         LogFormat::Pretty => Format::Pretty,
@@ -66,22 +67,28 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let address = listener.local_addr().map_err(Stop::failed)?;
     let _keys_are_in_use = folder.use_keys()?;
     let gate = gate(plan, address, &limits, &runtime)?;
-    folder.listens_at(&format!("http://{address}"))?;
+    let (world, meters) = (World::real(), Meters::new());
+    let tls = pair.map(|(certificate, key)| Tls::open(certificate, key, &world, &meters)).transpose();
+    let tls = tls.map_err(|fault| config::unusable(&plan.settings, &fault))?;
+    let at = url_of(address, tls.is_some());
+    folder.listens_at(&at)?;
     let mut signals = {
         let _entered = runtime.enter();
         Signals::listen().map_err(Stop::failed)?
     };
-    let world = World::real();
     let opened = open(plan, &places, &folder, &world)?;
     let is_empty = opened.iter().all(|opened| *opened.database.ring().newest().borrow() == 0);
     let feeds = feeds(plan, &opened, clients, &world, runtime.handle());
-    let program = assemble(plan, gate, limits, &opened, &feeds, &folder, &world)?;
-    say_started(plan, &opened, &folder, address, since.elapsed());
+    let program = Program::new(&world, gate, limits, &meters).asking_for_news_every(plan.program.news_every());
+    let program = program.telling_details(crate::events::details);
+    let program = assemble(plan, program, &meters, &opened, &feeds, &folder)?;
+    say_started(plan, &opened, &folder, &at, since.elapsed());
+    warn_of_no_tls(address, tls.is_some());
     drop(opened);
 
     let ended = runtime.block_on(async {
         let (stop, stopped) = oneshot::channel::<()>();
-        let program = program.run(listener, async { drop(stopped.await) });
+        let program = program.run(Port::from(listener).with_tls(tls), async { drop(stopped.await) });
         let show = async {
             if let Some(skus) = plan.demo {
                 demo::show(address, plan.program.key.clone(), skus, is_empty, &world).await?;
@@ -114,9 +121,21 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     ended
 }
 
+/// Warns where keys would be read on the way; behind a proxy that speaks TLS they are not.
+fn warn_of_no_tls(address: SocketAddr, speaks_tls: bool) {
+    if !speaks_tls && !address.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            "Others reach this address, and it speaks no TLS: unless a proxy that does stands before it, whoever is on the \
+             way reads every key. `http.tls.certificate` and `http.tls.key` name a certificate"
+        );
+    }
+}
+
 /// What is known to be possible before anything is touched.
 pub(crate) struct Checked {
     pub(crate) address: SocketAddr,
+    /// The files of the certificate and of its key, where TLS is spoken.
+    pub(crate) pair: Option<(PathBuf, PathBuf)>,
     pub(crate) limits: Limits,
     /// One for each service of the plan.
     pub(crate) places: Vec<Place>,
@@ -130,6 +149,14 @@ pub(crate) fn check(plan: &Plan) -> Result<Checked, Stop> {
         return Err(settings.refused("data", "it is empty", "the path of a folder").into());
     }
     let address = address(settings, program)?;
+    let pair = config::pair(settings)?;
+    if let Some((certificate, key)) = &pair {
+        Certificate::read(certificate, key).map_err(|fault| config::unusable(settings, &fault))?;
+        if plan.demo.is_some() {
+            let without = "--demo shows requests without TLS: leave http.tls.certificate and http.tls.key out for it";
+            return Err(Stop::Usage(without.to_owned()));
+        }
+    }
     let limits = settings.section("http")?;
     let places = plan.services.iter().map(|known| place(plan, known)).collect::<Result<Vec<_>, _>>()?;
     for (known, place) in plan.services.iter().zip(&places) {
@@ -138,7 +165,7 @@ pub(crate) fn check(plan: &Plan) -> Result<Checked, Stop> {
             db::server_of(url.expose()).map_err(|reason| settings.refused(&path, &reason, wanted))?;
         }
     }
-    Ok(Checked { address, limits, places, clients: clients(plan)? })
+    Ok(Checked { address, pair, limits, places, clients: clients(plan)? })
 }
 
 /// Where to listen. Where there can be no keys yet, an address that others reach is refused before
@@ -151,6 +178,11 @@ fn address(settings: &Settings, program: &config::Program) -> Result<SocketAddr,
         only_with_keys(settings, address, false)?;
     }
     Ok(address)
+}
+
+/// How a server that listens there is asked.
+pub(crate) fn url_of(address: SocketAddr, speaks_tls: bool) -> String {
+    format!("{}://{address}", if speaks_tls { "https" } else { "http" })
 }
 
 /// Refuses to listen where others than this machine reach it, if there is no key that lets them in.
@@ -186,6 +218,7 @@ fn place(plan: &Plan, known: &Known) -> Result<Place, Stop> {
 /// Clients of the services that run elsewhere and are listened to here.
 fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
     let mut clients = BTreeMap::new();
+    let trust = plan.program.trust(&plan.settings)?;
     if plan.alone {
         return Ok(clients);
     }
@@ -202,7 +235,8 @@ fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
             })?;
             let wanted = "the address of a service, such as http://127.0.0.1:8081";
             let refused = |_| plan.settings.refused(&format!("{source}.url"), "no service can be asked there", wanted);
-            clients.insert(*source, Client::new(&url).map_err(refused)?.with_key(plan.program.key.clone()));
+            clients
+                .insert(*source, Client::trusting(&url, &trust).map_err(refused)?.with_key(plan.program.key.clone()));
         }
     }
     Ok(clients)
@@ -254,20 +288,17 @@ fn feeds(
     feeds
 }
 
+/// Adds the services to a program.
 fn assemble(
     plan: &Plan,
-    gate: Gate,
-    limits: Limits,
+    mut program: Program,
+    meters: &Meters,
     opened: &[Opened],
     feeds: &Feeds,
     folder: &Folder,
-    world: &World,
 ) -> Result<Program, Stop> {
-    let meters = Meters::new();
-    let program = Program::new(world, gate, limits, &meters).asking_for_news_every(plan.program.news_every());
-    let mut program = program.telling_details(crate::events::details);
     for Opened { known, database, .. } in opened {
-        let ground = Ground::metered(database.clone(), feeds.clone(), &meters);
+        let ground = Ground::metered(database.clone(), feeds.clone(), meters);
         let mut service = (known.assemble)(&plan.settings, &ground, folder.path())?;
         service.kinds = known.kinds;
         debug_assert!(service.listens.iter().map(|(source, _)| *source).eq(known.listens.iter().copied()));
@@ -277,12 +308,12 @@ fn assemble(
 }
 
 /// Says where everything is: a picture on a terminal, a line of the log elsewhere.
-fn say_started(plan: &Plan, opened: &[Opened], folder: &Folder, address: SocketAddr, took: Duration) {
+fn say_started(plan: &Plan, opened: &[Opened], folder: &Folder, at: &str, took: Duration) {
     let data = folder.path().display();
     let millis = took.as_millis();
     if plan.program.log_format != LogFormat::Json && stderr().is_terminal() {
         eprintln!("\n  banyan {}  started in {millis} ms\n", env!("CARGO_PKG_VERSION"));
-        eprintln!("  address      http://{address}");
+        eprintln!("  address      {at}");
         eprintln!("  data         {data}");
         for Opened { known, database } in opened {
             eprintln!("  {:<12} {}", known.name, database.place());
@@ -292,6 +323,6 @@ fn say_started(plan: &Plan, opened: &[Opened], folder: &Folder, address: SocketA
     }
     let databases: Vec<_> =
         opened.iter().map(|opened| format!("{}: {}", opened.known.name, opened.database.place())).collect();
-    let (databases, address) = (databases.join("; "), format!("http://{address}"));
-    tracing::info!(address, %data, databases, millis, "Banyan is up");
+    let databases = databases.join("; ");
+    tracing::info!(address = at, %data, databases, millis, "Banyan is up");
 }

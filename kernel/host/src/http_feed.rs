@@ -234,7 +234,17 @@ async fn fetch(shared: Arc<Shared>, client: Client, by: Context) {
             }
             match fetched {
                 Ok(page) => buffer.take(page),
-                Err(trouble) => buffer.trouble = Some(trouble),
+                Err(trouble) => {
+                    // Once for each time that it goes away.
+                    if let (Trouble::Unavailable(cause), FIRST_PAUSE) = (&trouble, pause) {
+                        tracing::warn!(
+                            source = shared.source,
+                            cause,
+                            "The events of a service cannot be read; it is asked again until they can"
+                        );
+                    }
+                    buffer.trouble = Some(trouble);
+                }
             }
             matches!(buffer.trouble, Some(Trouble::Unavailable(_)))
         };

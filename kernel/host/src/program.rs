@@ -9,11 +9,10 @@ use db::Database;
 use events::EventDocument;
 use telemetry::Meters;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
-use web::{Gate, Limits, Routes};
+use web::{Gate, Limits, Port, Routes};
 use world::World;
 
 use crate::board::{Board, Details, Listening, Part, Workers};
@@ -97,7 +96,8 @@ impl Program {
     ///
     /// # Panics
     /// When two services answer the same route.
-    pub async fn run(self, listener: TcpListener, asked_to_stop: impl Future<Output = ()>) -> Result<(), Broken> {
+    pub async fn run(self, port: impl Into<Port>, asked_to_stop: impl Future<Output = ()>) -> Result<(), Broken> {
+        let port = port.into();
         let Self { world, gate, limits, meters, news_every, details, services } = self;
         let (stop, stopping) = watch::channel(false);
         let mut crew = Crew::new();
@@ -131,6 +131,9 @@ impl Program {
             let (streams, waits) = (broadcast(), broadcast());
             parts.push(Part { name, database, listens, kinds, overviews, waiting, workers: running, streams, waits });
         }
+        if let Some(tls) = port.tls() {
+            crew.start_task("certificate", tls.clone().keep_up());
+        }
         let keyring = gate.keyring().cloned();
         if let Some(keyring) = &keyring {
             crew.start_task("keys", keyring.clone().keep_up());
@@ -155,7 +158,7 @@ impl Program {
             }
             stop.send_replace(true);
         };
-        web::serve(listener, guarded, &limits, until).await;
+        web::serve(port, guarded, &limits, until).await;
         if let Some(keyring) = keyring
             && let Err(refused) = keyring.note_uses().await
         {

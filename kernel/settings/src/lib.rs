@@ -200,7 +200,10 @@ impl Settings {
     fn value(&self, path: &str) -> (String, Origin) {
         match self.chosen.get(path) {
             Some(chosen) => (chosen.shown.clone(), chosen.origin.clone()),
-            None => (self.field(path).default.to_owned(), Origin::Default),
+            None => match self.field(path).default {
+                "" => ("\"\"".to_owned(), Origin::Default),
+                default => (default.to_owned(), Origin::Default),
+            },
         }
     }
 

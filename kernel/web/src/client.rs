@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! refused with a problem        nothing more will come of it        happened: no
-//! could not connect             it never left                       happened: no
+//! could not connect, or knows
+//! not whom it has reached       it never left                       happened: no
 //! no answer in time, broke off,
 //! unreadable answer             who knows                           happened: unknown, repeat under the same name
 //! ```
@@ -17,7 +18,6 @@ use futures_util::{Stream, StreamExt};
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -26,11 +26,12 @@ use settings::Secret;
 use tokio::time::timeout;
 
 use crate::caller::{TRACEPARENT, X_REQUEST_ID};
+use crate::trust::{Connector, Trust, not_trusted};
 
-/// Asks one other service over HTTP/1.1; cheap to clone, all clones share their connections.
+/// Asks one other service over HTTP/1.1, with TLS where its address begins with `https`; cheap to clone, all clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: legacy::Client<HttpConnector, Body>,
+    http: legacy::Client<Connector, Body>,
     base: String,
     key: Option<Secret>,
 }
@@ -42,6 +43,8 @@ pub enum NoAnswer {
     Refused(Box<Refusal>),
     /// The other side could not be reached; nothing has happened.
     NotConnected(String),
+    /// Nobody knows whether it is who it should be; nothing has been asked.
+    NotTrusted(String),
     /// The answer did not come within the time given.
     TooLate,
     /// The connection broke after the request had left.
@@ -58,7 +61,7 @@ impl NoAnswer {
             Self::Refused(refusal) => {
                 refusal.status >= 500 && !matches!(refusal.code.as_str(), "overloaded" | "unavailable")
             }
-            Self::NotConnected(_) => false,
+            Self::NotConnected(_) | Self::NotTrusted(_) => false,
             Self::TooLate | Self::BrokeOff(_) | Self::Unreadable(_) => true,
         }
     }
@@ -77,6 +80,7 @@ impl fmt::Display for NoAnswer {
         match self {
             Self::Refused(refusal) => write!(f, "refused: {} {}: {}", refusal.status, refusal.code, refusal.detail),
             Self::NotConnected(cause) => write!(f, "could not connect: {cause}"),
+            Self::NotTrusted(cause) => write!(f, "is not trusted: {cause}"),
             Self::TooLate => f.write_str("did not answer in time"),
             Self::BrokeOff(cause) => write!(f, "broke off: {cause}"),
             Self::Unreadable(cause) => write!(f, "answered something unreadable: {cause}"),
@@ -120,22 +124,26 @@ const CONNECT_TIME: Duration = Duration::from_secs(3);
 const IDLE_TIME: Duration = Duration::from_secs(5);
 
 impl Client {
-    /// A client of the service at this address, such as `http://127.0.0.1:8080`.
+    /// A client of the service at this address, such as `http://127.0.0.1:8080`, that trusts whom the
+    /// system trusts.
     pub fn new(base_url: &str) -> Result<Self, String> {
+        Self::trusting(base_url, &Trust::default())
+    }
+
+    /// A client of the service at this address, such as `https://127.0.0.1:8443`, that trusts these.
+    pub fn trusting(base_url: &str, trust: &Trust) -> Result<Self, String> {
         let base = base_url.trim_end_matches('/');
         let uri: Uri = base.parse().map_err(|fault| format!("{base_url} is no address of a service: {fault}"))?;
-        if uri.scheme_str() != Some("http") || uri.authority().is_none() || uri.query().is_some() {
+        let is_https = uri.scheme_str() == Some("https");
+        if !is_https && uri.scheme_str() != Some("http") || uri.authority().is_none() || uri.query().is_some() {
             return Err(format!(
-                "{base_url} is no address of a service; expected something like http://127.0.0.1:8080"
+                "{base_url} is no address of a service; expected something like http://127.0.0.1:8080 or https://shop.example"
             ));
         }
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIME));
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
-            .build(connector);
+            .build(trust.connector(is_https, CONNECT_TIME));
         Ok(Self { http, base: base.to_owned(), key: None })
     }
 
@@ -267,8 +275,10 @@ fn build(request: http::Result<Request<Body>>) -> Result<Request<Body>, NoAnswer
 }
 
 fn no_answer(fault: &legacy::Error) -> NoAnswer {
-    let said = innermost(fault);
-    if fault.is_connect() { NoAnswer::NotConnected(said) } else { NoAnswer::BrokeOff(said) }
+    if !fault.is_connect() {
+        return NoAnswer::BrokeOff(innermost(fault));
+    }
+    not_trusted(fault).unwrap_or_else(|| NoAnswer::NotConnected(innermost(fault)))
 }
 
 /// Reads an answer to its end.

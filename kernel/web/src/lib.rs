@@ -46,6 +46,8 @@ mod repeats;
 mod server;
 mod slot;
 mod socket;
+mod tls;
+mod trust;
 
 pub use access::Access;
 pub use ask::{Repeatable, ask, write};
@@ -70,5 +72,7 @@ pub use policy::policy;
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use query::Query;
 pub use repeats::{Conditions, ETag, Replayed, fingerprint};
-pub use server::serve;
+pub use server::{Port, serve};
 pub use slot::Slot;
+pub use tls::{Certificate, Tls, Unusable};
+pub use trust::Trust;

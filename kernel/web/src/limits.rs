@@ -9,8 +9,8 @@ pub struct Limits {
     /// Seconds that a request may take before nobody waits for it any more; what it asked for
     /// with `Prefer: wait` comes on top.
     pub request_secs: u64,
-    /// Seconds within which the head of a request must have come, and for which an idle connection
-    /// is kept.
+    /// Seconds within which a TLS hand-shake must be done and the head of a request must have come,
+    /// and for which an idle connection is kept.
     pub head_secs: u64,
     /// Seconds within which the body of a request must have come.
     pub body_secs: u64,

@@ -1,8 +1,8 @@
 //! The server: connections taken, served, and ended in order.
 //!
 //! ```text
-//! listener ─▶ room for one more? ─▶ a task of its own: head in time? ─▶ routes ─▶ answer read in time?
-//!                 └ no: `overloaded`, closed          stop ─▶ open requests end ─▶ closed
+//! port ─▶ room for one more? ─▶ a task of its own: hand-shake? head in time? ─▶ routes ─▶ answer read in time?
+//!             └ no: `overloaded`, closed              stop ─▶ open requests end ─▶ closed
 //! ```
 
 use std::future::Future;
@@ -16,7 +16,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -25,16 +25,44 @@ use tower::Service;
 use tracing::{debug, error, warn};
 
 use crate::gate::Peer;
-use crate::kinds::OVERLOADED;
+use crate::kinds::{INVALID_REQUEST, OVERLOADED};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::socket::Impatient;
+use crate::tls::{Begun, Tls};
+
+/// Where the server is reached, and whether it speaks TLS there.
+#[derive(Debug)]
+pub struct Port {
+    listener: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl From<TcpListener> for Port {
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
+impl Port {
+    /// The port, where TLS is spoken if some is given.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// The TLS that is spoken here.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+}
 
 /// Serves the routes until `shutdown` is ready and what is open then has ended or had its time.
 ///
 /// The routes should stand behind [`guard`](crate::guard), which makes problems of errors and ends
 /// panics; without it, a panic ends its connection.
-pub async fn serve(listener: TcpListener, routes: Router, limits: &Limits, shutdown: impl Future<Output = ()>) {
+pub async fn serve(port: impl Into<Port>, routes: Router, limits: &Limits, shutdown: impl Future<Output = ()>) {
+    let Port { listener, tls } = port.into();
     let (stop, stopping) = watch::channel(());
     let room = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let mut connections = Connections { tasks: JoinSet::new(), refusals: Arc::new(Semaphore::new(REFUSALS)) };
@@ -55,13 +83,14 @@ pub async fn serve(listener: TcpListener, routes: Router, limits: &Limits, shutd
                 failing = false;
                 match room.clone().try_acquire_owned() {
                     Ok(permit) => {
-                        let served = connection(stream, peer, routes.clone(), limits.clone(), stopping.clone());
+                        let (routes, limits) = (routes.clone(), limits.clone());
+                        let served = connection(stream, peer, tls.clone(), routes, limits, stopping.clone());
                         connections.start(async move {
                             served.await;
                             drop(permit);
                         });
                     }
-                    Err(_) => connections.refuse(stream),
+                    Err(_) => connections.refuse(stream, tls.clone()),
                 }
             }
             Err(fault) => {
@@ -108,11 +137,14 @@ impl Connections {
     }
 
     /// Says that there is no room, to as many as can be told.
-    fn refuse(&mut self, stream: TcpStream) {
+    fn refuse(&mut self, stream: TcpStream, tls: Option<Tls>) {
         if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             self.start(async move {
-                // Whoever does not listen within the second is not told.
-                let _ = timeout(Duration::from_secs(1), say_no_room(stream)).await;
+                match begin(stream, tls.as_ref(), A_SECOND).await {
+                    Begun::Tls(stream) => say_no_room(stream).await,
+                    Begun::Plain(stream) => say_no_room(stream).await,
+                    Begun::Nothing => {}
+                }
                 drop(permit);
             });
         }
@@ -140,16 +172,51 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
+/// Whoever does not listen so long to a refusal is not told.
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// Shakes hands where TLS is spoken.
+async fn begin(stream: TcpStream, tls: Option<&Tls>, within: Duration) -> Begun {
+    match tls {
+        Some(tls) => tls.begin(stream, within).await,
+        None => Begun::Plain(stream),
+    }
+}
+
 /// Serves one connection to its end.
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    tls: Option<Tls>,
     routes: Router,
     limits: Limits,
     mut stopping: watch::Receiver<()>,
 ) {
     // An answer is one write; waiting for more to send with it would only delay it.
     let _ = stream.set_nodelay(true);
+    let begun = tokio::select! {
+        begun = begin(stream, tls.as_ref(), Duration::from_secs(limits.head_secs)) => begun,
+        _ = stopping.changed() => Begun::Nothing,
+    };
+    match begun {
+        Begun::Tls(stream) => requests(stream, peer, routes, limits, stopping).await,
+        Begun::Plain(stream) if tls.is_none() => requests(stream, peer, routes, limits, stopping).await,
+        Begun::Plain(stream) => {
+            let what = "This port speaks TLS, and this request came without: ask with https:// in place of http://.";
+            say(stream, "400 Bad Request", &Problem::new(&INVALID_REQUEST).detail(what)).await;
+        }
+        Begun::Nothing => {}
+    }
+}
+
+/// Answers what is asked on a connection, until either side closes it.
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    routes: Router,
+    limits: Limits,
+    mut stopping: watch::Receiver<()>,
+) {
     let stream = Impatient::new(stream, Duration::from_secs(limits.write_secs));
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
@@ -174,20 +241,28 @@ async fn connection(
     }
 }
 
-/// Writes the answer to a connection for which there is no room, and waits until it is read: to
-/// close with something unread would throw the answer away.
-async fn say_no_room(mut stream: TcpStream) -> io::Result<()> {
-    let document = Problem::new(&OVERLOADED).document(None);
+async fn say_no_room(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    say(stream, "503 Service Unavailable\r\nretry-after: 1", &Problem::new(&OVERLOADED)).await;
+}
+
+/// Writes a problem to a connection that gets no other answer, and waits until it is read: to close
+/// with something unread would throw the answer away.
+async fn say(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: &str, problem: &Problem) {
+    let document = problem.document(None);
     let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n",
         document.len()
     );
-    stream.write_all(&[head.as_bytes(), &document].concat()).await?;
-    stream.shutdown().await?;
-    let mut unread = [0; 1024];
-    while stream.read(&mut unread).await? > 0 {}
-    Ok(())
+    let said = async {
+        stream.write_all(&[head.as_bytes(), &document].concat()).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    // Whoever has gone is not told.
+    let _ = timeout(A_SECOND, said).await;
 }
 
 #[cfg(test)]

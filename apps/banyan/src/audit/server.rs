@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use settings::Secret;
 use tokio::runtime::{Builder, Runtime};
-use web::{Client, Listed};
+use web::{Client, Listed, Trust};
 use world::World;
 
 use super::source::{Charge, Level, Order, Source, Trouble};
@@ -65,12 +65,16 @@ struct ChargeDocument {
 }
 
 impl Server {
-    /// The services, each where it is said to be, asked with this key.
-    pub(super) fn at(key: Option<&Secret>, url_of: impl Fn(&str) -> Result<String, Stop>) -> Result<Self, Stop> {
+    /// The services, each where it is said to be, asked with this key by who trusts these.
+    pub(super) fn at(
+        key: Option<&Secret>,
+        trust: &Trust,
+        url_of: impl Fn(&str) -> Result<String, Stop>,
+    ) -> Result<Self, Stop> {
         let mut at = BTreeMap::new();
         for known in services::ALL {
             let url = url_of(known.name)?;
-            let client = Client::new(&url).map_err(|fault| Stop::Usage(format!("--server {fault}")))?;
+            let client = Client::trusting(&url, trust).map_err(|fault| Stop::Usage(format!("--server {fault}")))?;
             at.insert(known.name, (url, client.with_key(key.cloned())));
         }
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Stop::failed)?;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::thread::sleep;
@@ -19,6 +19,7 @@ use world::World;
 
 use super::Check;
 use crate::folder::{self, Owner};
+use crate::run::{self, Checked, Plan};
 use crate::services;
 
 const MIB: u64 = 1024 * 1024;
@@ -198,18 +199,24 @@ fn judge_disk(median: Duration) -> Check {
 }
 
 /// Whether the address is free, or who answers on it.
-pub(super) fn port(settings: &Settings, address: SocketAddr) -> Check {
-    let said = settings.shown("listen");
+pub(super) fn port(plan: &Plan, checked: &Checked) -> Check {
+    let (address, said) = (checked.address, plan.settings.shown("listen"));
+    let url = run::url_of(address, checked.pair.is_some());
     match TcpListener::bind(address) {
         Ok(_) => Check::ok("address", format!("{address} is free")),
-        Err(cause) if cause.kind() == ErrorKind::AddrInUse => match asked(address) {
-            Some(true) => Check::ok("address", format!("a Banyan is running on {address} and ready")),
-            Some(false) => Check::warn(
+        Err(cause) if cause.kind() == ErrorKind::AddrInUse => match asked(plan, &url) {
+            Answer::Ready => Check::ok("address", format!("a Banyan is running on {address} and ready")),
+            Answer::NotReady => Check::warn(
                 "address",
                 format!("a Banyan is running on {address} and not ready"),
-                format!("http://{address}/health/ready says what it lacks"),
+                format!("{url}/health/ready says what it lacks"),
             ),
-            None => Check::bad(
+            Answer::Unknown(cause) => Check::warn(
+                "address",
+                format!("a program that speaks TLS listens on {address}; whether it is a Banyan is not known: {cause}"),
+                "ask it by a name of its certificate, as with `curl` on /health/ready",
+            ),
+            Answer::None => Check::bad(
                 "address",
                 format!("another program listens on {address} ({said})"),
                 format!(
@@ -226,16 +233,26 @@ pub(super) fn port(settings: &Settings, address: SocketAddr) -> Check {
     }
 }
 
-/// Whether the Banyan that answers there is ready; none where none answers.
-fn asked(address: SocketAddr) -> Option<bool> {
-    let client = Client::new(&format!("http://{address}")).ok()?;
-    let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+/// Who answers at the address.
+enum Answer {
+    Ready,
+    NotReady,
+    /// Somebody whose certificate is for another name, or is not trusted here.
+    Unknown(String),
+    None,
+}
+
+fn asked(plan: &Plan, url: &str) -> Answer {
+    let trust = plan.program.trust(&plan.settings).unwrap_or_default();
+    let Ok(client) = Client::trusting(url, &trust) else { return Answer::None };
+    let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return Answer::None };
     let by = Context::system("doctor", Trace::begin(&mut World::real().chance("doctor")));
     let answer = runtime.block_on(client.get_json::<Value>("/health/ready", &by, Duration::from_secs(3)));
     match answer {
-        Ok(health) => health.get("services").is_some().then_some(true),
-        Err(NoAnswer::Refused(refusal)) if refusal.code == "not-ready" => Some(false),
-        Err(_) => None,
+        Ok(health) if health.get("services").is_some() => Answer::Ready,
+        Err(NoAnswer::Refused(refusal)) if refusal.code == "not-ready" => Answer::NotReady,
+        Err(NoAnswer::NotTrusted(cause)) => Answer::Unknown(cause),
+        _ => Answer::None,
     }
 }
 

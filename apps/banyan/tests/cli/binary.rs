@@ -66,8 +66,8 @@ impl Server {
         let address = loop {
             let line = lines.next().unwrap_or_else(|| panic!("it ended: {said:?}")).expect("it writes UTF-8");
             let told = serde_json::from_str::<Value>(&line).unwrap_or_default();
-            let address = told["fields"]["address"].as_str().and_then(|url| url.strip_prefix("http://"));
-            let address = address.map(|address| address.parse().expect("an address"));
+            let address = told["fields"]["address"].as_str().and_then(|url| url.split_once("://"));
+            let address = address.map(|(_, address)| address.parse().expect("an address"));
             said.lock().expect("nobody panics in here").push(line);
             if let Some(address) = address {
                 break address;

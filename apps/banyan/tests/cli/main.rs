@@ -16,4 +16,5 @@ mod serving;
 mod settings;
 mod starting;
 mod status;
+mod tls;
 mod tracing;
