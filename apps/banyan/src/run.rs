@@ -68,6 +68,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let _keys_are_in_use = folder.use_keys()?;
     let gate = gate(plan, address, &limits, &runtime)?;
     let (world, meters) = (World::real(), Meters::new());
+    meters.watch_disk(folder.path().to_owned());
     let tls = pair.map(|(certificate, key)| Tls::open(certificate, key, &world, &meters)).transpose();
     let tls = tls.map_err(|fault| config::unusable(&plan.settings, &fault))?;
     let at = url_of(address, tls.is_some());

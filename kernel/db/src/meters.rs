@@ -1,13 +1,17 @@
 //! What a desk measures of itself.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// Batches, waits and failures of one service's desk.
+use crate::outbox::Envelope;
+
+/// Batches, waits, failures and events of one service's desk.
 #[derive(Debug)]
 pub struct Meters {
     batches: Counter,
@@ -18,6 +22,7 @@ pub struct Meters {
     failed_batches: Counter,
     unknown_commits: Counter,
     replayed_answers: Counter,
+    published: Family<[(&'static str, String); 1], Counter>,
 }
 
 impl Default for Meters {
@@ -31,6 +36,7 @@ impl Default for Meters {
             failed_batches: Counter::default(),
             unknown_commits: Counter::default(),
             replayed_answers: Counter::default(),
+            published: Family::default(),
         }
     }
 }
@@ -50,6 +56,7 @@ impl Meters {
         registry.register("desk_unknown_commits", help, self.unknown_commits.clone());
         let help = "Commands that were not performed again, because their answer was stored under their key";
         registry.register("desk_replayed_answers", help, self.replayed_answers.clone());
+        registry.register("events_published", "Events of a service by their type", self.published.clone());
     }
 
     /// Batches that were committed since the start.
@@ -67,6 +74,17 @@ impl Meters {
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few hundred commands")]
         self.batch_size.observe(commands as f64);
         self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts what a commit has published; of one that could only be found out later nobody knows it.
+    pub(crate) fn published(&self, news: Option<&[Envelope]>) {
+        let mut by_type: BTreeMap<&str, u64> = BTreeMap::new();
+        for event in news.unwrap_or_default() {
+            *by_type.entry(&event.kind).or_default() += 1;
+        }
+        for (kind, count) in by_type {
+            self.published.get_or_create(&[("type", kind.to_owned())]).inc_by(count);
+        }
     }
 
     pub(crate) fn committed(&self, took: Duration) {

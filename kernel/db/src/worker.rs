@@ -179,6 +179,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
             Attempt::Crashed => Turn::Crashed,
             Attempt::Done { given, performed, committed } => {
                 self.meters.batch(performed, self.now().since(begun));
+                self.meters.published(committed.news.as_deref());
                 match plan.crash {
                     None => {
                         self.spread(committed, given, requests.replies);
@@ -364,6 +365,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
             let failure = match self.attempt(request, inlet.clone(), 1, None, Some(*patience)) {
                 Attempt::Done { given, committed, .. } => {
                     self.meters.batch(1, self.now().since(begun));
+                    self.meters.published(committed.news.as_deref());
                     self.database.tell_when_durable(committed);
                     return Ok(given);
                 }

@@ -17,6 +17,7 @@
 //!
 //! **Invariant:** what is logged or measured decides nothing; time that decides comes from `world`.
 
+mod disk;
 mod log;
 mod meters;
 mod process;

@@ -1,6 +1,7 @@
 //! Counters, gauges and histograms, and the page on which they stand.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::disk::Disk;
 use crate::process::Process;
 
 /// Buckets for times in seconds: 50 µs, where a rule decides, to 10 s, where callers have gone.
@@ -166,6 +168,11 @@ impl Meters {
         registering(&mut self.page().of_banyan);
     }
 
+    /// Shows how much room there is on the disk under the folder of the data.
+    pub fn watch_disk(&self, folder: PathBuf) {
+        self.page().of_banyan.register_collector(Box::new(Disk(folder)));
+    }
+
     /// Writes the page in the text format of `OpenMetrics`, which Prometheus reads.
     ///
     /// # Panics
@@ -265,6 +272,16 @@ mod tests {
     fn the_page_tells_what_the_process_takes() {
         let page = Meters::new().render();
         for line in ["\nprocess_resident_memory_bytes ", "\nprocess_open_fds ", "\nprocess_cpu_seconds_total "] {
+            assert!(page.contains(line), "{line} is missing: {page}");
+        }
+    }
+
+    #[test]
+    fn the_page_tells_how_much_room_there_is() {
+        let meters = Meters::new();
+        meters.watch_disk("/".into());
+        let page = meters.render();
+        for line in ["\nbanyan_data_folder_free_bytes ", "\nbanyan_data_folder_size_bytes "] {
             assert!(page.contains(line), "{line} is missing: {page}");
         }
     }

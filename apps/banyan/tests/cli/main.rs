@@ -6,6 +6,7 @@ mod about;
 mod audit;
 mod backup;
 mod bulk;
+mod dashboards;
 mod doctor;
 mod ending;
 mod events;

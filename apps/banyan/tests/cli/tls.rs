@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use db::{Context, Trace};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use web::{Client, NoAnswer, Trust};
@@ -24,6 +24,8 @@ struct Files {
 impl Files {
     fn new() -> Self {
         let mut params = CertificateParams::default();
+        // Else it has the name of those to whom it gives a certificate, which then seem to be their own authority.
+        params.distinguished_name.push(DnType::CommonName, "an authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let folder = tempfile::tempdir().expect("a folder");
@@ -73,6 +75,17 @@ fn served(files: &Files, words: &[&str], data: &Path, more: &[(String, String)])
     command.arg("--data").arg(data).envs(more.iter().cloned());
     files.settings(&mut command);
     Server::start(&mut command)
+}
+
+/// What a program measures that speaks TLS.
+pub(crate) fn page() -> String {
+    let (files, folder) = (Files::new(), tempfile::tempdir().expect("a folder"));
+    let server = served(&files, &["up", "--listen", "127.0.0.1:0"], folder.path(), &[]);
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--fail", "--cacert"]).arg(files.path("authority.pem"));
+    let output = curl.arg(format!("https://{}/metrics", server.address)).output().expect("there is curl");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a page is text")
 }
 
 #[test]
