@@ -56,7 +56,7 @@ const DOORS: [Door; 5] = [
         reason: "database drivers are used in kernel/db alone",
     },
     Door {
-        what: &["hyper", "hyper-util", "reqwest", "ureq", "isahc", "curl"],
+        what: &["hyper", "hyper-rustls", "hyper-util", "reqwest", "ureq", "isahc", "curl"],
         only_in: &["kernel/web"],
         reason: "HTTP is asked through web::Client",
     },

@@ -313,7 +313,7 @@ fn to_bytes(document: &impl Serialize) -> Vec<u8> {
 }
 
 /// What the last error in a chain says; those before it only say that there was one.
-fn innermost(fault: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn innermost(fault: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = fault;
     while let Some(source) = innermost.source() {
         innermost = source;

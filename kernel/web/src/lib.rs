@@ -8,7 +8,7 @@
 //!
 //! Read [`Problem`] and its [`ProblemKind`]s first, then [`Body`] and [`Faults`], [`Caller`], [`ask`],
 //! [`Page`], then [`Routes`], what is said of each [`Operation`] and the [`Gate`]
-//! before them, and last [`guard`], [`serve`] and [`Client`].
+//! before them, and last [`guard`], [`serve`] and [`Client`]; [`Outbound`] asks those whom others chose.
 //!
 //! **Invariant:** behind [`guard`], every error is a problem document with a permanent code and a
 //! trace, whoever found it: a handler, an extractor, axum, a panic or a passed time. What never
@@ -35,12 +35,14 @@ mod json;
 mod kinds;
 mod limits;
 mod openapi;
+mod outbound;
 mod page;
 mod path;
 mod policy;
 mod problem;
 mod query;
 mod rates;
+mod reach;
 mod refused;
 mod repeats;
 mod server;
@@ -66,11 +68,13 @@ pub use kinds::{
 };
 pub use limits::Limits;
 pub use openapi::{Answer, Description, Example, Operation, Parameter, Place, Routes, document, schema};
+pub use outbound::{NotATarget, Outbound, PIECE_BYTES, Reply, Target, Unanswered};
 pub use page::{Cursor, Listed, NotACursor, Page};
-pub use path::{Segment, path};
+pub use path::{Segment, Segments, path};
 pub use policy::policy;
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use query::Query;
+pub use reach::{Reach, why_not_public};
 pub use repeats::{Conditions, ETag, Replayed, fingerprint};
 pub use server::{Port, serve};
 pub use slot::Slot;

@@ -20,15 +20,40 @@ impl<S: Send + Sync, T: FromStr<Err: Display>> FromRequestParts<S> for Segment<T
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let params = RawPathParams::from_request_parts(parts, state).await;
-        let params = params.map_err(|_| Problem::unreadable("The path is not percent-encoded UTF-8."))?;
+        let params = params(parts, state).await?;
         let mut params = params.iter();
-        let (Some((name, text)), None) = (params.next(), params.next()) else {
+        let (Some(only), None) = (params.next(), params.next()) else {
             return Err(Problem::internal("`Segment` stands in a route that has not exactly one parameter"));
         };
-        let parsed = text.parse().map(Self);
-        parsed.map_err(|error: T::Err| Problem::fault(format!("{{{name}}}"), unless_it_quotes(error.to_string(), text)))
+        parsed(only).map(Self)
     }
+}
+
+/// The two parameters of a route, checked: `/v1/a/{a}/b/{b}` as `Segments<Name, i64>`.
+#[derive(Clone, Copy, Debug)]
+pub struct Segments<A, B>(pub A, pub B);
+
+impl<S: Send + Sync, A: FromStr<Err: Display>, B: FromStr<Err: Display>> FromRequestParts<S> for Segments<A, B> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let params = params(parts, state).await?;
+        let mut params = params.iter();
+        let (Some(first), Some(second), None) = (params.next(), params.next(), params.next()) else {
+            return Err(Problem::internal("`Segments` stands in a route that has not exactly two parameters"));
+        };
+        Ok(Self(parsed(first)?, parsed(second)?))
+    }
+}
+
+async fn params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Problem> {
+    let params = RawPathParams::from_request_parts(parts, state).await;
+    params.map_err(|_| Problem::unreadable("The path is not percent-encoded UTF-8."))
+}
+
+fn parsed<T: FromStr<Err: Display>>((name, text): (&str, &str)) -> Result<T, Problem> {
+    let refused = |error: T::Err| Problem::fault(format!("{{{name}}}"), unless_it_quotes(error.to_string(), text));
+    text.parse().map_err(refused)
 }
 
 /// What stands in a path as it is (RFC 3986, 2.3: unreserved characters).
