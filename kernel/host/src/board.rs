@@ -64,6 +64,7 @@ pub(crate) struct Part {
     pub(crate) listens: Vec<(&'static str, Arc<Status>)>,
     pub(crate) kinds: &'static [&'static ProblemKind],
     pub(crate) overviews: Vec<Overview>,
+    pub(crate) tell: Box<dyn Fn(&Meters) + Send + Sync>,
     pub(crate) waiting: Box<dyn Fn() -> usize + Send + Sync>,
     pub(crate) workers: Arc<Workers>,
     /// Who listens to its events in a stream.

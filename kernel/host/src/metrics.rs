@@ -33,6 +33,7 @@ async fn page(State(board): State<Arc<Board>>) -> Response {
 /// Enters what is not counted as it happens, but looked up.
 async fn measure(part: &Part, meters: &Meters) {
     let meters = meters.labelled("service", part.name);
+    (part.tell)(&meters);
     let newest = *part.database.ring().newest().borrow();
     meters.gauge("events_newest_position", "Position of the newest event of a service").set(newest);
     let waiting = i64::try_from((part.waiting)()).unwrap_or(i64::MAX);

@@ -112,6 +112,7 @@ impl Program {
                 tasks,
                 listens,
                 overviews,
+                tell,
                 waiting,
                 close,
             } = service;
@@ -129,7 +130,8 @@ impl Program {
             closes.push(close);
             let mut broadcast = || crew.start_broadcast(&database, limits.backlog_bytes, &meters, &stopping);
             let (streams, waits) = (broadcast(), broadcast());
-            parts.push(Part { name, database, listens, kinds, overviews, waiting, workers: running, streams, waits });
+            let workers = running;
+            parts.push(Part { name, database, listens, kinds, overviews, tell, waiting, workers, streams, waits });
         }
         if let Some(tls) = port.tls() {
             crew.start_task("certificate", tls.clone().keep_up());

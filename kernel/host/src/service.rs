@@ -81,6 +81,8 @@ pub struct Service {
     pub listens: Vec<(&'static str, Arc<Status>)>,
     /// What it shows of itself on the status page.
     pub overviews: Vec<Overview>,
+    /// Enters on the page of metrics what it measures beside its desk, each time that the page is read.
+    pub tell: Box<dyn Fn(&telemetry::Meters) + Send + Sync>,
     /// How many commands wait at its desk.
     pub waiting: Box<dyn Fn() -> usize + Send + Sync>,
     /// Closes its desk: what waits is finished, and nothing more is taken in.
@@ -111,6 +113,7 @@ impl Service {
             tasks: Vec::new(),
             listens: Vec::new(),
             overviews: Vec::new(),
+            tell: Box::new(|_| {}),
             waiting: Box::new(move || queue.waiting()),
             close: Box::new(move || desk.close()),
         }

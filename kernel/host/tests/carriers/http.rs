@@ -55,6 +55,7 @@ impl Carrier for Http {
             tasks: Vec::new(),
             listens: Vec::new(),
             overviews: Vec::new(),
+            tell: Box::new(|_| {}),
             waiting: Box::new(|| 0),
             close: Box::new(|| {}),
         };

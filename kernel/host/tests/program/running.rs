@@ -89,6 +89,7 @@ pub(crate) fn producer(database: &Database) -> Service {
         tasks: Vec::new(),
         listens: Vec::new(),
         overviews: Vec::new(),
+        tell: Box::new(|_| {}),
         waiting: Box::new(|| 0),
         close: Box::new(|| {}),
     }
