@@ -14,6 +14,7 @@
 //! type and version, and a test reads them all.
 
 pub mod inventory;
+pub mod notifications;
 pub mod orders;
 pub mod payments;
 

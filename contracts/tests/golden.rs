@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use contracts::{Unreadable, inventory, orders, payments};
+use contracts::{Unreadable, inventory, notifications, orders, payments};
 use serde_json::Value;
 
 /// What a service says, as far as this test needs to know it.
@@ -15,11 +15,16 @@ struct Spoken {
     again: fn(kind: &str, body: &str) -> Result<Option<String>, Unreadable>,
 }
 
-const ALL: [Spoken; 3] = [
+const ALL: [Spoken; 4] = [
     Spoken {
         source: inventory::Event::SOURCE,
         kinds: inventory::Event::KINDS,
         again: |kind, body| Ok(inventory::Event::read(kind, body)?.map(|event| event.body())),
+    },
+    Spoken {
+        source: notifications::Event::SOURCE,
+        kinds: notifications::Event::KINDS,
+        again: |kind, body| Ok(notifications::Event::read(kind, body)?.map(|event| event.body())),
     },
     Spoken {
         source: orders::Event::SOURCE,

@@ -45,6 +45,18 @@ pub(crate) static ALL: &[Known] = &[
         },
     },
     Known {
+        name: notifications::NAME,
+        migrations: notifications::MIGRATIONS,
+        section: notifications::SECTION,
+        kinds: notifications::api::problem::KINDS,
+        listens: &[inventory::NAME, orders::NAME, payments::NAME],
+        keeps_files: false,
+        check: |settings| settings.section::<notifications::Config>(notifications::NAME).map(drop),
+        assemble: |settings, ground, _| {
+            notifications::assemble(&settings.section(notifications::NAME)?, ground).map_err(Stop::failed)
+        },
+    },
+    Known {
         name: orders::NAME,
         migrations: orders::MIGRATIONS,
         section: orders::SECTION,

@@ -91,7 +91,7 @@ fn a_wrong_setting_is_bad_and_is_named_with_its_value() {
     found(the(&checks, "settings"), "bad", "orders.hold_secs = 0 (variable BANYAN_ORDERS__HOLD_SECS)");
     let (_, checks) =
         doctor(folder.path(), "127.0.0.1:0", &[("BANYAN_DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x")]);
-    found(the(&checks, "PostgreSQL"), "bad", "127.0.0.1:1/x of inventory, orders, payments");
+    found(the(&checks, "PostgreSQL"), "bad", "127.0.0.1:1/x of inventory, notifications, orders, payments");
     assert!(!format!("{checks:?}").contains("hunter2"));
 }
 

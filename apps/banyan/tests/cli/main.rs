@@ -19,3 +19,4 @@ mod starting;
 mod status;
 mod tls;
 mod tracing;
+mod webhooks;

@@ -8,7 +8,7 @@ fn from_nothing_to_a_shop_that_answers() {
     let data = folder.path().join("new/data");
     let server = Server::up(&data, &[]);
     assert_eq!(server.get("/health/ready").0, 200);
-    for file in ["inventory.db", "orders.db", "payments.db"] {
+    for file in ["inventory.db", "notifications.db", "orders.db", "payments.db"] {
         assert!(holds(&data, file), "{file}");
     }
     server.receive(10);

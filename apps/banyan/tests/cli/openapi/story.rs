@@ -9,7 +9,7 @@ use crate::binary::{Server, ask_with, banyan};
 use crate::openapi::schemas::faults;
 
 /// The examples in their order: the id of the operation, and the name of its example.
-const STORY: [(&str, &str); 55] = [
+const STORY: [(&str, &str); 66] = [
     ("live", "live"),
     ("ready", "ready"),
     ("move_stock", "receive"),
@@ -51,6 +51,17 @@ const STORY: [(&str, &str); 55] = [
     ("answer_challenge", "failed"),
     ("return_from_bank", "failed"),
     ("refund_payment", "refunded"),
+    ("set_webhook_endpoint", "registered"),
+    ("get_webhook_endpoint", "registered"),
+    ("list_webhook_endpoints", "all"),
+    ("rotate_webhook_secret", "leaked"),
+    ("resume_webhook_endpoint", "so_already"),
+    ("list_webhook_deliveries", "none"),
+    ("redeliver_webhooks", "a_day"),
+    ("test_webhook_endpoint", "sent"),
+    ("get_webhook_delivery", "sent"),
+    ("redeliver_webhook", "sent"),
+    ("remove_webhook_endpoint", "registered"),
     ("read_events", "first"),
     ("list_feeds", "all"),
     ("list_dead_letters", "none"),
@@ -71,7 +82,7 @@ const STORY: [(&str, &str); 55] = [
 const NOT_PLAYED: [(&str, &str); 2] = [("replay_dead_letter", "mended"), ("discard_dead_letter", "mended")];
 
 /// Members whose values the program makes, so that they differ from run to run.
-const MADE: [&str; 16] = [
+const MADE: [&str; 17] = [
     "expires_at",
     "placed_at",
     "updated_at",
@@ -86,6 +97,7 @@ const MADE: [&str; 16] = [
     "next",
     "trace_id",
     "key",
+    "secret",
     "url",
     "lag",
 ];

@@ -1,0 +1,391 @@
+//! The one place where endpoints, messages and deliveries change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::notifications::Event;
+use db::{Asked, Context, Failure, Kind, NewEvent, Perform, Tx};
+use ids::{Name, Number};
+use thiserror::Error;
+use tokio::sync::watch;
+use world::Moment;
+
+use crate::config::Config;
+use crate::consumers::{Heard, test_of};
+use crate::domain::{Attempt, Delivery, Endpoint, Patience, Secret, Settings};
+use crate::publish;
+use crate::store::{self, Changes, Counter, Head, Kept, Message, Record};
+
+/// What can be asked of notifications.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    /// Take in an event of another service.
+    Hear(Box<Heard>),
+    /// Register an endpoint, or set it anew.
+    Set {
+        /// What it is called.
+        name: Name,
+        /// How it is to be.
+        settings: Settings,
+        /// With what is signed, where it is new.
+        secret: Secret,
+    },
+    /// Take an endpoint back, with all that was to be sent to it.
+    Remove(Name),
+    /// Sign with another secret from now on.
+    Rotate {
+        /// The endpoint.
+        name: Name,
+        /// The new one.
+        secret: Secret,
+        /// How long the ones before sign too.
+        overlap: Duration,
+    },
+    /// Put an endpoint to work that was paused or gone.
+    Resume(Name),
+    /// Send a message that says nothing.
+    Test(Name),
+    /// Send messages again.
+    SendAgain(Name, Vec<Head>),
+    /// Note what the courier did.
+    Note(Box<Noted>),
+    /// Let this process deliver, and no other for a while.
+    Hold(Number),
+    /// Forget what is old.
+    Forget,
+}
+
+/// What the courier did for an endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Noted {
+    /// The endpoint.
+    pub(crate) endpoint: Number,
+    /// Each message with what was known of it before.
+    pub(crate) messages: Vec<Kept>,
+    /// The try, where there was one; else they wait behind others about their subjects.
+    pub(crate) attempt: Option<Attempt>,
+    /// Spreads what failed together.
+    pub(crate) jitter_permille: i64,
+    /// Messages up to here are settled for the endpoint, or have a row of their own.
+    pub(crate) cursor: i64,
+}
+
+/// What a command has come to.
+#[derive(Clone, Debug)]
+pub(crate) enum Settled {
+    /// The endpoint as it is now, whether it is new, and the secret to be shown once.
+    Endpoint(Box<Record>, bool, Option<Secret>),
+    /// The number of the message that is to be sent, or how many are.
+    ToSend(i64),
+    /// The endpoint as it is now; none where it is there no more.
+    Noted(Option<Box<Record>>),
+    /// Whether this process delivers.
+    Held(bool),
+    /// It is done.
+    Done,
+}
+
+/// Why a command is refused.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    /// There is none of this name.
+    #[error("there is no such endpoint")]
+    UnknownEndpoint,
+    /// Nothing is sent to it.
+    #[error("nothing is sent to the endpoint")]
+    NotActive,
+    /// There are as many as there may be.
+    #[error("there are too many endpoints")]
+    TooMany,
+}
+
+/// The answer to a command.
+pub(crate) type Answer = Result<Settled, Rejection>;
+
+/// How the desk tells commands apart: all of them are about the one counter.
+pub(crate) const KIND: Kind<Command> = Kind { key_of: |_| 0, weigh: |_| 1 };
+
+/// Endpoints, at most.
+pub(crate) const MOST_ENDPOINTS: usize = 1_000;
+/// Messages that are forgotten at once.
+const FORGET_AT_ONCE: usize = 4_096;
+/// How long a process delivers alone after it last said so.
+pub(crate) const HOLD_FOR: Duration = Duration::from_secs(15);
+
+/// What batches are performed under.
+#[derive(Clone, Debug)]
+struct Rules {
+    patience: Patience,
+    keep: Duration,
+    /// Wakes the courier.
+    news: Arc<watch::Sender<u64>>,
+}
+
+/// Performs commands in the order given: load all, decide each, store all, publish.
+pub(crate) fn under(config: &Config, news: Arc<watch::Sender<u64>>) -> Perform<Command, Answer> {
+    let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3_600));
+    let patience = Patience { pause_after: hours(config.pause_after_hours) };
+    let rules = Rules { patience, keep: hours(config.keep_hours), news };
+    Arc::new(move |tx, commands| perform(tx, commands, &rules))
+}
+
+fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], rules: &Rules) -> Result<Vec<Answer>, Failure> {
+    let (counter, records) = store::load(tx)?;
+    let mut batch = Batch {
+        now: tx.now(),
+        rules,
+        known: records.keys().copied().collect(),
+        names: records.values().map(|record| (record.endpoint.name.clone(), record.number)).collect(),
+        before: counter.clone(),
+        counter,
+        records,
+        changed: BTreeSet::new(),
+        messages: Vec::new(),
+        deliveries: BTreeMap::new(),
+        sent_before: BTreeMap::new(),
+        news: Vec::new(),
+        forget_upto: None,
+        wakes: false,
+    };
+    for asked in commands {
+        match &asked.command {
+            Command::SendAgain(name, messages) => batch.load_sent(tx, name, messages)?,
+            Command::Forget if batch.forget_upto.is_none() => {
+                batch.forget_upto = store::forgettable(tx, tx.now() - rules.keep, FORGET_AT_ONCE)?;
+            }
+            _ => {}
+        }
+    }
+    let answers = commands.iter().map(|asked| batch.carry_out(tx, asked)).collect();
+    batch.save(tx);
+    Ok(answers)
+}
+
+/// A batch in memory, and what becomes of it.
+struct Batch<'r> {
+    now: Moment,
+    rules: &'r Rules,
+    /// Endpoints that were there before.
+    known: BTreeSet<Number>,
+    names: BTreeMap<Name, Number>,
+    before: Counter,
+    counter: Counter,
+    records: BTreeMap<Number, Record>,
+    changed: BTreeSet<Number>,
+    messages: Vec<Message>,
+    deliveries: BTreeMap<(i64, Number), Kept>,
+    /// What became before of messages that are to be sent again.
+    sent_before: BTreeMap<(i64, Number), Kept>,
+    news: Vec<NewEvent>,
+    forget_upto: Option<i64>,
+    /// Whether there is something to be sent.
+    wakes: bool,
+}
+
+impl Batch<'_> {
+    fn load_sent(&mut self, tx: &mut Tx<'_>, name: &Name, messages: &[Head]) -> Result<(), Failure> {
+        if let (Some(number), Some(first), Some(last)) = (self.names.get(name), messages.first(), messages.last()) {
+            let kept = store::between(tx, *number, (first.number, last.number))?.into_iter();
+            self.sent_before.extend(kept.map(|(message, kept)| ((message, *number), kept)));
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, tx: &Tx<'_>, asked: &Asked<Command>) -> Answer {
+        match &asked.command {
+            Command::Hear(heard) => Ok(self.hear(heard)),
+            Command::Set { name, settings, secret } => self.set(tx, name, settings, secret),
+            Command::Remove(name) => self.remove(name),
+            Command::Rotate { name, secret, overlap } => self.rotate(name, secret, *overlap),
+            Command::Resume(name) => self.resume(name, &asked.by),
+            Command::Test(name) => self.test(tx, name),
+            Command::SendAgain(name, messages) => self.send_again(name, messages),
+            Command::Note(noted) => Ok(self.note(noted, &asked.by)),
+            Command::Hold(courier) => Ok(self.hold(*courier)),
+            Command::Forget => Ok(Settled::Done),
+        }
+    }
+
+    fn hear(&mut self, heard: &Heard) -> Settled {
+        let wanted = |record: &Record| record.endpoint.wants(&heard.kind, &heard.subject, heard.recorded_at);
+        if self.records.values().any(wanted) {
+            let Heard { id, subject, kind, recorded_at, body } = heard.clone();
+            self.add(|number| Message { number, id, endpoint: None, subject, kind, recorded_at, body });
+        }
+        Settled::Done
+    }
+
+    /// Adds a message as the newest one.
+    fn add(&mut self, message: impl FnOnce(i64) -> Message) -> i64 {
+        self.counter.newest += 1;
+        self.messages.push(message(self.counter.newest));
+        self.wakes = true;
+        self.counter.newest
+    }
+
+    fn set(&mut self, tx: &Tx<'_>, name: &Name, settings: &Settings, secret: &Secret) -> Answer {
+        self.wakes = true;
+        if let Ok(record) = self.of(name) {
+            if record.endpoint.settings == *settings {
+                return Ok(Settled::Endpoint(Box::new(record.clone()), false, None));
+            }
+            let (number, now, newest) = (record.number, self.now, self.counter.newest);
+            let record = self.change(number);
+            record.version += 1;
+            if record.endpoint.set(settings.clone(), now) {
+                record.cursor = newest;
+            }
+            return Ok(Settled::Endpoint(Box::new(record.clone()), false, None));
+        }
+        if self.records.len() >= MOST_ENDPOINTS {
+            return Err(Rejection::TooMany);
+        }
+        let number = tx.number();
+        let endpoint = Endpoint::new(name.clone(), settings.clone(), secret.clone(), self.now);
+        let record = Record { number, cursor: self.counter.newest, version: 1, said: 0, endpoint };
+        self.names.insert(name.clone(), number);
+        self.records.insert(number, record.clone());
+        self.changed.insert(number);
+        Ok(Settled::Endpoint(Box::new(record), true, Some(secret.clone())))
+    }
+
+    fn remove(&mut self, name: &Name) -> Answer {
+        let number = self.of(name)?.number;
+        self.names.remove(name);
+        self.records.remove(&number);
+        self.changed.remove(&number);
+        self.wakes = true;
+        Ok(Settled::Done)
+    }
+
+    fn rotate(&mut self, name: &Name, secret: &Secret, overlap: Duration) -> Answer {
+        let (number, now) = (self.of(name)?.number, self.now);
+        let record = self.change(number);
+        record.version += 1;
+        record.endpoint.rotate(secret.clone(), overlap, now);
+        let record = Box::new(record.clone());
+        self.wakes = true;
+        Ok(Settled::Endpoint(record, false, Some(secret.clone())))
+    }
+
+    fn resume(&mut self, name: &Name, by: &Context) -> Answer {
+        let (number, now, newest) = (self.of(name)?.number, self.now, self.counter.newest);
+        let record = self.change(number);
+        let (event, begins_anew) = record.endpoint.resume(now);
+        if begins_anew {
+            record.cursor = newest;
+        }
+        self.say(number, event, by);
+        self.wakes = true;
+        Ok(Settled::Endpoint(Box::new(self.records[&number].clone()), false, None))
+    }
+
+    fn test(&mut self, tx: &Tx<'_>, name: &Name) -> Answer {
+        let record = self.of(name)?;
+        if !record.endpoint.works() {
+            return Err(Rejection::NotActive);
+        }
+        let (endpoint, now) = (record.number, self.now);
+        let heard = test_of(name, tx.number(), now);
+        let Heard { id, subject, kind, recorded_at, body } = heard;
+        let of = subject.clone();
+        let number =
+            self.add(|number| Message { number, id, endpoint: Some(endpoint), subject, kind, recorded_at, body });
+        let kept = Kept { message: number, subject: of, recorded_at, delivery: Delivery::due(now) };
+        self.deliveries.insert((number, endpoint), kept);
+        Ok(Settled::ToSend(number))
+    }
+
+    fn send_again(&mut self, name: &Name, messages: &[Head]) -> Answer {
+        let record = self.of(name)?;
+        if !record.endpoint.keeps() {
+            return Err(Rejection::NotActive);
+        }
+        let (endpoint, now) = (record.number, self.now);
+        for head in messages {
+            let place = (head.number, endpoint);
+            let before = self.deliveries.remove(&place).or_else(|| self.sent_before.get(&place).cloned());
+            let mut kept = before.unwrap_or_else(|| Kept {
+                message: head.number,
+                subject: head.subject.clone(),
+                recorded_at: head.recorded_at,
+                delivery: Delivery::default(),
+            });
+            kept.delivery.ask_again(now);
+            self.deliveries.insert(place, kept);
+        }
+        self.wakes = true;
+        Ok(Settled::ToSend(i64::try_from(messages.len()).unwrap_or(i64::MAX)))
+    }
+
+    fn note(&mut self, noted: &Noted, by: &Context) -> Settled {
+        let (now, patience) = (self.now, self.rules.patience);
+        let Some(record) = self.records.get_mut(&noted.endpoint) else { return Settled::Noted(None) };
+        self.changed.insert(noted.endpoint);
+        record.cursor = record.cursor.max(noted.cursor);
+        let mut said = None;
+        for kept in &noted.messages {
+            let mut kept = kept.clone();
+            if let Some(attempt) = &noted.attempt {
+                said = record.endpoint.learn(&attempt.outcome, now, noted.jitter_permille, patience);
+                kept.delivery.learn(attempt.clone(), noted.jitter_permille);
+                if record.endpoint.is_paused() {
+                    kept.delivery.wait_for_endpoint(now);
+                }
+            }
+            self.deliveries.insert((kept.message, noted.endpoint), kept);
+        }
+        self.say(noted.endpoint, said, by);
+        Settled::Noted(self.records.get(&noted.endpoint).cloned().map(Box::new))
+    }
+
+    fn hold(&mut self, courier: Number) -> Settled {
+        let is_free = self.counter.courier == courier || self.counter.courier_until <= self.now;
+        if is_free {
+            (self.counter.courier, self.counter.courier_until) = (courier, self.now + HOLD_FOR);
+        }
+        Settled::Held(is_free)
+    }
+
+    fn of(&self, name: &Name) -> Result<&Record, Rejection> {
+        let number = self.names.get(name).ok_or(Rejection::UnknownEndpoint)?;
+        self.records.get(number).ok_or(Rejection::UnknownEndpoint)
+    }
+
+    fn change(&mut self, number: Number) -> &mut Record {
+        self.changed.insert(number);
+        self.records.get_mut(&number).expect("only what is there is changed")
+    }
+
+    fn say(&mut self, number: Number, event: Option<Event>, by: &Context) {
+        let Some(event) = event else { return };
+        let now = self.now;
+        let record = self.change(number);
+        record.said += 1;
+        let news = publish::news(record, &event, now, by);
+        self.news.push(news);
+    }
+
+    fn save(self, tx: &mut Tx<'_>) {
+        let changed = |is_known: bool| {
+            let records = self.changed.iter().filter_map(|number| self.records.get(number));
+            records.filter(|record| self.known.contains(&record.number) == is_known).collect()
+        };
+        let written = Changes {
+            counter: (self.counter != self.before).then_some(&self.counter),
+            new: changed(false),
+            known: changed(true),
+            gone: self.known.iter().filter(|number| !self.records.contains_key(number)).copied().collect(),
+        };
+        if let Some(upto) = self.forget_upto {
+            store::forget(tx, upto);
+        }
+        store::save(tx, written, &self.messages, &self.deliveries);
+        self.news.into_iter().for_each(|event| tx.publish(event));
+        if self.wakes {
+            let news = self.rules.news.clone();
+            tx.after_commit(move || news.send_modify(|times| *times += 1));
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! Everything that notifications keeps, and every statement.
+
+use std::collections::BTreeMap;
+
+use db::{Columns, Failure, Query, Read, Row, Table, Tx, Value, int, text};
+use ids::{Name, Number};
+use world::Moment;
+
+use crate::domain::{Delivery, Endpoint, Filter};
+
+static COUNTER: Table =
+    Table { name: "counter", key: &[int("number")], rest: &[int("newest"), int("courier"), int("courier_until")] };
+
+static ENDPOINT: Table = Table {
+    name: "endpoint",
+    key: &[int("number")],
+    rest: &[text("name"), int("keeps"), int("cursor"), int("version"), int("said"), text("state")],
+};
+
+static MESSAGE: Table = Table {
+    name: "message",
+    key: &[int("number")],
+    rest: &[text("id"), int("endpoint"), text("subject"), text("type"), int("recorded_at"), text("body")],
+};
+
+static DELIVERY: Table = Table {
+    name: "delivery",
+    key: &[int("message"), int("endpoint")],
+    rest: &[text("subject"), int("recorded_at"), int("due_at"), text("status"), text("state")],
+};
+
+/// How far messages are numbered, and which process delivers them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counter {
+    /// The number of the newest message.
+    pub(crate) newest: i64,
+    /// The process that delivers.
+    pub(crate) courier: Number,
+    /// Until when no other does.
+    pub(crate) courier_until: Moment,
+}
+
+/// An endpoint as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Its number, which is also that of its stream of events.
+    pub(crate) number: Number,
+    /// Messages up to here are settled for it, or have a row of their own.
+    pub(crate) cursor: i64,
+    /// How often it was set.
+    pub(crate) version: i64,
+    /// Events in its stream.
+    pub(crate) said: i64,
+    /// What it is.
+    pub(crate) endpoint: Endpoint,
+}
+
+/// An event as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// Its place among all messages.
+    pub(crate) number: i64,
+    /// Its name, the same each time that it is sent.
+    pub(crate) id: String,
+    /// The one endpoint that it is for, where it is not for all who want it.
+    pub(crate) endpoint: Option<Number>,
+    /// What it is about.
+    pub(crate) subject: String,
+    /// Its type.
+    pub(crate) kind: String,
+    /// When the event was recorded by its service.
+    pub(crate) recorded_at: Moment,
+    /// What is sent.
+    pub(crate) body: String,
+}
+
+/// A message without its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Its place among all messages.
+    pub(crate) number: i64,
+    /// What it is about.
+    pub(crate) subject: String,
+    /// When its event was recorded.
+    pub(crate) recorded_at: Moment,
+}
+
+/// What became of a message for one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The message.
+    pub(crate) message: i64,
+    /// What it is about.
+    pub(crate) subject: String,
+    /// When its event was recorded.
+    pub(crate) recorded_at: Moment,
+    /// What became of it.
+    pub(crate) delivery: Delivery,
+}
+
+impl Record {
+    fn row(&self) -> Vec<Value> {
+        let state = serde_json::to_string(&self.endpoint).expect("an endpoint has a JSON form");
+        vec![
+            self.number.into(),
+            (&self.endpoint.name).into(),
+            i64::from(self.endpoint.keeps()).into(),
+            self.cursor.into(),
+            self.version.into(),
+            self.said.into(),
+            state.into(),
+        ]
+    }
+
+    fn read(row: Row) -> Result<Self, Failure> {
+        let mut row = row.columns();
+        let (number, _name, _keeps) = (row.number()?, row.text()?, row.int()?);
+        Ok(Self { number, cursor: row.int()?, version: row.int()?, said: row.int()?, endpoint: row.json()? })
+    }
+}
+
+impl Message {
+    fn row(&self) -> Vec<Value> {
+        vec![
+            self.number.into(),
+            self.id.as_str().into(),
+            self.endpoint.into(),
+            self.subject.as_str().into(),
+            self.kind.as_str().into(),
+            self.recorded_at.into(),
+            self.body.as_str().into(),
+        ]
+    }
+
+    fn read(row: &mut Columns) -> Result<Self, Failure> {
+        Ok(Self {
+            number: row.int()?,
+            id: row.text()?,
+            endpoint: row.maybe_int()?.map(Number::from_column),
+            subject: row.text()?,
+            kind: row.text()?,
+            recorded_at: row.moment()?,
+            body: row.text()?,
+        })
+    }
+}
+
+impl Kept {
+    fn row(&self, endpoint: Number) -> Vec<Value> {
+        let state = serde_json::to_string(&self.delivery).expect("a delivery has a JSON form");
+        vec![
+            self.message.into(),
+            endpoint.into(),
+            self.subject.as_str().into(),
+            self.recorded_at.into(),
+            self.delivery.due_at.into(),
+            self.delivery.status().as_str().into(),
+            state.into(),
+        ]
+    }
+
+    fn read(row: &mut Columns) -> Result<Self, Failure> {
+        Ok(Self { message: row.int()?, subject: row.text()?, recorded_at: row.moment()?, delivery: row.json()? })
+    }
+}
+
+/// Loads what every batch stands on: the counter, locked, and then all endpoints.
+pub(crate) fn load(tx: &mut Tx<'_>) -> Result<(Counter, BTreeMap<Number, Record>), Failure> {
+    let counter = Query::by(&COUNTER, "number", [1_i64.into()]).locked();
+    let [counter, endpoints] = tx.ask([counter, every_endpoint()])?;
+    let counter = counter.into_iter().next().ok_or_else(|| Failure::Corrupt("the row of counter is gone".into()))?;
+    let mut row = counter.columns();
+    let _number = row.int()?;
+    let counter = Counter { newest: row.int()?, courier: row.number()?, courier_until: row.moment()? };
+    Ok((counter, read_endpoints(endpoints)?))
+}
+
+fn every_endpoint() -> Query {
+    Query::sql(format!("SELECT {} FROM endpoint ORDER BY number", ENDPOINT.columns()), [])
+}
+
+fn read_endpoints(rows: Vec<Row>) -> Result<BTreeMap<Number, Record>, Failure> {
+    let record = |row| Record::read(row).map(|record| (record.number, record));
+    rows.into_iter().map(record).collect()
+}
+
+const KEPT: &str = "message, subject, recorded_at, state";
+
+/// What became of the messages between two numbers for one endpoint.
+pub(crate) fn between(
+    tx: &mut Tx<'_>,
+    endpoint: Number,
+    (first, last): (i64, i64),
+) -> Result<BTreeMap<i64, Kept>, Failure> {
+    let sql = format!("SELECT {KEPT} FROM delivery WHERE endpoint = $1 AND message >= $2 AND message <= $3");
+    let rows = tx.rows(Query::sql(sql, [endpoint.into(), first.into(), last.into()]))?;
+    let kept = |row: Row| Kept::read(&mut row.columns()).map(|kept| (kept.message, kept));
+    rows.into_iter().map(kept).collect()
+}
+
+/// The oldest messages that may be forgotten, up to a number; none where there is nothing to forget.
+/// What an endpoint has still to get, and all that came after it, stays.
+pub(crate) fn forgettable(tx: &mut Tx<'_>, before: Moment, most: usize) -> Result<Option<i64>, Failure> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let oldest = "SELECT number, recorded_at FROM message ORDER BY number LIMIT $1";
+    let behind = "SELECT min(cursor) FROM endpoint WHERE keeps = 1";
+    let open = "SELECT min(delivery.message) FROM delivery JOIN endpoint ON endpoint.number = delivery.endpoint
+                JOIN message ON message.number = delivery.message WHERE delivery.due_at IS NOT NULL AND endpoint.keeps = 1";
+    let [oldest, behind, open] =
+        tx.ask([Query::sql(oldest, [most.into()]), Query::sql(behind, []), Query::sql(open, [])])?;
+    let first = |rows: Vec<Row>| rows.into_iter().next().map_or(Ok(None), |row| row.columns().maybe_int());
+    let needed_from = [first(behind)?.map(|cursor| cursor + 1), first(open)?].into_iter().flatten().min();
+    let mut upto = None;
+    for row in oldest {
+        let mut row = row.columns();
+        let (number, recorded_at) = (row.int()?, row.moment()?);
+        if recorded_at >= before || needed_from.is_some_and(|needed| number >= needed) {
+            break;
+        }
+        upto = Some(number);
+    }
+    Ok(upto)
+}
+
+/// When the oldest message was recorded; none where there is none.
+pub(crate) fn oldest_message(tx: &mut Tx<'_>) -> Result<Option<Moment>, Failure> {
+    let rows = tx.rows(Query::sql("SELECT recorded_at FROM message ORDER BY number LIMIT 1", []))?;
+    rows.into_iter().next().map(|row| row.columns().moment()).transpose()
+}
+
+/// Forgets messages up to a number, and what became of them.
+pub(crate) fn forget(tx: &mut Tx<'_>, upto: i64) {
+    tx.execute("DELETE FROM delivery WHERE message <= $1", [upto.into()]);
+    tx.execute("DELETE FROM message WHERE number <= $1", [upto.into()]);
+}
+
+/// What a batch has changed.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    /// The counter, where it moved.
+    pub(crate) counter: Option<&'a Counter>,
+    /// Endpoints that were not there before.
+    pub(crate) new: Vec<&'a Record>,
+    /// Endpoints that were.
+    pub(crate) known: Vec<&'a Record>,
+    /// Endpoints that are there no more.
+    pub(crate) gone: Vec<Number>,
+}
+
+/// Writes what a batch has changed.
+pub(crate) fn save(
+    tx: &mut Tx<'_>,
+    changes: Changes<'_>,
+    messages: &[Message],
+    deliveries: &BTreeMap<(i64, Number), Kept>,
+) {
+    let Changes { counter, new, known, gone } = changes;
+    let counter = counter
+        .into_iter()
+        .map(|counter| vec![1_i64.into(), counter.newest.into(), counter.courier.into(), counter.courier_until.into()]);
+    tx.update(&COUNTER, counter.collect());
+    tx.delete(&ENDPOINT, gone.into_iter().map(|number| vec![number.into()]).collect());
+    tx.insert(&ENDPOINT, new.into_iter().map(Record::row).collect());
+    tx.update(&ENDPOINT, known.into_iter().map(Record::row).collect());
+    tx.insert(&MESSAGE, messages.iter().map(Message::row).collect());
+    tx.upsert(&DELIVERY, deliveries.iter().map(|((_, endpoint), kept)| kept.row(*endpoint)).collect());
+}
+
+/// All endpoints, in the order in which they were registered.
+pub(crate) fn every(read: &mut Read<'_>) -> Result<Vec<Record>, Failure> {
+    read.rows(every_endpoint())?.into_iter().map(Record::read).collect()
+}
+
+/// All endpoints in the order of their names, after one of them.
+pub(crate) fn endpoints_after(read: &mut Read<'_>, after: &str, most: i64) -> Result<Vec<Record>, Failure> {
+    let sql = format!("SELECT {} FROM endpoint WHERE name > $1 ORDER BY name LIMIT $2", ENDPOINT.columns());
+    read.rows(Query::sql(sql, [after.into(), most.into()]))?.into_iter().map(Record::read).collect()
+}
+
+/// An endpoint as it is at present.
+pub(crate) fn find(read: &mut Read<'_>, name: &Name) -> Result<Option<Record>, Failure> {
+    let rows = read.rows(Query::by(&ENDPOINT, "name", [name.into()]))?;
+    rows.into_iter().next().map(Record::read).transpose()
+}
+
+/// A message with what became of it.
+pub(crate) type Logged = (Message, Option<Kept>);
+
+fn logged(row: Row) -> Result<Logged, Failure> {
+    let mut row = row.columns();
+    let message = Message::read(&mut row)?;
+    let Some(state) = row.maybe_text()? else { return Ok((message, None)) };
+    let delivery = serde_json::from_str(&state).map_err(|error| Failure::Corrupt(format!("a delivery: {error}")))?;
+    let (number, subject, recorded_at) = (message.number, message.subject.clone(), message.recorded_at);
+    Ok((message, Some(Kept { message: number, subject, recorded_at, delivery })))
+}
+
+const LOGGED: &str =
+    "message.number, message.id, message.endpoint, message.subject, message.type, message.recorded_at, message.body";
+
+/// What an endpoint was sent, the newest first, before a message; of one status or of all.
+pub(crate) fn log(
+    read: &mut Read<'_>,
+    endpoint: Number,
+    status: Option<&str>,
+    before: i64,
+    most: i64,
+) -> Result<Vec<Logged>, Failure> {
+    let sql = format!(
+        "SELECT {LOGGED}, delivery.state FROM delivery JOIN message ON message.number = delivery.message
+         WHERE delivery.endpoint = $1 AND delivery.message < $2 AND ($3 = '' OR delivery.status = $3)
+         ORDER BY delivery.message DESC LIMIT $4"
+    );
+    let values = [endpoint.into(), before.into(), status.unwrap_or("").into(), most.into()];
+    read.rows(Query::sql(sql, values))?.into_iter().map(logged).collect()
+}
+
+/// A message with what became of it for an endpoint.
+pub(crate) fn message(read: &mut Read<'_>, endpoint: Number, number: i64) -> Result<Option<Logged>, Failure> {
+    let sql = format!(
+        "SELECT {LOGGED}, delivery.state FROM message
+         LEFT JOIN delivery ON delivery.message = message.number AND delivery.endpoint = $1 WHERE message.number = $2"
+    );
+    let rows = read.rows(Query::sql(sql, [endpoint.into(), number.into()]))?;
+    rows.into_iter().next().map(logged).transpose()
+}
+
+/// A stretch of the messages, by number and by time, both ends included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch {
+    /// The first and the last number.
+    pub(crate) numbers: (i64, i64),
+    /// The first and the last moment.
+    pub(crate) times: (Moment, Moment),
+}
+
+/// Messages of a stretch that an endpoint wants, and the number from which on there are more.
+pub(crate) fn wanted_in(
+    read: &mut Read<'_>,
+    record: &Record,
+    stretch: Stretch,
+    most: usize,
+) -> Result<(Vec<Head>, Option<i64>), Failure> {
+    let sql = "SELECT number, subject, type, recorded_at FROM message
+               WHERE number >= $1 AND number <= $2 AND recorded_at >= $3 AND recorded_at <= $4
+                 AND (endpoint IS NULL OR endpoint = $5)
+               ORDER BY number LIMIT $6";
+    let (mut wanted, mut from) = (Vec::new(), stretch.numbers.0);
+    loop {
+        let values = [
+            from.into(),
+            stretch.numbers.1.into(),
+            stretch.times.0.into(),
+            stretch.times.1.into(),
+            record.number.into(),
+            PIECE.into(),
+        ];
+        let rows = read.rows(Query::sql(sql, values))?;
+        let is_last = rows.len() < usize::try_from(PIECE).unwrap_or(usize::MAX);
+        for row in rows {
+            let mut row = row.columns();
+            let (number, subject, kind, recorded_at) = (row.int()?, row.text()?, row.text()?, row.moment()?);
+            if wanted.len() == most {
+                return Ok((wanted, Some(number)));
+            }
+            from = number + 1;
+            if record.endpoint.settings.filter.wants(&kind, &subject) {
+                wanted.push(Head { number, subject, recorded_at });
+            }
+        }
+        if is_last {
+            return Ok((wanted, None));
+        }
+    }
+}
+
+/// Messages that are read at once.
+const PIECE: i64 = 512;
+/// Messages that are looked through at once for those that an endpoint wants.
+const WINDOW: i64 = 5_000;
+
+/// What the courier wants to know of an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// Messages after this one.
+    pub(crate) after: i64,
+    /// So many that are due again.
+    pub(crate) due: usize,
+    /// So many that were never sent.
+    pub(crate) fresh: usize,
+}
+
+/// What was found for an endpoint.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The endpoint.
+    pub(crate) record: Record,
+    /// Messages that are due again, the longest due first.
+    pub(crate) due: Vec<(Message, Delivery)>,
+    /// Messages that were never sent, and of each whether one about its subject has to be taken before.
+    pub(crate) fresh: Vec<(Message, bool)>,
+    /// Messages up to here have been looked through.
+    pub(crate) upto: i64,
+    /// Whether there are more.
+    pub(crate) is_at_end: bool,
+    /// When the oldest event was recorded that it has still to get, where that was asked.
+    pub(crate) oldest: Option<Moment>,
+}
+
+/// Looks for what is to be sent.
+pub(crate) fn look(
+    read: &mut Read<'_>,
+    wants: &BTreeMap<Number, Want>,
+    with_ages: bool,
+) -> Result<Vec<Found>, Failure> {
+    let newest = Query::sql("SELECT newest FROM counter", []);
+    let [newest, endpoints] = read.ask([newest, every_endpoint()])?;
+    let newest = newest.into_iter().next().map_or(Ok(0), |row| row.columns().int())?;
+    let mut found = Vec::new();
+    for (number, record) in read_endpoints(endpoints)? {
+        let want = wants.get(&number).copied().unwrap_or(Want { after: record.cursor, due: 0, fresh: 0 });
+        let works = record.endpoint.works();
+        let due = if works && want.due > 0 { due(read, &record, want.due)? } else { Vec::new() };
+        let (mut fresh, mut upto, mut is_at_end) = (Vec::new(), want.after, want.after >= newest);
+        if works && want.fresh > 0 && !is_at_end {
+            let last = newest.min(want.after + WINDOW);
+            fresh = unsent(read, &record, (want.after, last), want.fresh)?;
+            let is_full = fresh.len() >= want.fresh;
+            upto = fresh.last().filter(|_| is_full).map_or(last, |(message, _)| message.number);
+            is_at_end = upto >= newest;
+        }
+        let wanted = |(message, _): &(Message, bool)| {
+            record.endpoint.wants(&message.kind, &message.subject, message.recorded_at)
+        };
+        fresh.retain(wanted);
+        let oldest = if with_ages && record.endpoint.keeps() { oldest(read, &record, newest)? } else { None };
+        found.push(Found { record, due, fresh, upto, is_at_end, oldest });
+    }
+    Ok(found)
+}
+
+/// Messages that are due again; where their order counts only the first about each subject.
+fn due(read: &mut Read<'_>, record: &Record, most: usize) -> Result<Vec<(Message, Delivery)>, Failure> {
+    let sql = format!(
+        "SELECT {LOGGED}, delivery.state FROM delivery JOIN message ON message.number = delivery.message
+         WHERE delivery.endpoint = $1 AND delivery.due_at <= $2 AND ($3 = 0 OR NOT EXISTS (
+             SELECT 1 FROM delivery AS before
+             WHERE before.endpoint = delivery.endpoint AND before.subject = delivery.subject
+               AND before.message < delivery.message AND before.due_at IS NOT NULL))
+         ORDER BY delivery.due_at, delivery.message LIMIT $4"
+    );
+    let is_ordered = i64::from(record.endpoint.settings.ordered);
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let values = [record.number.into(), read.now().into(), is_ordered.into(), most.into()];
+    let rows = read.rows(Query::sql(sql, values))?.into_iter().map(logged);
+    let with_delivery = |(message, kept): Logged| Some((message, kept?.delivery));
+    rows.filter_map(|row| row.map(with_delivery).transpose()).collect()
+}
+
+/// Messages between two that have no row yet, of the types that the endpoint wants.
+fn unsent(
+    read: &mut Read<'_>,
+    record: &Record,
+    (after, last): (i64, i64),
+    most: usize,
+) -> Result<Vec<(Message, bool)>, Failure> {
+    const ALL: &str = "SELECT number, id, endpoint, subject, type, recorded_at, body, CAST(CASE WHEN EXISTS (
+            SELECT 1 FROM delivery AS before WHERE before.endpoint = $1 AND before.subject = message.subject
+              AND before.message < message.number AND before.due_at IS NOT NULL) THEN 1 ELSE 0 END AS BIGINT)
+        FROM message WHERE number > $2 AND number <= $3 AND endpoint IS NULL
+          AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.message = message.number AND delivery.endpoint = $1)
+        ORDER BY number LIMIT $4";
+    const OF_TYPES: &str = "SELECT number, id, endpoint, subject, type, recorded_at, body, CAST(CASE WHEN EXISTS (
+            SELECT 1 FROM delivery AS before WHERE before.endpoint = $2 AND before.subject = message.subject
+              AND before.message < message.number AND before.due_at IS NOT NULL) THEN 1 ELSE 0 END AS BIGINT)
+        FROM message WHERE number > $3 AND number <= $4 AND endpoint IS NULL AND type = ANY($1)
+          AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.message = message.number AND delivery.endpoint = $2)
+        ORDER BY number LIMIT $5";
+    let Filter { types, .. } = &record.endpoint.settings.filter;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let values: [Value; 4] = [record.number.into(), after.into(), last.into(), most.into()];
+    let query = if types.is_empty() {
+        Query::sql(ALL, values)
+    } else {
+        Query::any_of(OF_TYPES, types.iter().map(|kind| kind.as_str().into()), values)
+    };
+    let read_one = |row: Row| {
+        let mut row = row.columns();
+        Ok((Message::read(&mut row)?, row.int()? == 1))
+    };
+    read.rows(query)?.into_iter().map(read_one).collect()
+}
+
+/// When the oldest event was recorded that an endpoint has still to get.
+fn oldest(read: &mut Read<'_>, record: &Record, newest: i64) -> Result<Option<Moment>, Failure> {
+    let sql = "SELECT min(recorded_at) FROM delivery WHERE endpoint = $1 AND due_at IS NOT NULL";
+    let rows = read.rows(Query::sql(sql, [record.number.into()]))?;
+    let open = rows.into_iter().next().map_or(Ok(None), |row| row.columns().maybe_moment())?;
+    let last = newest.min(record.cursor + WINDOW);
+    let unsent = unsent(read, record, (record.cursor, last), 1)?;
+    let unsent = unsent.first().map(|(message, _)| message.recorded_at);
+    Ok([open, unsent].into_iter().flatten().min())
+}
