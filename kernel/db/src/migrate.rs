@@ -36,6 +36,7 @@ pub struct Migration {
 pub(crate) const KERNEL: &[Migration] = &[
     Migration { number: 1, name: "events", sql: include_str!("../migrations/0001_events.sql") },
     Migration { number: 2, name: "stored answers", sql: include_str!("../migrations/0002_stored_answers.sql") },
+    Migration { number: 3, name: "settled letters", sql: include_str!("../migrations/0003_settled_letters.sql") },
 ];
 
 static LEDGER: Table = Table {

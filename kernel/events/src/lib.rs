@@ -16,7 +16,7 @@
 //! producer was restored, and what it says now need not follow from what it said before.
 //!
 //! Reading order: `feed` (the port), `table` (the carrier within a process), `no_feed`, `listener` (the
-//! consumer), `status`, `parked` (events that have to wait, and dead letters), `document` (events as JSON), `cause` (why one
+//! consumer), `status`, `parked` (events that have to wait, and dead letters), `settled` (what people did with those), `document` (events as JSON), `cause` (why one
 //! happened, for people), `watch` (waiting for what a feed will say).
 
 mod cause;
@@ -25,6 +25,7 @@ mod feed;
 mod listener;
 mod no_feed;
 mod parked;
+mod settled;
 mod status;
 mod table;
 mod watch;
@@ -39,6 +40,7 @@ pub use parked::{
     DeadLetter, ParkedEvent, PutAside, dead_letters, dead_letters_after, discard, parked_events, parked_events_after,
     put_aside, replay,
 };
+pub use settled::{Became, SettledLetter, Settling, latest_settled_letters, settled_letters_after};
 pub use status::Status;
 pub use table::TableFeed;
 pub use watch::Watch;

@@ -11,6 +11,7 @@ use db::{Envelope, Failure, Position, Query, Read, Row, Table, Tx, int, text};
 use world::Moment;
 
 use crate::EventDocument;
+use crate::settled::{Became, Settling, settle};
 
 pub(crate) static PARKED: Table = Table {
     name: "parked_event",
@@ -197,8 +198,9 @@ pub fn put_aside(read: &mut Read<'_>) -> Result<BTreeMap<String, PutAside>, Fail
 }
 
 /// Parks a dead letter again, to be tried at once; false where there is none.
-pub fn replay(tx: &mut Tx<'_>, source: &str, position: Position) -> Result<bool, Failure> {
+pub fn replay(tx: &mut Tx<'_>, source: &str, position: Position, by: &Settling) -> Result<bool, Failure> {
     let Some(letter) = find(tx, source, position)? else { return Ok(false) };
+    settle(tx, &letter, Became::Replayed, by);
     let parked = ParkedEvent { event: letter.event, attempts: 0, due_at: tx.now(), cause: "replayed".into() };
     tx.delete(&DEAD, vec![key(&parked.event)]);
     tx.upsert(&PARKED, vec![parked.row()?]);
@@ -206,8 +208,9 @@ pub fn replay(tx: &mut Tx<'_>, source: &str, position: Position) -> Result<bool,
 }
 
 /// Gives a dead letter up for good; false where there is none.
-pub fn discard(tx: &mut Tx<'_>, source: &str, position: Position) -> Result<bool, Failure> {
+pub fn discard(tx: &mut Tx<'_>, source: &str, position: Position, by: &Settling) -> Result<bool, Failure> {
     let Some(letter) = find(tx, source, position)? else { return Ok(false) };
+    settle(tx, &letter, Became::Discarded, by);
     tx.delete(&DEAD, vec![key(&letter.event)]);
     Ok(true)
 }

@@ -1,5 +1,5 @@
 //! What consumers have put aside: events that wait for another attempt, and dead letters, which a
-//! person looks at, replays once the cause is mended, or gives up with a reason.
+//! person looks at, replays once the cause is mended, or gives up; and who did so and why.
 
 use std::sync::Arc;
 
@@ -7,7 +7,9 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use db::{Failure, Position, Read, Tx};
-use events::{DeadLetter, EventDocument, ParkedEvent};
+use events::{Became, DeadLetter, EventDocument, ParkedEvent, SettledLetter, Settling};
+use ids::Number;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use web::{Body, Caller, Faults, IdempotencyKey, Listed, Problem, ProblemKind, Query, Routes, Scope};
@@ -32,6 +34,7 @@ pub(crate) fn routes(board: &Arc<Board>) -> Routes {
         .get("/v1/dead-letters", Scope::Admin, dead_letters, openapi::dead_letters())
         .post("/v1/dead-letters/{service}/{source}/{position}/replay", Scope::Admin, replay, openapi::replay())
         .post("/v1/dead-letters/{service}/{source}/{position}/discard", Scope::Admin, discard, openapi::discard())
+        .get("/v1/settled-letters", Scope::Admin, settled_letters, openapi::settled_letters())
         .get("/v1/parked-events", Scope::Admin, parked_events, openapi::parked_events())
         .with_state(board.clone())
 }
@@ -52,12 +55,12 @@ struct Aside {
     event: EventDocument,
 }
 
-/// A place in the list: service, source, position.
+/// Which of all events that were put aside: service, source, position.
 type Place = (String, String, Position);
 
 impl Aside {
-    fn place(&self) -> Place {
-        (self.service.to_owned(), self.source.clone(), self.position)
+    fn place(&self) -> (String, (String, Position)) {
+        (self.service.to_owned(), (self.source.clone(), self.position))
     }
 
     fn of_parked(service: &'static str, parked: &ParkedEvent) -> Result<Self, Failure> {
@@ -75,46 +78,90 @@ impl Aside {
     }
 }
 
-/// Reads what one service has put aside after a place.
-type ReadAside = fn(&mut Read<'_>, &'static str, &(String, Position), i64) -> Result<Vec<Aside>, Failure>;
+/// A dead letter that somebody has settled, who and why.
+#[derive(Debug, Serialize)]
+struct SettledDocument {
+    #[serde(skip)]
+    number: Number,
+    service: &'static str,
+    source: String,
+    position: Position,
+    r#type: String,
+    subject: String,
+    cause: String,
+    status: Became,
+    settled_at: Moment,
+    actor: String,
+    reason: String,
+}
+
+impl SettledDocument {
+    fn of(service: &'static str, letter: SettledLetter) -> Self {
+        let SettledLetter { number, source, position, subject, kind, cause, became, settled_at, actor, reason } =
+            letter;
+        let (r#type, status) = (kind, became);
+        Self { number, service, source, position, r#type, subject, cause, status, settled_at, actor, reason }
+    }
+}
 
 async fn dead_letters(State(board): State<Arc<Board>>, query: Query) -> Result<Listed<Aside>, Problem> {
-    list(&board, query, |read, service, (source, position), most| {
+    let first = || (String::new(), 0);
+    list(&board, query, first, Aside::place, |read, service, (source, position), most| {
         let letters = events::dead_letters_after(read, source, *position, most)?;
         letters.iter().map(|letter| Aside::of_letter(service, letter)).collect()
     })
     .await
 }
 
+async fn settled_letters(State(board): State<Arc<Board>>, query: Query) -> Result<Listed<SettledDocument>, Problem> {
+    let first = || Number::from_column(i64::MIN);
+    let place = |settled: &SettledDocument| (settled.service.to_owned(), settled.number);
+    list(&board, query, first, place, |read, service, number, most| {
+        let letters = events::settled_letters_after(read, *number, most)?;
+        Ok(letters.into_iter().map(|letter| SettledDocument::of(service, letter)).collect())
+    })
+    .await
+}
+
 async fn parked_events(State(board): State<Arc<Board>>, query: Query) -> Result<Listed<Aside>, Problem> {
-    list(&board, query, |read, service, (source, position), most| {
+    let first = || (String::new(), 0);
+    list(&board, query, first, Aside::place, |read, service, (source, position), most| {
         let parked = events::parked_events_after(read, source, *position, most)?;
         parked.iter().map(|parked| Aside::of_parked(service, parked)).collect()
     })
     .await
 }
 
+/// Reads what one service has after a place in its own order.
+type ReadAfter<T, P> = fn(&mut Read<'_>, &'static str, &P, i64) -> Result<Vec<T>, Failure>;
+
 /// One list over all services, or one of them, in the order of their names.
-async fn list(board: &Board, mut query: Query, read_aside: ReadAside) -> Result<Listed<Aside>, Problem> {
+async fn list<T: Send + 'static, P: Serialize + DeserializeOwned + Send + 'static>(
+    board: &Board,
+    mut query: Query,
+    first: impl Fn() -> P,
+    place: impl FnOnce(&T) -> (String, P),
+    read_after: ReadAfter<T, P>,
+) -> Result<Listed<T>, Problem> {
     let only = query.one("service");
     let page = query.page();
     let (page, only) = query.finish(|| Some((page?, only?)))?;
-    let start = page.start::<Place>()?;
-    let (service, source, position) = start.unwrap_or_default();
+    let (service, mut start) =
+        page.start::<(String, P)>()?.map_or_else(Default::default, |(service, start)| (service, Some(start)));
     let mut parts: Vec<_> =
         board.parts.iter().filter(|part| only.as_deref().is_none_or(|only| part.name == only)).collect();
     parts.sort_by_key(|part| part.name);
     let mut items = Vec::new();
     for part in parts.into_iter().filter(|part| *part.name >= *service) {
-        let after = if part.name == service { (source.clone(), position) } else { (String::new(), 0) };
+        let after = start.take().filter(|_| part.name == service).unwrap_or_else(&first);
         let most = i64::from(page.limit) + 1 - i64::try_from(items.len()).unwrap_or(0);
         if most <= 0 {
             break;
         }
         let name = part.name;
-        items.extend(part.database.read(move |read| read_aside(read, name, &after, most)).await?);
+        items.extend(part.database.read(move |read| read_after(read, name, &after, most)).await?);
     }
-    Ok(Listed::of(items, &page, Aside::place))
+    Ok(Listed::of(items, &page, place))
 }
 
 #[derive(Deserialize)]
@@ -124,21 +171,13 @@ struct Why {
     reason: Value,
 }
 
-impl Why {
-    fn reason(&self) -> Result<String, Problem> {
-        let mut faults = Faults::default();
-        let reason = faults.at("/reason").text(&self.reason, 1..=500);
-        faults.finish(|| reason)
-    }
-}
-
 /// What became of a dead letter.
 #[derive(Debug, Serialize)]
 struct Settled {
     service: &'static str,
     source: String,
     position: Position,
-    status: &'static str,
+    status: Became,
 }
 
 async fn replay(
@@ -148,7 +187,7 @@ async fn replay(
     Path(place): Path<Place>,
     Body(why): Body<Why>,
 ) -> Result<Response, Problem> {
-    settle(&board, &caller, key, place, &why, "replayed").await
+    settle(&board, &caller, key, place, &why.reason, Became::Replayed).await
 }
 
 async fn discard(
@@ -158,18 +197,21 @@ async fn discard(
     Path(place): Path<Place>,
     Body(why): Body<Why>,
 ) -> Result<Response, Problem> {
-    settle(&board, &caller, key, place, &why, "discarded").await
+    settle(&board, &caller, key, place, &why.reason, Became::Discarded).await
 }
 
-async fn settle(
+/// Replays or discards a dead letter for a reason, which is kept with it.
+pub(crate) async fn settle(
     board: &Board,
     caller: &Caller,
     key: Option<IdempotencyKey>,
     (service, source, position): Place,
-    why: &Why,
-    status: &'static str,
+    reason: &Value,
+    status: Became,
 ) -> Result<Response, Problem> {
-    let reason = why.reason()?;
+    let mut faults = Faults::default();
+    let checked = faults.at("/reason").text(reason, 1..=500);
+    let reason = faults.finish(|| checked)?;
     let part = board.part(&service).ok_or_else(|| {
         let services: Vec<_> = board.parts.iter().map(|part| part.name).collect();
         Problem::new(&UNKNOWN_SERVICE).member("services", services)
@@ -179,16 +221,16 @@ async fn settle(
         return Err(Problem::new(&UNKNOWN_DEAD_LETTER));
     }
     let key = key.map(|key| key.stands_for(&reason));
-    let (actor, of) = (caller.context.actor.to_string(), source.clone());
+    let (by, of) = (Settling { actor: caller.context.actor.clone(), reason }, source.clone());
     let work = move |tx: &mut Tx<'_>| {
         let is_settled = match status {
-            "replayed" => events::replay(tx, &of, position),
-            _ => events::discard(tx, &of, position),
+            Became::Replayed => events::replay(tx, &of, position, &by),
+            Became::Discarded => events::discard(tx, &of, position, &by),
         }?;
         if is_settled {
             tx.after_commit(move || {
-                let source = of;
-                tracing::warn!(service, source, position, status, reason, actor, "A dead letter was settled by hand");
+                let (source, Settling { actor, reason }) = (of, by);
+                tracing::warn!(service, source, position, %status, reason, %actor, "A dead letter was settled by hand");
             });
         }
         Ok(is_settled)

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use db::Database;
+use db::{Database, Position};
 use events::{EventDocument, Status};
 use telemetry::Meters;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use web::{Limits, ProblemKind};
-use world::Moment;
+use world::{Moment, World};
 
 use crate::broadcast::Broadcast;
 use crate::service::Overview;
+use crate::trend::Trend;
 
 /// Tells in a few words what an event says beside its type and subject.
 pub(crate) type Details = fn(&EventDocument) -> String;
@@ -26,6 +27,9 @@ pub(crate) struct Board {
     pub(crate) details: Details,
     /// When it began.
     pub(crate) since: Moment,
+    /// How the last minutes went.
+    pub(crate) trend: Trend,
+    pub(crate) world: World,
     /// True from the moment in which the program was told to stop.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) listening: Listening,
@@ -109,12 +113,35 @@ impl Part {
 }
 
 impl Board {
+    /// A program with these services, which begins now.
+    pub(crate) fn of(
+        parts: Vec<Part>,
+        meters: &Meters,
+        details: Details,
+        world: &World,
+        limits: &Limits,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let since = world.now();
+        let trend = Trend::since(since, newest_events(&parts));
+        Self { parts, meters: meters.clone(), details, since, trend, world: world.clone(), stopping, listening: Listening::within(limits) }
+    }
+
     /// The service of this name, if it runs here.
     pub(crate) fn part(&self, name: &str) -> Option<&Part> {
         self.parts.iter().find(|part| part.name == name)
     }
 
+    /// How many events all services have, as far as is known here.
+    pub(crate) fn newest_events(&self) -> Position {
+        newest_events(&self.parts)
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }
+}
+
+fn newest_events(parts: &[Part]) -> Position {
+    parts.iter().map(|part| *part.database.ring().newest().borrow()).sum()
 }

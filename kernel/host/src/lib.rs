@@ -13,7 +13,7 @@
 //!
 //! Reading order: `service`, `program`, `board` (what the program knows of itself), then what is
 //! drawn from that: `health`, `metrics`, `problems`, `feed_route`, `broadcast`, `feed_stream`, `aside`, `key_routes`, what is said of them
-//! (`openapi`), where it is shown (`docs`), and `status_page`, which shows all of it to people; then [`HttpFeed`], the
+//! (`openapi`), where it is shown (`docs`), and `status_page`, which shows all of it to people, with `trend` (the last minutes) and `sign_in`; then [`HttpFeed`], the
 //! other end of `feed_route`, and what a process needs once: `signals`, `panics`.
 //!
 //! **Invariant:** tasks and threads are started here, in `kernel/db` and in `kernel/web`'s server, and
@@ -37,8 +37,10 @@ mod panics;
 mod problems;
 mod program;
 mod service;
+mod sign_in;
 mod signals;
 mod status_page;
+mod trend;
 
 pub use aside::UNKNOWN_DEAD_LETTER;
 pub use feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, TOO_MANY_LISTENERS, UNKNOWN_SERVICE};

@@ -68,9 +68,13 @@ async fn measure(part: &Part, meters: &Meters) {
 }
 
 /// Counts answers and their times, by route, method, status and problem.
-pub(crate) fn observe(meters: &Meters) -> Observe {
-    let answers = Answers { meters: meters.clone(), counted: Mutex::default() };
-    Arc::new(move |answered| answers.count(answered))
+pub(crate) fn observe(board: &Arc<Board>) -> Observe {
+    let answers = Answers { meters: board.meters.clone(), counted: Mutex::default() };
+    let board = board.clone();
+    Arc::new(move |answered| {
+        answers.count(answered);
+        board.trend.count(answered);
+    })
 }
 
 struct Answers {

@@ -5,7 +5,7 @@ use web::schema::{
     any_document, any_text, by_name, count, cursor, document, flag, form, integer, list, list_of, may, meaning, moment,
     must, name, or_null, page, reference, text, word,
 };
-use web::{DIFFERENT_CONTENT, Example, NOT_FOUND, Operation, Scope};
+use web::{CROSS_SITE, DIFFERENT_CONTENT, Example, FORBIDDEN, NOT_FOUND, Operation, Scope, UNAUTHORIZED};
 
 use crate::aside::UNKNOWN_DEAD_LETTER;
 use crate::feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, TOO_MANY_LISTENERS, UNKNOWN_SERVICE};
@@ -48,6 +48,18 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         may("died_at", meaning("When it was given up.", moment())),
         must("event", reference("Event")),
     ]);
+    let settled = document([
+        must("service", meaning("The service that could not deal with it.", any_text())),
+        must("source", meaning("The service that published it.", any_text())),
+        must("position", count()),
+        must("type", meaning("The type of the event.", any_text())),
+        must("subject", meaning("What the event is about.", any_text())),
+        must("cause", meaning("Why it had been given up.", any_text())),
+        must("status", meaning("What became of it.", word(&["replayed", "discarded"]))),
+        must("settled_at", moment()),
+        must("actor", meaning("Who did it.", any_text())),
+        must("reason", meaning("Why.", any_text())),
+    ]);
     let listener = document([
         must("lag", meaning("Events of the producer that are not dealt with.", count())),
         may("stopped", meaning("Why it has stopped for good.", any_text())),
@@ -77,7 +89,14 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         must("last_used_at", or_null(moment())),
         may("key", meaning("Its text, in the one answer that shows it.", any_text())),
     ]);
-    vec![("Key", key), ("Event", event), ("Aside", aside), ("ServiceHealth", health), ("ProblemKind", kind)]
+    vec![
+        ("Key", key),
+        ("Event", event),
+        ("Aside", aside),
+        ("SettledLetter", settled),
+        ("ServiceHealth", health),
+        ("ProblemKind", kind),
+    ]
 }
 
 pub(crate) fn feeds() -> Operation {
@@ -127,6 +146,19 @@ pub(crate) fn dead_letters() -> Operation {
     list_aside("list_dead_letters", "Events that nobody could deal with", "They wait for a person.")
 }
 
+pub(crate) fn settled_letters() -> Operation {
+    let about = "The audit trail of what people did with dead letters. It is kept for good.";
+    Operation::new("list_settled_letters", "Dead letters that were replayed or discarded, by whom and why", about)
+        .takes_query("service", "Only those of this service.", any_text())
+        .takes_page()
+        .answers(
+            200,
+            "A page of them, by service and in the order in which they were settled.",
+            page(reference("SettledLetter")),
+        )
+        .example(Example::of("none").gets(200, json!({"items": [], "next": null})))
+}
+
 pub(crate) fn parked_events() -> Operation {
     let about = "Each waits for another attempt, or behind an event of its subject that does.";
     list_aside("list_parked_events", "Events that are tried again", about)
@@ -145,7 +177,7 @@ fn settle(id: &'static str, summary: &'static str, about: &'static str, status: 
         .takes_segment("service", "The service that could not deal with it.", text(1..=64))
         .takes_segment("source", "The service that published it.", text(1..=64))
         .takes_segment("position", "Its position.", json!({"type": "integer"}))
-        .takes(form([must("reason", meaning("Why; it stands in the log.", text(1..=500)))]))
+        .takes(form([must("reason", meaning("Why; it is kept, and stands in the log.", text(1..=500)))]))
         .takes_key()
         .answers(200, "What became of it.", settled)
         .refuses([&UNKNOWN_SERVICE, &UNKNOWN_DEAD_LETTER])
@@ -277,16 +309,92 @@ pub(crate) fn problem() -> Operation {
         .example(Example::of("not_found").with("code", "not-found").gets(200, kind))
 }
 
+/// A page for people who have signed in.
+fn for_people(id: &'static str, summary: &'static str, about: &'static str) -> Operation {
+    Operation::new(id, summary, about)
+        .answers_nothing(303, "To `/sign-in`, for a browser that has not signed in.")
+        .refuses([&CROSS_SITE])
+}
+
+/// What a page does with an event that was put aside.
+fn put_aside(id: &'static str, summary: &'static str, about: &'static str) -> Operation {
+    for_people(id, summary, about)
+        .takes_segment("service", "The service that could not deal with it.", text(1..=64))
+        .takes_segment("source", "The service that published it.", text(1..=64))
+        .takes_segment("position", "Its position.", json!({"type": "integer"}))
+        .refuses([&UNKNOWN_DEAD_LETTER])
+}
+
+pub(crate) fn show_put_aside() -> Operation {
+    put_aside("show_put_aside", "An event that was put aside, as a page", "With its forms to replay or discard it.")
+        .answers_as("text/html", 200, "The page.", any_text())
+        .example(
+            Example::of("shown")
+                .with("service", "orders")
+                .with("source", "payments")
+                .with("position", 17)
+                .gets_status(200),
+        )
+}
+
+/// A form of that page.
+fn settle_by_form(id: &'static str, summary: &'static str) -> Operation {
+    put_aside(id, summary, "What the form of the page sends; the status page follows.")
+        .takes_form(form([must("reason", meaning("Why; it is kept.", text(1..=500)))]))
+        .refuses([&UNKNOWN_SERVICE])
+        .example(
+            Example::of("mended")
+                .with("service", "orders")
+                .with("source", "payments")
+                .with("position", 17)
+                .sends(json!({"reason": "its cause is mended"}))
+                .gets_status(303),
+        )
+}
+
+pub(crate) fn replay_by_form() -> Operation {
+    settle_by_form("replay_by_form", "Tries a dead letter again, from its page")
+}
+
+pub(crate) fn discard_by_form() -> Operation {
+    settle_by_form("discard_by_form", "Gives a dead letter up for good, from its page")
+}
+
+pub(crate) fn ask_to_sign_in() -> Operation {
+    Operation::new("ask_to_sign_in", "Where people sign in, as a page", "For the pages of this program in a browser.")
+        .answers_as("text/html", 200, "The page.", any_text())
+        .example(Example::of("empty").gets_status(200))
+}
+
+pub(crate) fn sign_in() -> Operation {
+    let about = "The answer carries a cookie, which stands for the key on the pages of this program until it was not used \
+                 for half an hour. It opens nothing under `/v1`.";
+    Operation::new("sign_in", "Begins a session", about)
+        .takes_form(form([must("key", meaning("An API key with the scope `admin`.", any_text()))]))
+        .answers_nothing(303, "To the status page.")
+        .refuses([&UNAUTHORIZED, &FORBIDDEN])
+        .example(Example::of("wrong").sends(json!({"key": "bk_1_wrong"})).gets(
+            401,
+            json!({
+                "type": "/problems/unauthorized", "code": UNAUTHORIZED.code, "title": UNAUTHORIZED.title, "status": 401,
+                "detail": "This is no key that is known here. A key is sent as `Authorization: Bearer bk_…`, just as it was \
+                           shown when it was made; `banyan keys rotate` gives a lost one another text.",
+                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+            }),
+        ))
+}
+
+pub(crate) fn sign_out() -> Operation {
+    for_people("sign_out", "Ends a session", "Its cookie is of no use any more; `/sign-in` follows.")
+        .example(Example::of("out").gets_status(303))
+}
+
 pub(crate) fn status() -> Operation {
     let refresh = integer(i64::from(*REFRESH_SECS.start())..=i64::from(*REFRESH_SECS.end()));
-    Operation::new(
-        "status",
-        "How the program gets on, as a page",
-        "It needs no JavaScript, and nothing from elsewhere.",
-    )
-    .takes_query("refresh", "Seconds after which the page asks for itself anew; never unless it is said.", refresh)
-    .answers_as("text/html", 200, "The page.", any_text())
-    .example(Example::of("once").gets_status(200))
+    for_people("status", "How the program gets on, as a page", "It needs no JavaScript, and nothing from elsewhere.")
+        .takes_query("refresh", "Seconds after which the page asks for itself anew; never unless it is said.", refresh)
+        .answers_as("text/html", 200, "The page.", any_text())
+        .example(Example::of("once").gets_status(200))
 }
 
 pub(crate) fn openapi() -> Operation {

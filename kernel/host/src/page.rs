@@ -3,9 +3,10 @@
 
 use std::sync::LazyLock;
 
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, PreEscaped, html};
+use web::{Caller, Problem};
 
 /// The policy under which a browser shows a page that has no style of its own and runs nothing.
 static POLICY: LazyLock<String> = LazyLock::new(|| web::policy(&[STYLE], &[]));
@@ -28,6 +29,27 @@ pub(crate) fn answer(page: &Markup, policy: &str) -> Response {
         (header::REFERRER_POLICY, "same-origin"),
     ];
     (headers, Html(page.0.clone())).into_response()
+}
+
+/// A refusal as a page for people, where a browser asked; a failure stays the document that it is.
+pub(crate) fn for_people(headers: &HeaderMap, caller: &Caller, problem: Problem) -> Response {
+    if problem.status() >= 500 || !web::is_browser(headers) {
+        return problem.into_response();
+    }
+    let kind = problem.kind();
+    let body = html! {
+        p { (coded(problem.told())) }
+        @if !problem.errors().is_empty() {
+            ul { @for error in problem.errors() { li { code { (error.pointer) } " " (error.detail) } } }
+        }
+        p { small {
+            a href=(web::path(["problems", kind.code])) { code { (kind.code) } }
+            " · HTTP status " (problem.status()) " · trace " code { (caller.trace_id()) }
+        } }
+        p { a href="/" { "To the status page" } }
+    };
+    let page = page(kind.title, "", &body);
+    problem.shown_as(page)
 }
 
 /// A whole page that heads itself, with rules of style of its own beside those that every page has.
@@ -77,7 +99,7 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http:%2F%2Fwww.w3.org%2F200
                     fill='%232f9e5f' d='M13.8 2.2C7 2 2.6 5 2.6 9.4c0 5 5 6.5 8.5 3.3 2.5-2.3 3.2-6 2.7-10.5z'/%3E%3C/svg%3E";
 
 fn leaf() -> Markup {
-    html! { svg viewBox="0 0 16 16" aria-hidden="true" { path d=(LEAF); } }
+    html! { svg viewBox="0 0 16 16" aria-hidden="true" { path d=(LEAF) {} } }
 }
 
 /// What stands between backticks, as code.

@@ -15,10 +15,10 @@ use tokio::time::{sleep, timeout};
 use web::{Gate, Limits, Port, Routes};
 use world::World;
 
-use crate::board::{Board, Details, Listening, Part, Workers};
+use crate::board::{Board, Details, Part, Workers};
 use crate::broadcast::Broadcast;
 use crate::service::{Service, Task, Work};
-use crate::{aside, docs, feed_route, health, key_routes, metrics, openapi, problems, status_page};
+use crate::{aside, docs, feed_route, health, key_routes, metrics, openapi, problems, sign_in, status_page, trend};
 
 /// Services that run as one program.
 #[derive(Debug)]
@@ -141,8 +141,11 @@ impl Program {
             crew.start_task("keys", keyring.clone().keep_up());
             routes = routes.merge(key_routes::routes(keyring));
         }
-        let (since, listening) = (world.now(), Listening::within(&limits));
-        let board = Arc::new(Board { parts, meters: meters.clone(), details, since, stopping, listening });
+        if let Some(sign_in) = gate.sign_in() {
+            routes = routes.merge(sign_in::routes(sign_in));
+        }
+        let board = Arc::new(Board::of(parts, &meters, details, &world, &limits, stopping));
+        crew.start_task("trend", trend::keep(board.clone()));
         let routes = routes
             .merge(feed_route::routes(&board))
             .merge(aside::routes(&board))
@@ -151,7 +154,7 @@ impl Program {
             .merge(problems::routes(&board))
             .merge(status_page::routes(&board))
             .with_schemas(openapi::schemas());
-        let guarded = web::guard(docs::with_description(routes), gate, &world, &limits, metrics::observe(&meters));
+        let guarded = web::guard(docs::with_description(routes), gate, &world, &limits, metrics::observe(&board));
         let mut broken = None;
         let until = async {
             tokio::select! {

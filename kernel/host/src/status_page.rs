@@ -2,8 +2,12 @@
 //!
 //! ```text
 //! GET / ─▶ look: what every service has, asked of all at once ─▶ page: shown as HTML, without JavaScript
+//!            board.trend: the last minutes ─────────────────────▶ chart
+//! GET /put-aside/… ─▶ letter: one event, and the forms that replay or discard it
 //! ```
 
+mod chart;
+mod letter;
 mod look;
 mod page;
 mod table;
@@ -12,17 +16,23 @@ mod words;
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
-use web::{Caller, Problem, Query, Routes, Scope};
+use web::{Access, Caller, Problem, Query, Routes, Scope};
 
 use crate::board::Board;
 use crate::openapi;
-use crate::page::{answer, style, whole};
+use crate::page::{answer, for_people, style, whole};
 
 /// The routes of this module.
 pub(crate) fn routes(board: &Arc<Board>) -> Routes {
-    Routes::about("The program").get("/", Scope::Admin, status, openapi::status()).with_state(board.clone())
+    let admin = Access::SignedIn(Scope::Admin);
+    Routes::about("The program")
+        .get("/", admin, status, openapi::status())
+        .get("/put-aside/{service}/{source}/{position}", admin, letter::show, openapi::show_put_aside())
+        .post("/put-aside/{service}/{source}/{position}/replay", admin, letter::replay, openapi::replay_by_form())
+        .post("/put-aside/{service}/{source}/{position}/discard", admin, letter::discard, openapi::discard_by_form())
+        .with_state(board.clone())
 }
 
 /// The rules of style of this page.
@@ -33,18 +43,28 @@ const REFRESH: HeaderName = HeaderName::from_static("refresh");
 /// How often the page may ask for itself anew.
 pub(crate) const REFRESH_SECS: std::ops::RangeInclusive<u16> = 2..=3_600;
 
-async fn status(State(board): State<Arc<Board>>, caller: Caller, mut query: Query) -> Result<Response, Problem> {
+async fn status(State(board): State<Arc<Board>>, caller: Caller, headers: HeaderMap, query: Query) -> Response {
+    match refresh_secs(query) {
+        Ok(refresh) => shown(&board, &caller, refresh).await,
+        Err(problem) => for_people(&headers, &caller, problem),
+    }
+}
+
+fn refresh_secs(mut query: Query) -> Result<Option<u16>, Problem> {
     let refresh = match query.parse::<u16>("refresh") {
         Some(Some(secs)) if !REFRESH_SECS.contains(&secs) => query.refuse("refresh", "2 to 3600 seconds are expected"),
         refresh => refresh,
     };
-    let refresh = query.finish(|| refresh)?;
-    let picture = look::look(&board, &caller).await;
+    query.finish(|| refresh)
+}
+
+async fn shown(board: &Board, caller: &Caller, refresh: Option<u16>) -> Response {
+    let picture = look::look(board, caller).await;
     let (title, body) = (page::title(&picture), page::body(&picture, refresh));
     let mut response = answer(&whole(&title, "/", STYLE, &body), &POLICY);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(secs) = refresh {
         response.headers_mut().insert(REFRESH, secs.into());
     }
-    Ok(response)
+    response
 }

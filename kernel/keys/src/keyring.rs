@@ -98,14 +98,12 @@ impl Keyring {
         let entry = known.0.get(&number);
         let hash = entry.map_or(Hash::NONE, |entry| entry.hash);
         let is_right = hash.is_of(secret);
-        let entry = entry.filter(|_| is_right).ok_or(Unrecognized::Unknown)?;
-        match entry.key.standing(now) {
-            Standing::Valid => {}
-            Standing::Expired => return Err(Unrecognized::Expired),
-            Standing::Revoked => return Err(Unrecognized::Revoked),
-        }
-        entry.used_at.fetch_max(now.micros(), Ordering::Relaxed);
-        Ok(entry.key.clone())
+        entry.filter(|_| is_right).ok_or(Unrecognized::Unknown)?.used(now)
+    }
+
+    /// The key of this number, if it is accepted at this moment: for a caller who has shown its text before.
+    pub fn accepted(&self, number: Number, now: Moment) -> Option<Arc<Key>> {
+        self.0.known.load().0.get(&number)?.used(now).ok()
     }
 
     /// All keys in the order in which they were made, each with its latest use.
@@ -201,8 +199,8 @@ impl Keyring {
     pub async fn note_uses(&self) -> Result<(), Refused> {
         let uses: Vec<_> = {
             let known = self.0.known.load();
-            let newer = known.0.iter().filter(|(_, entry)| entry.used() > entry.key.last_used_at);
-            newer.filter_map(|(number, entry)| Some((*number, entry.used()?))).collect()
+            let newer = known.0.iter().filter(|(_, entry)| entry.last_used_at() > entry.key.last_used_at);
+            newer.filter_map(|(number, entry)| Some((*number, entry.last_used_at()?))).collect()
         };
         if uses.is_empty() {
             return Ok(());
@@ -238,14 +236,25 @@ impl Keyring {
 const NEVER: i64 = i64::MIN;
 
 impl Entry {
-    fn used(&self) -> Option<Moment> {
+    /// The key, noted as used, if it is accepted at this moment.
+    fn used(&self, now: Moment) -> Result<Arc<Key>, Unrecognized> {
+        match self.key.standing(now) {
+            Standing::Valid => {}
+            Standing::Expired => return Err(Unrecognized::Expired),
+            Standing::Revoked => return Err(Unrecognized::Revoked),
+        }
+        self.used_at.fetch_max(now.micros(), Ordering::Relaxed);
+        Ok(self.key.clone())
+    }
+
+    fn last_used_at(&self) -> Option<Moment> {
         let micros = self.used_at.load(Ordering::Relaxed);
         (micros != NEVER).then_some(Moment::from_micros(micros))
     }
 
     fn as_used(&self) -> Key {
         let mut key = Key::clone(&self.key);
-        key.last_used_at = key.last_used_at.max(self.used());
+        key.last_used_at = key.last_used_at.max(self.last_used_at());
         key
     }
 }

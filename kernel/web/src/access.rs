@@ -17,6 +17,9 @@ pub enum Access {
     Key(Scope),
     /// Who has a key with this scope, and whoever is on this machine.
     KeyOrLoopback(Scope),
+    /// Who has a key with this scope, or has signed in with one: a page for people. A browser is sent to
+    /// `/sign-in`, and one that asks for a change has to do so from a page of this program.
+    SignedIn(Scope),
 }
 
 impl From<Scope> for Access {

@@ -13,7 +13,9 @@ use tokio::time::timeout;
 use crate::json;
 use crate::kinds::{BODY_TOO_LARGE, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE};
 use crate::limits::Limits;
+use crate::openapi::FORM;
 use crate::problem::Problem;
+use crate::query::Query;
 
 /// The body of a request, as a document of JSON.
 ///
@@ -56,6 +58,28 @@ impl<S: Sync> FromRequest<S> for RawBody {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         collect(request).await.map(Self)
+    }
+}
+
+/// What a page's form sends: `application/x-www-form-urlencoded`, read as strictly as a query.
+#[derive(Clone, Debug)]
+pub struct Form(pub Query);
+
+impl<S: Sync> FromRequest<S> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let is_form =
+            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+                value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(FORM))
+            });
+        let body = collect(request).await?;
+        if !is_form {
+            let detail = "Send what the form of the page sends, as `Content-Type: application/x-www-form-urlencoded`.";
+            return Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE).detail(detail));
+        }
+        let text = std::str::from_utf8(&body).map_err(|_| Problem::unreadable("The form is not UTF-8."))?;
+        Query::read(text).map(Self)
     }
 }
 

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use db::{Actor, LOCAL_OWNER};
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use keys::{ANONYMOUS, Key, Keyring, Scope, Unrecognized};
 use world::World;
 
 use crate::access::Access;
 use crate::caller::only;
-use crate::kinds::{TOO_MANY_REQUESTS, UNAUTHORIZED};
+use crate::kinds::{CROSS_SITE, TOO_MANY_REQUESTS, UNAUTHORIZED};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::rates::{Drawn, Rates, Who};
+use crate::sessions::{Sessions, SignIn, changes, is_from_elsewhere, is_under_a_name};
 
 /// The other end of the connection; the server puts it on each request.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,9 @@ pub struct Peer(pub SocketAddr);
 ///
 /// **Invariant:** without a key, only this machine is served, and no longer once there is a key; an
 /// operator may say otherwise with `local_without_key`, for this machine alone.
+///
+/// **Invariant:** a session opens pages for people and nothing else, and changes nothing that a page of
+/// somebody else's asks for.
 #[derive(Debug)]
 pub struct Gate(Option<Kept>);
 
@@ -34,6 +38,7 @@ struct Kept {
     keyring: Keyring,
     local_without_key: bool,
     rates: Rates,
+    sessions: Sessions,
     world: World,
 }
 
@@ -51,6 +56,8 @@ pub(crate) struct Entry {
 enum Caller {
     Local,
     Client(Arc<Key>),
+    /// The same with a browser that has signed in.
+    SignedIn(Arc<Key>),
     /// Without a key that is accepted.
     Stranger(Option<Unrecognized>),
 }
@@ -64,7 +71,13 @@ impl Gate {
     /// A gate that lets in who has a key, and as long as there are none, who is on this machine.
     pub fn kept_by(keyring: &Keyring, local_without_key: bool, limits: &Limits) -> Self {
         let world = keyring.world().clone();
-        Self(Some(Kept { keyring: keyring.clone(), local_without_key, rates: Rates::new(limits), world }))
+        Self(Some(Kept {
+            keyring: keyring.clone(),
+            local_without_key,
+            rates: Rates::new(limits),
+            sessions: Sessions::default(),
+            world,
+        }))
     }
 
     /// The keys that it knows, where it is kept.
@@ -72,24 +85,36 @@ impl Gate {
         self.0.as_ref().map(|kept| &kept.keyring)
     }
 
+    /// Where people sign in, where it is kept.
+    pub fn sign_in(&self) -> Option<SignIn> {
+        self.0.as_ref().map(|kept| SignIn { keyring: kept.keyring.clone(), sessions: kept.sessions.clone() })
+    }
+
     /// Lets somebody in, or says why not. Nothing is kept where no route answers (`access` is none).
-    pub(crate) fn enter(&self, headers: &HeaderMap, peer: Option<Peer>, access: Option<Access>, counts: bool) -> Entry {
+    pub(crate) fn enter(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        peer: Option<Peer>,
+        access: Option<Access>,
+        counts: bool,
+    ) -> Entry {
         let Some(kept) = &self.0 else { return Entry::local() };
-        let caller = kept.caller(headers, peer);
+        let caller = kept.caller(headers, peer, access);
         let who = match &caller {
             Caller::Local => None,
-            Caller::Client(key) => Some(Who::Key(key.number)),
+            Caller::Client(key) | Caller::SignedIn(key) => Some(Who::Key(key.number)),
             Caller::Stranger(_) => peer.map(|peer| Who::at(peer.0.ip())),
         };
         let rate = who.filter(|_| counts).and_then(|who| kept.rates.draw(who, kept.world.now()));
         let too_often = rate.as_ref().and_then(|rate| rate.retry_after_secs);
         let refused = match too_often {
             Some(secs) => Some(Problem::new(&TOO_MANY_REQUESTS).retry_after_secs(secs).into_response()),
-            None => access.and_then(|access| refuse(&caller, access, peer)),
+            None => access.and_then(|access| refuse(&caller, access, method, headers, peer)),
         };
         let entry = match caller {
             Caller::Local => Entry::local(),
-            Caller::Client(key) => Entry {
+            Caller::Client(key) | Caller::SignedIn(key) => Entry {
                 is_admin: key.may(Scope::Admin),
                 ..Entry::of(Actor::Client(key.name.clone()), key.owner.clone())
             },
@@ -110,7 +135,7 @@ impl Entry {
 }
 
 impl Kept {
-    fn caller(&self, headers: &HeaderMap, peer: Option<Peer>) -> Caller {
+    fn caller(&self, headers: &HeaderMap, peer: Option<Peer>, access: Option<Access>) -> Caller {
         if headers.contains_key(AUTHORIZATION) {
             let recognized = match bearer(headers) {
                 Some(text) => self.keyring.recognize(text, self.world.now()),
@@ -118,8 +143,21 @@ impl Kept {
             };
             return recognized.map_or_else(|fault| Caller::Stranger(Some(fault)), Caller::Client);
         }
+        if let Some(Access::SignedIn(_)) = access
+            && let Some(key) = self.signed_in(headers)
+        {
+            return Caller::SignedIn(key);
+        }
         let needs_no_key = self.local_without_key || !self.keyring.has_keys();
         if is_loopback(peer) && needs_no_key { Caller::Local } else { Caller::Stranger(None) }
+    }
+}
+
+impl Kept {
+    /// The key that the caller has signed in with, if it is accepted still.
+    fn signed_in(&self, headers: &HeaderMap) -> Option<Arc<Key>> {
+        let now = self.world.now();
+        self.keyring.accepted(self.sessions.key_of(headers, now)?, now)
     }
 }
 
@@ -134,34 +172,50 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| text.trim_matches(' '))
 }
 
-fn refuse(caller: &Caller, access: Access, peer: Option<Peer>) -> Option<Response> {
+fn refuse(
+    caller: &Caller,
+    access: Access,
+    method: &Method,
+    headers: &HeaderMap,
+    peer: Option<Peer>,
+) -> Option<Response> {
     let scope = match access {
         Access::Everybody => return None,
         Access::KeyOrLoopback(_) if is_loopback(peer) => return None,
-        Access::Key(scope) | Access::KeyOrLoopback(scope) => scope,
+        Access::Key(scope) | Access::KeyOrLoopback(scope) | Access::SignedIn(scope) => scope,
     };
+    let is_page = matches!(access, Access::SignedIn(_));
     match caller {
+        // A browser says by itself that it is on this machine or has signed in, whoever's page makes it.
+        Caller::Local | Caller::SignedIn(_) if is_page && changes(method) && is_from_elsewhere(headers) => {
+            Some(Problem::new(&CROSS_SITE).into_response())
+        }
+        Caller::Local if is_page && is_under_a_name(headers) => Some(Problem::new(&CROSS_SITE).into_response()),
         Caller::Local => None,
-        Caller::Client(key) if key.may(scope) => None,
-        Caller::Client(_) => Some(forbidden(scope)),
-        Caller::Stranger(fault) => Some(unauthorized(*fault)),
+        Caller::Client(key) | Caller::SignedIn(key) if key.may(scope) => None,
+        Caller::Client(_) | Caller::SignedIn(_) => {
+            let said = format!("Bearer realm=\"banyan\", error=\"insufficient_scope\", scope=\"{scope}\"");
+            Some(challenge(Problem::lacks(scope), &said))
+        }
+        Caller::Stranger(None) if is_page && is_browser(headers) => {
+            Some((StatusCode::SEE_OTHER, [(LOCATION, "/sign-in")]).into_response())
+        }
+        Caller::Stranger(None) => Some(challenge(Problem::new(&UNAUTHORIZED), "Bearer realm=\"banyan\"")),
+        Caller::Stranger(Some(fault)) => {
+            Some(challenge(unrecognized(*fault), "Bearer realm=\"banyan\", error=\"invalid_token\""))
+        }
     }
 }
 
-fn forbidden(scope: Scope) -> Response {
-    challenge(
-        Problem::lacks(scope),
-        &format!("Bearer realm=\"banyan\", error=\"insufficient_scope\", scope=\"{scope}\""),
-    )
+/// Whether the caller names pages among what it takes, as browsers do.
+pub fn is_browser(headers: &HeaderMap) -> bool {
+    let kinds = headers.get(ACCEPT).and_then(|kinds| kinds.to_str().ok()).unwrap_or_default();
+    kinds.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
 }
 
-fn unauthorized(fault: Option<Unrecognized>) -> Response {
-    let problem = Problem::new(&UNAUTHORIZED);
-    let (problem, error) = match fault {
-        None => (problem, ""),
-        Some(fault) => (problem.detail(what_is_wrong(fault)), ", error=\"invalid_token\""),
-    };
-    challenge(problem, &format!("Bearer realm=\"banyan\"{error}"))
+/// The refusal of what is no key, or none that is accepted.
+pub(crate) fn unrecognized(fault: Unrecognized) -> Problem {
+    Problem::new(&UNAUTHORIZED).detail(what_is_wrong(fault))
 }
 
 fn what_is_wrong(fault: Unrecognized) -> &'static str {

@@ -88,7 +88,7 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let method = request.method().clone();
     let (peer, is_always) = (request.extensions().get::<Peer>().copied(), ALWAYS.contains(&route));
     let access = guard.access.of(route, &method);
-    let entry = guard.gate.enter(request.headers(), peer, access, !is_always);
+    let entry = guard.gate.enter(&method, request.headers(), peer, access, !is_always);
     let caller = guard.reception.caller(request.headers(), entry.actor, entry.owner, entry.is_admin);
     let trace_id = caller.trace_id();
     let span = tracing::info_span!(

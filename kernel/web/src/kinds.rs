@@ -31,6 +31,16 @@ pub static FORBIDDEN: ProblemKind = ProblemKind {
            this scope.",
 };
 
+/// A browser asks for a change because a page of somebody else's made it to.
+pub static CROSS_SITE: ProblemKind = ProblemKind {
+    code: "cross-site",
+    status: 403,
+    title: "This does not come from a page of this program",
+    help: "A browser sent this from a page of another site, or under a name that may be anybody's, and nothing was done. \
+           Open the page by the address of this program, such as `http://127.0.0.1:8080/`, and do it there; a program \
+           uses the requests under `/v1`, with a key.",
+};
+
 /// More was asked than the key or the address may ask.
 pub static TOO_MANY_REQUESTS: ProblemKind = ProblemKind {
     code: "too-many-requests",
@@ -142,10 +152,11 @@ pub static INTERNAL: ProblemKind = ProblemKind {
 };
 
 /// The kinds that every service shares.
-static SHARED: [&ProblemKind; 16] = [
+static SHARED: [&ProblemKind; 17] = [
     &INVALID_REQUEST,
     &UNAUTHORIZED,
     &FORBIDDEN,
+    &CROSS_SITE,
     &TOO_MANY_REQUESTS,
     &NOT_FOUND,
     &METHOD_NOT_ALLOWED,

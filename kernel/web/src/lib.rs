@@ -8,7 +8,8 @@
 //!
 //! Read [`Problem`] and its [`ProblemKind`]s first, then [`Body`] and [`Faults`], [`Caller`], [`ask`],
 //! [`Page`], then [`Routes`], what is said of each [`Operation`] and the [`Gate`]
-//! before them, and last [`guard`], [`serve`] and [`Client`]; [`Outbound`] asks those whom others chose.
+//! before them (with [`SignIn`] for browsers), and last [`guard`], [`serve`] and [`Client`]; [`Outbound`] asks those
+//! whom others chose.
 //!
 //! **Invariant:** behind [`guard`], every error is a problem document with a permanent code and a
 //! trace, whoever found it: a handler, an extractor, axum, a panic or a passed time. What never
@@ -46,6 +47,7 @@ mod reach;
 mod refused;
 mod repeats;
 mod server;
+mod sessions;
 mod slot;
 mod socket;
 mod tls;
@@ -53,18 +55,18 @@ mod trust;
 
 pub use access::Access;
 pub use ask::{Repeatable, ask, write};
-pub use body::{Body, BodyLimit, RawBody};
+pub use body::{Body, BodyLimit, Form, RawBody};
 pub use caller::{Caller, IdempotencyKey, Wait};
 pub use card::contains_card_number;
 pub use client::{Client, NoAnswer, Refusal};
 pub use faults::{Faults, Field};
-pub use gate::{Gate, Peer};
+pub use gate::{Gate, Peer, is_browser};
 pub use guard::{Answered, Observe, guard};
 pub use keys::Scope;
 pub use kinds::{
-    BODY_TOO_LARGE, DIFFERENT_CONTENT, FORBIDDEN, IN_PROGRESS, INTERNAL, INVALID_REQUEST, METHOD_NOT_ALLOWED,
-    NOT_FOUND, OUTCOME_UNKNOWN, OVERLOADED, PRECONDITION_FAILED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS, UNAUTHORIZED,
-    UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, all_kinds,
+    BODY_TOO_LARGE, CROSS_SITE, DIFFERENT_CONTENT, FORBIDDEN, IN_PROGRESS, INTERNAL, INVALID_REQUEST,
+    METHOD_NOT_ALLOWED, NOT_FOUND, OUTCOME_UNKNOWN, OVERLOADED, PRECONDITION_FAILED, REQUEST_TIMEOUT,
+    TOO_MANY_REQUESTS, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, all_kinds,
 };
 pub use limits::Limits;
 pub use openapi::{Answer, Description, Example, Operation, Parameter, Place, Routes, document, schema};
@@ -77,6 +79,7 @@ pub use query::Query;
 pub use reach::{Reach, why_not_public};
 pub use repeats::{Conditions, ETag, Replayed, fingerprint};
 pub use server::{Port, serve};
+pub use sessions::SignIn;
 pub use slot::Slot;
 pub use tls::{Certificate, Tls, Unusable};
 pub use trust::Trust;

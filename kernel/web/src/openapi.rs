@@ -16,5 +16,6 @@ mod routes;
 pub mod schema;
 
 pub use document::document;
+pub(crate) use operation::FORM;
 pub use operation::{Answer, Example, Operation, Parameter, Place};
 pub use routes::{Description, Routes};

@@ -8,6 +8,7 @@ use keys::Scope;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::ask::StoredProblem;
 use crate::kinds::{FORBIDDEN, INTERNAL, INVALID_REQUEST};
 
 /// One way of saying no: its permanent code and what the page `/problems/{code}` tells of it.
@@ -142,6 +143,19 @@ impl Problem {
         self.0.status
     }
 
+    /// What the caller is told to do about it.
+    pub fn told(&self) -> &str {
+        self.0.detail.as_deref().unwrap_or(self.0.kind.help)
+    }
+
+    /// Answers with a page for people that says it, in place of the document: the way out counts its code,
+    /// and leaves the page as it is.
+    pub fn shown_as(self, mut page: Response) -> Response {
+        *page.status_mut() = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        page.extensions_mut().insert(StoredProblem { code: self.0.kind.code.to_owned() });
+        page
+    }
+
     /// The faults that it lists.
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors
@@ -167,7 +181,7 @@ impl Problem {
             code: said.kind.code,
             title: said.kind.title,
             status: said.status,
-            detail: said.detail.as_deref().unwrap_or(said.kind.help),
+            detail: self.told(),
             trace_id,
             members: &said.members,
             errors: &said.errors,

@@ -15,13 +15,13 @@ fn keys(data: &Path, arguments: &[&str], more: &[(&str, &str)]) -> (i32, Value, 
 }
 
 /// Makes a key while no server runs; its text.
-fn made(data: &Path, name: &str, scopes: &str) -> String {
+pub(crate) fn made(data: &Path, name: &str, scopes: &str) -> String {
     let (code, key, said) = keys(data, &["create", name, "--scope", scopes], &[]);
     assert_eq!(code, 0, "{said}");
     key["key"].as_str().expect("its text").to_owned()
 }
 
-fn bearer(key: &str) -> String {
+pub(crate) fn bearer(key: &str) -> String {
     format!("authorization: Bearer {key}\r\n")
 }
 

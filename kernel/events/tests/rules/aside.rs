@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use events::{DeadLetter, PutAside, dead_letters_after, discard, parked_events_after, replay};
+use db::Actor;
+use events::{
+    Became, DeadLetter, PutAside, Settling, dead_letters_after, discard, latest_settled_letters, parked_events_after,
+    replay, settled_letters_after,
+};
+use ids::Number;
 
 use crate::shop::{Consumer, SOURCE, Written, again, never};
 
@@ -51,11 +56,15 @@ fn what_waits_is_listed_page_by_page_oldest_first() {
     assert_eq!(consumer.read(|read| events::parked_events(read, 1)).len(), 1);
 }
 
+fn mended() -> Settling {
+    Settling { actor: Actor::Client("ops".into()), reason: "mended".to_owned() }
+}
+
 #[test]
 fn a_dead_letter_that_is_replayed_is_tried_at_once_and_as_if_for_the_first_time() {
     let (_, mut consumer) = with_three_dead_letters();
     consumer.answers("b-1", again());
-    assert!(consumer.write(|tx| replay(tx, SOURCE, 2)));
+    assert!(consumer.write(|tx| replay(tx, SOURCE, 2, &mended())));
     assert_eq!(positions(&consumer.dead_letters()), [1, 3]);
     assert_eq!(consumer.parked(), [("b".to_owned(), 0, Duration::ZERO)]);
     consumer.waits(Duration::from_millis(100));
@@ -65,16 +74,37 @@ fn a_dead_letter_that_is_replayed_is_tried_at_once_and_as_if_for_the_first_time(
     assert_eq!(consumer.heard(), ["b-1"]);
     let expected = PutAside { parked_events: 0, parked_subjects: 0, dead_letters: 2, oldest_parked: None };
     assert_eq!(consumer.put_aside(), expected);
-    assert!(!consumer.write(|tx| replay(tx, SOURCE, 2)), "it is none any more");
-    assert!(!consumer.write(|tx| replay(tx, "another", 1)));
+    assert!(!consumer.write(|tx| replay(tx, SOURCE, 2, &mended())), "it is none any more");
+    assert!(!consumer.write(|tx| replay(tx, "another", 1, &mended())));
 }
 
 #[test]
 fn a_dead_letter_that_is_discarded_is_gone() {
     let (_, mut consumer) = with_three_dead_letters();
-    assert!(consumer.write(|tx| discard(tx, SOURCE, 1)));
-    assert!(!consumer.write(|tx| discard(tx, SOURCE, 1)));
+    assert!(consumer.write(|tx| discard(tx, SOURCE, 1, &mended())));
+    assert!(!consumer.write(|tx| discard(tx, SOURCE, 1, &mended())));
     assert_eq!(positions(&consumer.dead_letters()), [2, 3]);
     consumer.waits(Duration::from_secs(1));
     assert_eq!((consumer.heard().len(), consumer.parked().len()), (0, 0));
+}
+
+#[test]
+fn what_was_done_with_a_dead_letter_is_kept_with_who_did_it_and_why() {
+    let (_, mut consumer) = with_three_dead_letters();
+    assert!(consumer.write(|tx| replay(tx, SOURCE, 2, &mended())));
+    consumer.waits(Duration::from_millis(100));
+    let given_up = Settling { actor: Actor::Local, reason: "a test order".to_owned() };
+    assert!(consumer.write(move |tx| discard(tx, SOURCE, 2, &given_up)));
+    assert!(!consumer.write(|tx| discard(tx, SOURCE, 9, &mended())));
+    let settled = consumer.read(|read| settled_letters_after(read, Number::from_column(0), 9));
+    let told: Vec<_> = settled
+        .iter()
+        .map(|letter| (letter.position, &*letter.subject, letter.became, &*letter.actor, &*letter.reason))
+        .collect();
+    let expected =
+        [(2, "b", Became::Replayed, "client:ops", "mended"), (2, "b", Became::Discarded, "local", "a test order")];
+    assert_eq!(told, expected);
+    let first = settled[0].number;
+    assert_eq!(consumer.read(move |read| settled_letters_after(read, first, 9)), settled[1..]);
+    assert_eq!(consumer.read(|read| latest_settled_letters(read, 1)), settled[1..], "the latest first");
 }

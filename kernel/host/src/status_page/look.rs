@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use db::{Envelope, Failure, Position, Read};
-use events::{DeadLetter, EventDocument, ParkedEvent, PutAside, cause, put_aside};
+use db::{Actor, Envelope, Failure, Position, Read};
+use events::{DeadLetter, EventDocument, ParkedEvent, PutAside, SettledLetter, cause, put_aside};
 use futures_util::future::{join, join_all};
 use ids::Number;
 use tokio::time::timeout;
@@ -13,11 +13,14 @@ use world::Moment;
 
 use crate::board::{Board, Details, Part};
 use crate::service::Overview;
+use crate::trend::{Piece, Refusals};
 
 /// How long a database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Dead letters, and parked events, that are shown of each service.
-const MOST_ASIDE: i64 = 20;
+const MOST_ASIDE: i64 = 10;
+/// Settled dead letters that are looked up of each service.
+const MOST_SETTLED: i64 = 8;
 /// Events that are shown, of all services together.
 const MOST_EVENTS: usize = 20;
 
@@ -26,7 +29,11 @@ pub(super) struct Picture {
     pub(super) now: Moment,
     pub(super) since: Moment,
     /// Who looks at it.
-    pub(super) viewer: String,
+    pub(super) viewer: Actor,
+    /// The last minutes, in pieces of a few seconds.
+    pub(super) pieces: Vec<Piece>,
+    /// The problems of the last minutes.
+    pub(super) refusals: Vec<Refusals>,
     pub(super) services: Vec<Service>,
     /// The latest events, newest first.
     pub(super) story: Vec<Told>,
@@ -62,6 +69,8 @@ pub(super) struct Found {
     pub(super) put_aside: BTreeMap<String, PutAside>,
     pub(super) parked: Vec<ParkedEvent>,
     pub(super) letters: Vec<DeadLetter>,
+    /// Those that people have settled, the latest first.
+    pub(super) settled: Vec<SettledLetter>,
     events: Vec<Envelope>,
 }
 
@@ -97,10 +106,16 @@ impl Picture {
 pub(super) async fn look(board: &Board, caller: &Caller) -> Picture {
     let mut services = join_all(board.parts.iter().map(service)).await;
     services.sort_by_key(|service| service.name);
-    let now = board.parts.first().map_or(board.since, |part| part.database.world().now());
-    let viewer = caller.context.actor.to_string();
     let story = story(&services, board.details);
-    Picture { now, since: board.since, viewer, services, story }
+    Picture {
+        now: board.world.now(),
+        since: board.since,
+        viewer: caller.context.actor.clone(),
+        pieces: board.trend.pieces(),
+        refusals: board.trend.refusals(),
+        services,
+        story,
+    }
 }
 
 async fn service(part: &Part) -> Service {
@@ -139,6 +154,7 @@ fn find(read: &mut Read<'_>) -> Result<Found, Failure> {
         put_aside: put_aside(read)?,
         parked: events::parked_events(read, MOST_ASIDE)?,
         letters: events::dead_letters(read, MOST_ASIDE)?,
+        settled: events::latest_settled_letters(read, MOST_SETTLED)?,
         events: read.events_after((newest - most).max(0), MOST_EVENTS)?,
     })
 }

@@ -1,12 +1,22 @@
-//! The page itself, from top to bottom: what needs somebody, the services, the feeds between them, what was
-//! put aside, what services show of themselves, and what happened last.
+//! The page itself, from top to bottom: what needs somebody, how the last minutes went, the services, the
+//! feeds between them, what was put aside, what services show of themselves, and what happened last.
 
+use db::{Actor, Envelope};
+use events::SettledLetter;
 use maud::{Markup, html};
 
+use super::chart::{Chart, Line, chart};
+use super::letter;
 use super::look::{Listens, Picture, Service, Told};
 use super::table::table;
 use super::words::{clock, count, some, span};
 use crate::service::Column::{Number, Text};
+use crate::trend::{Piece, Refusals};
+
+/// Settled dead letters that are shown.
+const MOST_SETTLED: usize = 8;
+/// Kinds of refusals that are shown.
+const MOST_REFUSALS: usize = 8;
 
 /// What the page is called, so that a tab tells how things are.
 pub(super) fn title(picture: &Picture) -> String {
@@ -21,10 +31,14 @@ pub(super) fn title(picture: &Picture) -> String {
 pub(super) fn body(picture: &Picture, refresh: Option<u16>) -> Markup {
     html! {
         (head(picture, refresh))
+        (charts(picture))
         (services(picture))
         (feeds(picture))
         (put_aside(picture))
-        (overviews(picture))
+        div.beside {
+            (overviews(picture))
+            (section("problems", "Problems of the last ten minutes", &refusals(picture)))
+        }
         (story(picture))
     }
 }
@@ -55,15 +69,20 @@ fn head(picture: &Picture, refresh: Option<u16>) -> Markup {
     let state = if needs.is_empty() { "good" } else { "bad" };
     html! {
         div.head {
-            h1 { (mark(state)) " " (title(picture)) }
-            p.soft {
-                (some(picture.services.len().try_into().unwrap_or(0), "service", "services"))
-                ", up for " (span(picture.now.since(picture.since)))
-                ". As of " (clock(picture.now, picture.now)) " UTC, seen by " (picture.viewer) ". "
-                @match refresh {
-                    None => { a href="/?refresh=5" { "Refresh every 5 s" } }
-                    Some(secs) => { "Refreshes every " (secs) " s. " a href="/" { "Stop refreshing" } }
+            div {
+                h1 { (mark(state)) " " (title(picture)) }
+                p.soft {
+                    (some(picture.services.len().try_into().unwrap_or(0), "service", "services"))
+                    ", up for " (span(picture.now.since(picture.since)))
+                    ". As of " (clock(picture.now, picture.now)) " UTC, seen by " (picture.viewer) ". "
+                    @match refresh {
+                        None => { a href="/?refresh=5" { "Refresh every 5 s" } }
+                        Some(secs) => { "Refreshes every " (secs) " s. " a href="/" { "Stop refreshing" } }
+                    }
                 }
+            }
+            @if let Actor::Client(_) = &picture.viewer {
+                form.out method="post" action="/sign-out" { button { "Sign out" } }
             }
         }
         @if !needs.is_empty() {
@@ -79,7 +98,7 @@ fn mark(state: &str) -> Markup {
         "busy" => "M8 3.5V9M8 12v.5",
         _ => "M4 4l8 8M12 4l-8 8",
     };
-    html! { svg class={ "mark " (state) } viewBox="0 0 16 16" aria-hidden="true" { path d=(path); } }
+    html! { svg class={ "mark " (state) } viewBox="0 0 16 16" aria-hidden="true" { path d=(path) {} } }
 }
 
 fn state(state: &str, words: &str) -> Markup {
@@ -114,7 +133,7 @@ fn services(picture: &Picture) -> Markup {
             state("bad", "cannot do its work")
         };
         vec![
-            html! { (service.name) },
+            name(service.name),
             health,
             html! { (count(service.newest)) },
             html! { (count(service.waiting.try_into().unwrap_or(i64::MAX))) },
@@ -126,7 +145,7 @@ fn services(picture: &Picture) -> Markup {
     let caption = "Events is the position of the newest one; waiting are commands that are not performed yet. The \
                    incarnation is another one after a database was restored.";
     let rows: Vec<_> = picture.services.iter().map(row).collect();
-    section("services", "Services", &table(caption, &columns, &rows))
+    section("services", "Services", &table(&html! { (caption) }, &columns, &rows))
 }
 
 fn feeds(picture: &Picture) -> Markup {
@@ -146,8 +165,8 @@ fn feeds(picture: &Picture) -> Markup {
             let aside = aside.copied().unwrap_or_default();
             let waits = listens.waits_since.map(|since| span(picture.now.since(since)));
             rows.push(vec![
-                html! { (service.name) },
-                html! { (listens.source) },
+                name(service.name),
+                name(listens.source),
                 match &listens.stopped {
                     None if aside.dead_letters > 0 => state("busy", "has given up on some"),
                     None if aside.parked_events > 0 => state("busy", "tries some again"),
@@ -165,7 +184,7 @@ fn feeds(picture: &Picture) -> Markup {
         nothing("No service here listens to another.")
     } else {
         let caption = "Lag is how many events of the other service are not dealt with.";
-        table(caption, &columns, &rows)
+        table(&html! { (caption) }, &columns, &rows)
     };
     section("feeds", "Feeds", &body)
 }
@@ -173,22 +192,38 @@ fn feeds(picture: &Picture) -> Markup {
 fn put_aside(picture: &Picture) -> Markup {
     html! {
         (section("dead-letters", "Dead letters", &dead_letters(picture)))
+        @let settled = settled(picture);
+        @if let Some(settled) = settled { (section("settled", "Settled by hand", &settled)) }
         (section("parked", "Parked events", &parked(picture)))
     }
 }
 
 fn dead_letters(picture: &Picture) -> Markup {
-    let columns = [Text("Event"), Text("About"), Text("Consumer"), Number("Attempts"), Text("Given up"), Text("Cause")];
+    let columns = [
+        Text("Event"),
+        Text("About"),
+        Text("Consumer"),
+        Number("Attempts"),
+        Text("Given up"),
+        Text("Cause"),
+        Text("What to do"),
+    ];
     let mut rows = Vec::new();
     for service in &picture.services {
         for letter in service.found.iter().flat_map(|found| &found.letters) {
+            let path = letter::path(service.name, &letter.event);
             rows.push(vec![
-                html! { (letter.event.kind) " " small { (letter.event.source) " " (letter.event.position) } },
+                event(&letter.event),
                 html! { (letter.event.subject) },
-                html! { (service.name) },
+                name(service.name),
                 html! { (count(letter.attempts)) },
                 clock(letter.died_at, picture.now),
                 html! { (letter.cause) },
+                html! { span.ways {
+                    @for (way, place) in [("Show", ""), ("Replay", "#replay"), ("Discard", "#discard")] {
+                        (way_to(way, &path, place, &letter.event))
+                    }
+                } },
             ]);
         }
     }
@@ -197,23 +232,59 @@ fn dead_letters(picture: &Picture) -> Markup {
     }
     let caption = "Events that a service could not deal with. Each waits until somebody replays or discards it.";
     html! {
-        (table(caption, &columns, &rows))
+        (table(&html! { (caption) }, &columns, &rows))
         (more(picture.dead_letters(), rows.len(), "/v1/dead-letters"))
     }
 }
 
+/// What people did with dead letters; none where they never did anything.
+fn settled(picture: &Picture) -> Option<Markup> {
+    let columns =
+        [Text("When"), Text("Who"), Text("What"), Text("Event"), Text("About"), Text("Consumer"), Text("Why")];
+    let found = picture.services.iter().filter_map(|service| Some((service.name, service.found.as_ref()?)));
+    let mut letters: Vec<_> =
+        found.flat_map(|(name, found)| found.settled.iter().map(move |letter| (name, letter))).collect();
+    letters.sort_by_key(|(_, letter)| std::cmp::Reverse(letter.settled_at));
+    let row = |(name, letter): &(&str, &SettledLetter)| {
+        vec![
+            clock(letter.settled_at, picture.now),
+            html! { (letter.actor) },
+            html! { b { (letter.became) } },
+            html! { (letter.kind) " " small { (letter.source) " " (letter.position) } },
+            html! { (letter.subject) },
+            self::name(name),
+            html! { (letter.reason) },
+        ]
+    };
+    let rows: Vec<_> = letters.iter().take(MOST_SETTLED).map(row).collect();
+    let caption = html! { "What people did with dead letters last, and why. All of it: " a href="/v1/settled-letters" { code { "/v1/settled-letters" } } };
+    (!rows.is_empty()).then(|| table(&caption, &columns, &rows))
+}
+
 fn parked(picture: &Picture) -> Markup {
-    let columns = [Text("Event"), Text("About"), Text("Consumer"), Number("Attempts"), Text("Next"), Text("Cause")];
+    let columns = [
+        Text("Event"),
+        Text("About"),
+        Text("Consumer"),
+        Number("Attempts"),
+        Text("Next"),
+        Text("Cause"),
+        Text("What to do"),
+    ];
     let mut rows = Vec::new();
     for service in &picture.services {
         for parked in service.found.iter().flat_map(|found| &found.parked) {
+            let next = html! {
+                @if parked.attempts == 0 { "after the one before" } @else { (clock(parked.due_at, picture.now)) }
+            };
             rows.push(vec![
-                html! { (parked.event.kind) " " small { (parked.event.source) " " (parked.event.position) } },
+                event(&parked.event),
                 html! { (parked.event.subject) },
-                html! { (service.name) },
+                name(service.name),
                 html! { (count(parked.attempts)) },
-                html! { @if parked.attempts == 0 { "after the one before" } @else { (clock(parked.due_at, picture.now)) } },
+                next,
                 html! { (parked.cause) },
+                way_to("Show", &letter::path(service.name, &parked.event), "", &parked.event),
             ]);
         }
     }
@@ -222,9 +293,17 @@ fn parked(picture: &Picture) -> Markup {
     }
     let caption = "Events that are tried again by themselves. Later ones about the same thing wait behind them.";
     html! {
-        (table(caption, &columns, &rows))
+        (table(&html! { (caption) }, &columns, &rows))
         (more(picture.parked_events(), rows.len(), "/v1/parked-events"))
     }
+}
+
+fn event(event: &Envelope) -> Markup {
+    html! { (event.kind) " " small { (event.source) " " (event.position) } }
+}
+
+fn way_to(way: &str, path: &str, place: &str, event: &Envelope) -> Markup {
+    html! { a href={ (path) (place) } aria-label={ (way) " " (event.kind) " about " (event.subject) } { (way) } }
 }
 
 /// Says that there are more than are shown.
@@ -235,20 +314,57 @@ fn more(all: i64, shown: usize, path: &str) -> Markup {
 
 fn overviews(picture: &Picture) -> Markup {
     html! {
-        div.beside {
-            @for service in &picture.services { @for (overview, rows) in &service.overviews {
-                @let id = format!("{}-{}", service.name, overview.title.to_lowercase().replace(' ', "-"));
-                (section(&id, overview.title, &match rows {
-                    None => nothing("They cannot be told now."),
-                    Some(rows) if rows.is_empty() => nothing(overview.none),
-                    Some(rows) => {
-                        let cells = |row: &Vec<String>| row.iter().map(|cell| html! { (cell) }).collect();
-                        table(overview.about, overview.columns, &rows.iter().map(cells).collect::<Vec<_>>())
-                    }
-                }))
-            } }
-        }
+        @for service in &picture.services { @for (overview, rows) in &service.overviews {
+            @let id = format!("{}-{}", service.name, overview.title.to_lowercase().replace(' ', "-"));
+            (section(&id, overview.title, &match rows {
+                None => nothing("They cannot be told now."),
+                Some(rows) if rows.is_empty() => nothing(overview.none),
+                Some(rows) => {
+                    let cells = |row: &Vec<String>| row.iter().map(|cell| html! { (cell) }).collect();
+                    table(&html! { (overview.about) }, overview.columns, &rows.iter().map(cells).collect::<Vec<_>>())
+                }
+            }))
+        } }
     }
+}
+
+/// How the last minutes went.
+fn charts(picture: &Picture) -> Markup {
+    let pieces = &picture.pieces;
+    let line = |name, value: fn(&Piece) -> Option<f64>| Line { name, values: pieces.iter().map(value).collect() };
+    let charts = [
+        Chart { title: "Requests", unit: " /s", lines: &[line("", |piece| Some(piece.requests_per_sec()))] },
+        Chart {
+            title: "Time of an answer",
+            unit: " ms",
+            lines: &[
+                line("half", |piece| piece.answered_within_secs(0.5).map(|secs| secs * 1_000.0)),
+                line("99 %", |piece| piece.answered_within_secs(0.99).map(|secs| secs * 1_000.0)),
+            ],
+        },
+        Chart { title: "Events", unit: " /s", lines: &[line("", |piece| Some(piece.events_per_sec()))] },
+        Chart { title: "Events that wait", unit: "", lines: &[line("", |piece| Some(piece.waiting()))] },
+    ];
+    html! {
+        section.charts aria-label="The last ten minutes" { @for one in &charts { (chart(one)) } }
+    }
+}
+
+fn refusals(picture: &Picture) -> Markup {
+    let columns = [Text("Problem"), Text("Of"), Number("Times"), Text("Last")];
+    let row = |refusals: &Refusals| {
+        vec![
+            html! { a href=(web::path(["problems", &refusals.code])) { (refusals.code) } },
+            html! { code { (refusals.route) } },
+            html! { (count(i64::try_from(refusals.times).unwrap_or(i64::MAX))) },
+            refusals.last.map_or_else(|| html! { "just now" }, |last| clock(last, picture.now)),
+        ]
+    };
+    let rows: Vec<_> = picture.refusals.iter().take(MOST_REFUSALS).map(row).collect();
+    if rows.is_empty() {
+        return nothing("Nobody was told no.");
+    }
+    table(&html! { "How requests were refused, the most frequent first." }, &columns, &rows)
 }
 
 fn story(picture: &Picture) -> Markup {
@@ -270,9 +386,14 @@ fn story(picture: &Picture) -> Markup {
     let body = if rows.is_empty() {
         nothing("Nothing has happened yet.")
     } else {
-        table("What happened last, newest first.", &columns, &rows)
+        html! { div.told { (table(&html! { "What happened last, newest first." }, &columns, &rows)) } }
     };
     section("story", "Latest events", &body)
+}
+
+/// A short name, which no line breaks.
+fn name(name: &str) -> Markup {
+    html! { span.whole { (name) } }
 }
 
 fn nothing(words: &str) -> Markup {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::service::Column;
 
 /// A table. Its roles are said in words, because a browser forgets them where the style makes a list of it.
-pub(super) fn table(caption: &str, columns: &[Column], rows: &[Vec<Markup>]) -> Markup {
+pub(super) fn table(caption: &Markup, columns: &[Column], rows: &[Vec<Markup>]) -> Markup {
     html! {
         table role="table" {
             caption { (caption) }
@@ -18,9 +18,9 @@ pub(super) fn table(caption: &str, columns: &[Column], rows: &[Vec<Markup>]) -> 
                 @for row in rows { tr role="row" {
                     @for (at, (column, cell)) in columns.iter().zip(row).enumerate() {
                         @if at == 0 {
-                            th role="rowheader" scope="row" class=[class(*column)] { (cell) }
+                            th role="rowheader" scope="row" class=[class(*column)] { div { (cell) } }
                         } @else {
-                            td role="cell" data-label=(heading(*column)) class=[class(*column)] { (cell) }
+                            td role="cell" data-label=(heading(*column)) class=[class(*column)] { div { (cell) } }
                         }
                     }
                 } }

@@ -90,6 +90,13 @@ fn a_dead_letter_that_is_discarded_is_gone() {
     let answer = post(running.address, "/v1/dead-letters/shop/orders/2/discard", &json!({"reason": "a test order"}));
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("discarded")));
     assert_eq!(items(running.address, "/v1/dead-letters").len(), 1);
+    let settled = items(running.address, "/v1/settled-letters");
+    let told: Vec<_> = ["service", "source", "subject", "cause", "status", "actor", "reason"]
+        .map(|name| settled[0][name].clone())
+        .into();
+    assert_eq!(told, ["shop", "orders", "b", "not ever", "discarded", "local", "a test order"]);
+    assert_eq!((settled.len(), &settled[0]["position"]), (1, &json!(2)));
+    assert!(items(running.address, "/v1/settled-letters?service=orders").is_empty());
     assert_eq!(mood.done.load(Ordering::Relaxed), 0);
     let unknown = post(running.address, "/v1/dead-letters/none/orders/1/discard", &json!({"reason": "x"}));
     assert_eq!(unknown.code(), "unknown-service");

@@ -4,7 +4,7 @@ use events::TableFeed;
 use host::{Column, Overview, Service};
 use telemetry::Meters;
 
-use crate::asking::get;
+use crate::asking::{Answer, ask, get};
 use crate::listening::{Mood, listening};
 use crate::running::{Running, memory, producer, say};
 
@@ -101,6 +101,54 @@ fn a_dead_letter_needs_somebody_and_a_parked_event_does_not() {
     assert!(page.contains("<title>1 thing needs somebody · Banyan</title>"), "{page}");
     assert!(page.contains("<a href=\"#dead-letters\">1 dead letter waits</a>"), "{page}");
     assert!(text(&page).contains("Said orders 1 a shop"), "{page}");
+}
+
+/// Sends what the form of a page sends.
+fn send(running: &Running, path: &str, form: &str) -> Answer {
+    let headers = "content-type: application/x-www-form-urlencoded\r\naccept: text/html\r\n";
+    ask(running.address, "POST", path, headers, form)
+}
+
+#[test]
+fn a_dead_letter_is_shown_whole_and_settled_by_a_form_that_asks_why() {
+    let mood = Mood::default();
+    let (orders, services) = shop_and_orders(&mood);
+    let running = Running::of(services);
+    mood.gives_up();
+    say(&orders, &[("Said", "a <b>"), ("Said", "b")]);
+    let page = || text(&get(running.address, "/").body);
+    testkit::eventually("both are given up", || page().contains("2 dead letters wait"));
+    let shown = get(running.address, "/put-aside/shop/orders/1");
+    assert!(shown.status == 200 && shown.head.contains("script-src 'none'"), "{}", shown.head);
+    for said in ["Said about a &lt;b&gt;", "shop could not deal with it: not ever", "{ &quot;a&quot;: 1 }"] {
+        assert!(text(&shown.body).contains(said), "{said} is missing: {}", text(&shown.body));
+    }
+    let refused = send(&running, "/put-aside/shop/orders/1/discard", "reason=");
+    assert!(refused.status == 422 && refused.body.contains("1 to 500 characters"), "{}", refused.body);
+    let discarded = send(&running, "/put-aside/shop/orders/1/discard", "reason=a+test+%3Corder%3E");
+    assert!(discarded.status == 303 && discarded.head.contains("location: /#settled"), "{}", discarded.head);
+    mood.is_well();
+    assert_eq!(send(&running, "/put-aside/shop/orders/2/replay", "reason=mended").status, 303);
+    testkit::eventually("it was dealt with", || page().contains("All is well"));
+    for said in [
+        "local discarded Said orders 1 a &lt;b&gt; shop a test &lt;order&gt;",
+        "local replayed Said orders 2 b shop mended",
+    ] {
+        assert!(page().contains(said), "{said} is missing: {}", page());
+    }
+    let gone = send(&running, "/put-aside/shop/orders/1/discard", "reason=again");
+    assert!(gone.status == 404 && gone.body.contains("There is no such dead letter"), "{}", gone.body);
+    assert_eq!(get(running.address, "/put-aside/shop/orders/1").code(), "unknown-dead-letter", "no browser asks");
+}
+
+#[test]
+fn what_a_program_sends_as_something_else_than_a_form_is_refused() {
+    let running = Running::of(vec![producer(&memory("shop"))]);
+    let path = "/put-aside/shop/orders/1/discard";
+    let json = ask(running.address, "POST", path, "content-type: application/json\r\n", "{\"reason\":\"x\"}");
+    assert_eq!(json.code(), "unsupported-media-type");
+    assert_eq!(send(&running, path, "reason=x&reason=y").status, 400);
+    assert_eq!(send(&running, path, "reasn=x").status, 400);
 }
 
 #[test]

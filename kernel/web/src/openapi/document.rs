@@ -45,12 +45,19 @@ pub fn document(title: &str, version: &str, description: &Description) -> Value 
         "description": "An API key; each operation names the scope that it needs. As long as there are no keys, this \
                         machine is served without one.",
     });
+    let session = json!({
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "banyan_session",
+        "description": "The session of a browser that has signed in under `/sign-in`; its name ends in the port, where \
+                        the address has one.",
+    });
     json!({
         "openapi": "3.1.1",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "info": {"title": title, "version": version, "description": INTRODUCTION},
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"key": key}},
+        "components": {"schemas": schemas, "securitySchemes": {"key": key, "session": session}},
     })
 }
 
@@ -84,6 +91,8 @@ fn security(access: Access) -> Value {
     match access {
         Access::Everybody => json!([]),
         Access::Key(scope) => json!([key(scope)]),
+        // A browser may have signed in.
+        Access::SignedIn(scope) => json!([key(scope), {"session": []}]),
         Access::KeyOrLoopback(scope) => json!([key(scope), {}]),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::access::Access;
 use crate::guard;
 use crate::kinds::{
-    BODY_TOO_LARGE, DIFFERENT_CONTENT, FORBIDDEN, INTERNAL, INVALID_REQUEST, OUTCOME_UNKNOWN, OVERLOADED,
+    BODY_TOO_LARGE, CROSS_SITE, DIFFERENT_CONTENT, FORBIDDEN, INTERNAL, INVALID_REQUEST, OUTCOME_UNKNOWN, OVERLOADED,
     REQUEST_TIMEOUT, TOO_MANY_REQUESTS, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
 };
 use crate::openapi::schema;
@@ -14,6 +14,8 @@ use crate::problem::ProblemKind;
 
 /// The type of a document of JSON.
 pub(crate) const JSON: &str = "application/json";
+/// The type of what a page's form sends.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What is said of one method of one path. It stands beside the handler that it describes, is put
 /// together as a sentence, and becomes a part of [`Routes`](super::Routes) with it.
@@ -253,6 +255,12 @@ impl Operation {
         self.takes(body)
     }
 
+    /// Takes [`Form`](crate::Form): what a page's form sends.
+    #[must_use]
+    pub fn takes_form(self, form: Value) -> Self {
+        self.takes_as(FORM, form).refuses([&CROSS_SITE])
+    }
+
     /// Takes a body of another type.
     #[must_use]
     pub fn takes_as(mut self, media: &'static str, body: Value) -> Self {
@@ -317,7 +325,7 @@ impl Operation {
         if self.method != "GET" {
             also(&OUTCOME_UNKNOWN);
         }
-        if self.bodies.iter().any(|(media, _)| *media == JSON) {
+        if self.bodies.iter().any(|(media, _)| [JSON, FORM].contains(media)) {
             also(&BODY_TOO_LARGE);
             also(&REQUEST_TIMEOUT);
         }
