@@ -70,11 +70,6 @@ impl Message {
     pub(crate) fn text(&self) -> Option<Bytes> {
         self.text.get_or_init(|| text(&self.event)).clone()
     }
-
-    /// About as many bytes as it takes.
-    fn weight(&self) -> usize {
-        self.event.body.len() + 512
-    }
 }
 
 /// An event as a message of a stream: its id is the cursor after it.
@@ -92,6 +87,41 @@ fn text(event: &Envelope) -> Option<Bytes> {
             tracing::error!(event = event.id(), cause, "An event cannot be told to those who listen");
             None
         }
+    }
+}
+
+/// Events that all who want the same are told at once.
+#[derive(Debug)]
+pub(crate) struct Wave {
+    messages: Vec<Arc<Message>>,
+    text: OnceLock<Option<Bytes>>,
+}
+
+impl Wave {
+    fn of(messages: Vec<Arc<Message>>) -> Arc<Self> {
+        Arc::new(Self { messages, text: OnceLock::new() })
+    }
+
+    /// The position of its last event.
+    pub(crate) fn last(&self) -> Position {
+        self.messages.last().map_or(0, |message| message.position())
+    }
+
+    /// The messages of a stream that it is, one after another; none where an event cannot be read.
+    pub(crate) fn text(&self) -> Option<Bytes> {
+        if let [only] = &self.messages[..] {
+            return only.text();
+        }
+        let all = || {
+            let texts: Option<Vec<_>> = self.messages.iter().map(|message| message.text()).collect();
+            texts.map(|texts| texts.concat().into())
+        };
+        self.text.get_or_init(all).clone()
+    }
+
+    /// About as many bytes as it takes.
+    fn weight(&self) -> usize {
+        self.messages.iter().map(|message| message.event.body.len() + 512).sum()
     }
 }
 
@@ -113,22 +143,22 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    messages: VecDeque<Arc<Message>>,
+    waves: VecDeque<Arc<Wave>>,
     bytes: usize,
     end: Option<End>,
 }
 
 impl Queue {
-    /// Hands messages over. False where so much waits already that nothing more will come.
-    fn push(&self, messages: &[Arc<Message>], backlog_bytes: usize) -> bool {
+    /// Hands a wave over. False where so much waits already that nothing more will come.
+    fn push(&self, wave: &Arc<Wave>, backlog_bytes: usize) -> bool {
         let mut waiting = lock(&self.waiting);
         if waiting.end.is_some() {
             return true;
         }
         let has_room = waiting.bytes <= backlog_bytes;
         if has_room {
-            waiting.bytes += messages.iter().map(|message| message.weight()).sum::<usize>();
-            waiting.messages.extend(messages.iter().cloned());
+            waiting.bytes += wave.weight();
+            waiting.waves.push_back(wave.clone());
         } else {
             *waiting = Waiting { end: Some(End::TooSlow), ..Waiting::default() };
         }
@@ -144,10 +174,10 @@ impl Queue {
 
     fn take(&self) -> Option<Next> {
         let mut waiting = lock(&self.waiting);
-        match waiting.messages.pop_front() {
-            Some(message) => {
-                waiting.bytes -= message.weight();
-                Some(Next::Message(message))
+        match waiting.waves.pop_front() {
+            Some(wave) => {
+                waiting.bytes -= wave.weight();
+                Some(Next::Wave(wave))
             }
             None => waiting.end.map(Next::End),
         }
@@ -172,7 +202,7 @@ struct Told {
 
 /// What a wave has for those who want the same.
 struct Delivery {
-    messages: Vec<Arc<Message>>,
+    wave: Arc<Wave>,
     queues: Vec<Arc<Queue>>,
 }
 
@@ -197,9 +227,9 @@ impl fmt::Debug for Broadcast {
 /// Those who are told before requests are served again.
 const GROUP: usize = 64;
 /// How long it rests for each who was told.
-const REST_EACH: Duration = Duration::from_micros(10);
+const REST_EACH: Duration = Duration::from_micros(1);
 /// How long it rests at most.
-const LONGEST_REST: Duration = Duration::from_millis(100);
+const LONGEST_REST: Duration = Duration::from_millis(50);
 /// When a database that did not answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -307,11 +337,11 @@ impl Broadcast {
         let events = piece(&self.database, after).await?;
         let Some(upto) = events.last().map(|event| event.position) else { return Ok(0) };
         let mut count = 0;
-        for Delivery { messages, queues } in self.sort(events, upto) {
+        for Delivery { wave, queues } in self.sort(events, upto) {
             count += queues.len();
             for group in queues.chunks(GROUP) {
                 for queue in group {
-                    if !queue.push(&messages, self.backlog_bytes) {
+                    if !queue.push(&wave, self.backlog_bytes) {
                         self.cut_off.inc();
                     }
                 }
@@ -341,7 +371,10 @@ impl Broadcast {
             let members = told.audiences.get(&interest.subject).and_then(|by_kinds| by_kinds.get(&interest.kinds));
             members.into_iter().flat_map(BTreeMap::values).cloned().collect()
         };
-        wanted.into_iter().map(|(interest, messages)| Delivery { messages, queues: queues(&interest) }).collect()
+        wanted
+            .into_iter()
+            .map(|(interest, messages)| Delivery { queues: queues(&interest), wave: Wave::of(messages) })
+            .collect()
     }
 
     fn pass(&self, told: &mut Told, upto: Position) {
@@ -368,8 +401,8 @@ impl Broadcast {
 /// What somebody who listens gets next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// An event.
-    Message(Arc<Message>),
+    /// Events.
+    Wave(Arc<Wave>),
     /// Nothing within the time, and nothing that was wanted up to here.
     Nothing(Position),
     /// Nothing any more.
@@ -403,7 +436,7 @@ impl Subscription {
             self.queue.take().unwrap_or(Next::Nothing(delivered.max(self.upto)))
         });
         match &next {
-            Next::Message(message) => self.upto = message.position(),
+            Next::Wave(wave) => self.upto = wave.last(),
             Next::Nothing(upto) => self.upto = *upto,
             Next::End(_) => {}
         }
@@ -460,8 +493,8 @@ mod tests {
         let heard = async {
             let mut texts = Vec::new();
             for joined in &mut listening {
-                let Next::Message(message) = joined.next(Duration::from_secs(10)).await else { panic!("a message") };
-                texts.push(message.text().expect("a text"));
+                let Next::Wave(wave) = joined.next(Duration::from_secs(10)).await else { panic!("a wave") };
+                texts.push(wave.text().expect("a text"));
             }
             stop.send_replace(true);
             texts

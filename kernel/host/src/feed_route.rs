@@ -208,7 +208,7 @@ async fn wait_for_news(part: &Part, asked: &mut Asked, nothing: Found, until: In
             Joined::Ahead if timeout(left, part.waits.reaches(asked.after)).await.is_err() => return Ok(found),
             Joined::Ahead => continue,
             Joined::Now(mut subscription) => match subscription.next(left).await {
-                Next::Message(_) => {}
+                Next::Wave(_) => {}
                 Next::Nothing(upto) => return Ok(Found { upto, ..found }),
                 Next::End(_) => return Ok(found),
             },

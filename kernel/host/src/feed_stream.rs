@@ -111,7 +111,7 @@ impl Streaming {
                     return Some(opening());
                 }
                 Stage::Behind(found) => match found.pop_front() {
-                    Some(message) => return self.tell(&message),
+                    Some(message) => return self.tell(message.position(), message.text()),
                     None => {
                         if let Some(text) = self.go_on().await {
                             return Some(text);
@@ -119,7 +119,7 @@ impl Streaming {
                     }
                 },
                 Stage::Joined(subscription) => match subscription.next(self.heartbeat).await {
-                    Next::Message(message) => return self.tell(&message),
+                    Next::Wave(wave) => return self.tell(wave.last(), wave.text()),
                     Next::Nothing(upto) => {
                         self.told = self.told.max(upto);
                         return Some(self.heartbeat());
@@ -159,10 +159,10 @@ impl Streaming {
         found.items.into_iter().map(Message::of).collect()
     }
 
-    fn tell(&mut self, message: &Message) -> Option<Bytes> {
-        match message.text() {
+    fn tell(&mut self, upto: Position, text: Option<Bytes>) -> Option<Bytes> {
+        match text {
             Some(text) => {
-                self.told = message.position();
+                self.told = upto;
                 Some(text)
             }
             None => self.end(Reason::UNAVAILABLE),

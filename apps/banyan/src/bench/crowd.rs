@@ -25,6 +25,7 @@ pub(super) struct Heard {
     tenths: Vec<AtomicU32>,
     count: AtomicUsize,
     gone: AtomicUsize,
+    mark: memmem::Finder<'static>,
     world: World,
 }
 
@@ -39,7 +40,8 @@ const MICROS_PER_MINUTE: i64 = 60_000_000;
 impl Heard {
     pub(super) fn nothing() -> Arc<Self> {
         let tenths = (0..=LONGEST_TENTHS).map(|_| AtomicU32::new(0)).collect();
-        Arc::new(Self { tenths, count: AtomicUsize::new(0), gone: AtomicUsize::new(0), world: World::real() })
+        let (count, gone, mark) = (AtomicUsize::new(0), AtomicUsize::new(0), memmem::Finder::new(MARK));
+        Arc::new(Self { tenths, count, gone, mark, world: World::real() })
     }
 
     /// How many events were heard, each by how many heard it.
@@ -81,7 +83,7 @@ impl Heard {
     fn take(&self, bytes: &[u8]) -> usize {
         let now = self.world.now().micros().rem_euclid(MICROS_PER_MINUTE);
         let mut end = 0;
-        while let Some(found) = memmem::find(&bytes[end..], MARK) {
+        while let Some(found) = self.mark.find(&bytes[end..]) {
             let begin = end + found + MARK.len();
             let Some(moment) = bytes.get(begin..begin + MOMENT_BYTES) else { break };
             end = begin + MOMENT_BYTES;

@@ -149,7 +149,7 @@ fn bare(runtime: &Runtime, listeners: usize, room: usize) -> Result<f64, Stop> {
         // The first one warms up.
         #[expect(clippy::cast_precision_loss, reason = "some thousand connections")]
         let for_all = median(rounds.split_off(1)) * listeners as f64 / connections as f64;
-        println!("one bare write to each of {connections} connections: p99 {:.1} ms for {listeners}", for_all);
+        println!("one bare write to each of {connections} connections: p99 {for_all:.1} ms for {listeners}");
         Ok(for_all)
     })
 }
