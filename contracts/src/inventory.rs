@@ -3,11 +3,15 @@
 //! These events are inventory's journal: its rows can be rebuilt from them to the same values, so
 //! each says exactly what it did to which SKU in which warehouse.
 
+mod warehouses;
+
 use std::fmt;
 
 use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use world::Moment;
+
+pub use self::warehouses::{AllocateBy, Terms, WarehouseChanged};
 
 crate::events! {
     /// An event of inventory.
@@ -31,7 +35,7 @@ crate::events! {
         /// A stock-take found less than had been promised.
         StockShortfallFound = 2,
         /// All lines of a reservation are held.
-        StockReserved = 1,
+        StockReserved = 2,
         /// A reservation was refused; its name stays refused.
         StockReservationRejected = 2,
         /// A hold lasts longer.
@@ -52,6 +56,8 @@ crate::events! {
         SkuDiscontinued = 1,
         /// A SKU is sold again.
         SkuReinstated = 1,
+        /// What is said of a warehouse has changed.
+        WarehouseChanged = 1,
     }
 }
 
@@ -340,6 +346,9 @@ pub struct StockReserved {
     pub lines: Vec<ReservedLine>,
     /// When the hold lapses.
     pub expires_at: Moment,
+    /// How it may be served, where whoever asked for it has said so.
+    #[serde(default)]
+    pub terms: Option<Terms>,
 }
 
 /// A reservation was refused; nothing is held, and its name stays refused.

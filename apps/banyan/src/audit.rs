@@ -256,6 +256,7 @@ impl Stock {
             // One that is lost has left a shelf before; and between two shelves the sum is the same.
             Event::SkuDiscontinued(_)
             | Event::SkuReinstated(_)
+            | Event::WarehouseChanged(_)
             | Event::StockTransferred(_)
             | Event::StockLostInTransit(_)
             | Event::StockReservationRejected(_)

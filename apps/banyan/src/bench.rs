@@ -4,6 +4,7 @@
 //! takes the limit (a bare append of 4 KiB with `fdatasync`, or an empty handler), then the figure;
 //! the median of the rounds is printed, with every round beside it.
 
+mod allocate;
 mod append;
 mod availability;
 mod checkout;
@@ -40,6 +41,8 @@ pub(crate) enum Bench {
     Http(http::Options),
     /// Stock read over HTTP, many SKUs together and one by one, and how soon a program with it serves
     Availability(availability::Options),
+    /// Which warehouses an order comes from: how long the choice takes, without a database
+    Allocate(allocate::Options),
 }
 
 /// Where a bench keeps its data.
@@ -98,6 +101,10 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Stop> {
         Bench::Fanout(options) => fanout::run(options),
         Bench::Http(options) => http::run(options),
         Bench::Availability(options) => availability::run(options),
+        Bench::Allocate(options) => {
+            allocate::run(options);
+            Ok(())
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
+use contracts::inventory::AllocateBy;
 use db::{Crash, Database, Location, MemoryDisk, Meters, Migration, Options, Plan, Turn};
 use events::{Envelope, Feed, Status};
 use host::{Feeds, Ground, Service, Work};
@@ -64,6 +65,9 @@ impl Settings {
         };
         settings.inventory.allow_split = !chance.once_in(3);
         settings.inventory.ship_on_commit = !chance.once_in(3);
+        if chance.once_in(3) {
+            settings.inventory.allocation = AllocateBy::FewestParcels;
+        }
         if chance.once_in(2) {
             let order = ["west", "main"].map(|name| name.parse().expect("a warehouse has such a name"));
             settings.inventory.warehouses = order.to_vec();

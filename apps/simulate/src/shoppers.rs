@@ -24,6 +24,7 @@ pub(crate) enum Trade {
 pub(crate) struct Shoppers {
     chance: Chance,
     keys: Chance,
+    places: Chance,
     trade: Trade,
     skus: Vec<String>,
     warehouses: Vec<&'static str>,
@@ -73,8 +74,9 @@ impl Shoppers {
         let skus = (0..=chance.below(most_skus)).map(|n| format!("sku {n}/é")).collect();
         let warehouses = ["main", "north", "west"][..=chance.below(most_warehouses)].to_vec();
         let keys = world.chance("keys of shoppers");
+        let places = world.chance("what shoppers say of places");
         let (travelling, made) = (Vec::new(), Requests::default());
-        Self { chance, keys, trade, skus, warehouses, travelling, requests: made, left: requests, made: 0 }
+        Self { chance, keys, places, trade, skus, warehouses, travelling, requests: made, left: requests, made: 0 }
     }
 
     /// What the trade is like.
@@ -191,6 +193,9 @@ impl Shoppers {
     }
 
     fn move_stock(&mut self) -> Sent {
+        if self.places.once_in(5) {
+            return self.describe_warehouse();
+        }
         if self.chance.once_in(4) {
             return self.transfer();
         }
@@ -215,6 +220,35 @@ impl Shoppers {
         };
         let path = format!("/v1/stock-movements/{}", self.name("movement"));
         Sent::put("inventory", path, body)
+    }
+
+    /// A warehouse gets another place in the order, serves another market, closes or opens.
+    fn describe_warehouse(&mut self) -> Sent {
+        let warehouse = self.warehouses[self.places.below(self.warehouses.len())];
+        let mut body = json!({"active": !self.places.once_in(8)});
+        if self.places.once_in(2) {
+            body["priority"] = json!(self.places.between(0, 3));
+        }
+        if self.places.once_in(3) {
+            body["markets"] = json!(["GB"]);
+        }
+        Sent::put("inventory", format!("/v1/warehouses/{warehouse}"), body)
+    }
+
+    /// How a reservation may be served, where that is said.
+    fn terms(&mut self) -> Vec<(&'static str, Value)> {
+        let mut terms = Vec::new();
+        if self.places.once_in(3) {
+            let by = if self.places.once_in(2) { "fewest_parcels" } else { "priority" };
+            terms.push(("allocation", json!(by)));
+        }
+        if self.places.once_in(3) {
+            terms.push(("split", json!(self.places.once_in(2))));
+        }
+        if self.places.once_in(4) {
+            terms.push(("market", json!(if self.places.once_in(2) { "GB" } else { "FR" })));
+        }
+        terms
     }
 
     /// Another shop takes what is left, and what others have let go, and keeps it.
@@ -257,6 +291,9 @@ impl Shoppers {
                 let mut body = json!({"lines": self.lines(false), "hold_secs": hold_secs});
                 if self.chance.once_in(4) {
                     body["replaces"] = json!(format!("hold-{}", self.chance.below(5)));
+                }
+                for (name, said) in self.terms() {
+                    body[name] = said;
                 }
                 let path = format!("/v1/reservations/{name}");
                 Sent::put("inventory", path, body)

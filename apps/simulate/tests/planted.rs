@@ -76,3 +76,13 @@ fn an_event_without_its_fact_is_found() {
 fn an_answer_that_is_forgotten_is_found() {
     is_found(Bug::AnswerForgotten);
 }
+
+#[test]
+fn goods_on_their_way_that_are_counted_twice_are_found() {
+    is_found(Bug::TransferCountedTwice);
+}
+
+#[test]
+fn a_lapsed_hold_that_is_taken_anew_without_stock_is_found() {
+    is_found_in(Bug::RetakenWithoutStock, &Scenario { sales: true, ..Scenario::default() });
+}

@@ -29,11 +29,15 @@ pub enum Bug {
     EventWithoutFact,
     /// What was done under a key is forgotten, so that whoever asks again is answered anew.
     AnswerForgotten,
+    /// Goods on their way are counted where they go before they are there, and again when they arrive.
+    TransferCountedTwice,
+    /// A lapsed hold is made firm without a look whether its stock is still there.
+    RetakenWithoutStock,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::OrphanOrder,
         Self::ConfirmedTooEarly,
         Self::CompletedTwice,
@@ -44,6 +48,8 @@ impl Bug {
         Self::RestoredUnnoticed,
         Self::EventWithoutFact,
         Self::AnswerForgotten,
+        Self::TransferCountedTwice,
+        Self::RetakenWithoutStock,
     ];
 }
 

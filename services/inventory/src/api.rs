@@ -1,7 +1,8 @@
 //! The requests that inventory answers: movements, levels, reservations.
 //!
-//! Reading order: `stock`, `movements`, `skus`, `reservations`, `journal`, `availability` (for those who keep
-//! a copy), `bulk` (whole tables), `problem` (how it says no), `openapi` (what is said of all of them).
+//! Reading order: `stock`, `movements`, `skus`, `warehouses`, `reservations`, `journal`, `availability` (for
+//! those who keep a copy), `bulk` (whole tables), `problem` (how it says no), `openapi` (what is said of
+//! all of them).
 
 mod availability;
 mod bulk;
@@ -13,6 +14,7 @@ pub mod problem;
 mod reservations;
 mod skus;
 mod stock;
+mod warehouses;
 
 use std::sync::Arc;
 
@@ -41,6 +43,7 @@ pub(crate) fn routes(shelf: Shelf) -> Routes {
     let own = movements::routes()
         .merge(stock::routes())
         .merge(skus::routes())
+        .merge(warehouses::routes())
         .merge(reservations::routes())
         .merge(journal::routes())
         .merge(availability::routes())
@@ -59,6 +62,13 @@ const MOST_LINES: usize = 1_000;
 const LONGEST_HOLD_SECS: i64 = 7 * 24 * 60 * 60;
 /// Most SKUs in one question.
 const MOST_SKUS: usize = 500;
+
+/// Most markets of a warehouse.
+const MOST_MARKETS: usize = 100;
+/// Most characters of what people call a warehouse.
+const LONGEST_TITLE: usize = 200;
+/// Highest number that says a warehouse's place in the order.
+const HIGHEST_PRIORITY: i64 = 1_000_000;
 
 /// How a `PUT` is answered that found the thing new, or not.
 fn created(is_new: bool) -> StatusCode {

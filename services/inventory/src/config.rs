@@ -1,5 +1,6 @@
 //! What an operator may choose about inventory.
 
+use contracts::inventory::AllocateBy;
 use ids::Warehouse;
 use serde::Deserialize;
 use settings::{Field, Kind, Section};
@@ -12,9 +13,11 @@ use crate::domain::{Policy, Thresholds};
 pub struct Config {
     /// How long stock is held when a reservation does not say it.
     pub hold_secs: u32,
-    /// The order in which warehouses are emptied; those not named follow by name.
+    /// The order in which warehouses without a priority are emptied; those not named follow by name.
     pub warehouses: Vec<Warehouse>,
-    /// Whether a line may come from several warehouses.
+    /// By which rule the warehouses of a reservation are chosen that does not say it.
+    pub allocation: AllocateBy,
+    /// Whether a line may come from several warehouses, where the reservation does not say it.
     pub allow_split: bool,
     /// Whether committed goods leave the shelf at once; right as long as no fulfilment ships them.
     pub ship_on_commit: bool,
@@ -29,6 +32,7 @@ impl Default for Config {
         Self {
             hold_secs: 900,
             warehouses: Vec::new(),
+            allocation: AllocateBy::default(),
             allow_split: true,
             ship_on_commit: true,
             low_upto: 5,
@@ -54,6 +58,7 @@ impl Config {
     pub(crate) fn policy(&self) -> Policy {
         Policy {
             warehouses: self.warehouses.clone(),
+            allocation: self.allocation,
             allow_split: self.allow_split,
             ship_on_commit: self.ship_on_commit,
         }
@@ -75,13 +80,19 @@ pub const SECTION: Section = Section {
             name: "warehouses",
             kind: Kind::List,
             default: "",
-            meaning: "The order in which warehouses are emptied; those not named follow by name.",
+            meaning: "The order in which warehouses without a priority are emptied; those not named follow by name.",
+        },
+        Field {
+            name: "allocation",
+            kind: Kind::Text,
+            default: "priority",
+            meaning: "By which rule the warehouses of a reservation are chosen that does not say it: `priority` empties them in their order, `fewest_parcels` takes few that have all of it.",
         },
         Field {
             name: "allow_split",
             kind: Kind::Flag,
             default: "true",
-            meaning: "Whether a line may come from several warehouses.",
+            meaning: "Whether a line may come from several warehouses, where the reservation does not say it.",
         },
         Field {
             name: "ship_on_commit",

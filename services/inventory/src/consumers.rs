@@ -31,6 +31,7 @@ fn meaning(event: Event) -> Option<Command> {
             hold_secs: placed.hold_secs,
             order: Some(ForOrder { order: placed.order, attempt: placed.attempt }),
             replaces: None,
+            terms: None,
         })),
         Event::StockCommitDue(due) => Some(Command::Commit {
             name: due.reservation,

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Reading order: `pool` (stock of a SKU in a warehouse), `change` (what an event does to it), `signal`
-//! (how much there is, in a word), `reservation`, `allocation` (which warehouse a line takes from),
-//! `command`, `movement`, `sku`, `books` (all of it together).
+//! (how much there is, in a word), `reservation`, `allocation` (which warehouse a line takes from) with
+//! `parcels`, `command`, `movement`, `sku`, `warehouse`, `books` (all of it together).
 //!
 //! **Invariant:** rows change through [`Books::apply`] and nothing else, so the journal suffices to
 //! rebuild them.
@@ -18,12 +18,14 @@ mod books;
 mod change;
 mod command;
 mod movement;
+mod parcels;
 mod pool;
 mod reservation;
 mod signal;
 mod sku;
 #[cfg(test)]
 mod tests;
+mod warehouse;
 
 pub use books::{Books, News, Policy, key};
 pub use change::{Change, Changed, Difference, changes, skus_changed};
@@ -33,3 +35,4 @@ pub use pool::Pool;
 pub use reservation::{Reservation, Status};
 pub use signal::{Signal, Thresholds};
 pub use sku::SkuSettings;
+pub use warehouse::{Site, WarehouseSettings};

@@ -38,8 +38,10 @@ use crate::domain::Command;
 pub const NAME: &str = "inventory";
 
 /// How its tables came to be.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "stock", sql: include_str!("../migrations/0001_stock.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "stock", sql: include_str!("../migrations/0001_stock.sql") },
+    Migration { number: 2, name: "warehouses", sql: include_str!("../migrations/0002_warehouses.sql") },
+];
 
 /// The desk of inventory, for those who drive it without HTTP: benches.
 pub type InventoryDesk = Desk<Command, Answer>;

@@ -20,7 +20,7 @@ pub(crate) fn under(policy: Policy) -> Perform<Command, Answer> {
 }
 
 fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], policy: &Policy) -> Result<Vec<Answer>, Failure> {
-    let (mut books, lapsed) = store::load(tx, touched(commands), policy)?;
+    let (mut books, lapsed) = store::load(tx, touched(commands))?;
     publish::lapsed(tx, &mut books, &lapsed)?;
     let answers: Vec<Answer> = commands.iter().map(|asked| carry_out(tx, &mut books, asked, policy)).collect();
     #[cfg(feature = "planted-bugs")]
@@ -80,6 +80,9 @@ fn touched(commands: &[Asked<Command>]) -> Touched {
             Command::SetSku { sku, .. } => {
                 touched.edited_skus.insert(sku.clone());
             }
+            Command::SetWarehouse { warehouse, .. } => {
+                touched.edited_warehouses.insert(warehouse.clone());
+            }
             Command::Expire { number } => {
                 touched.numbers.insert(*number);
             }
@@ -99,6 +102,7 @@ fn key_of(command: &Command) -> u64 {
         | Command::Release { name, .. }
         | Command::Return { name, .. } => name.as_str(),
         Command::SetSku { sku, .. } => sku.as_str(),
+        Command::SetWarehouse { warehouse, .. } => warehouse.as_str(),
         Command::Expire { .. } => "",
     };
     world::stable_hash(sku.as_bytes())

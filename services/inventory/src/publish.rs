@@ -38,7 +38,7 @@ fn one(tx: &mut Tx<'_>, news: &News, by: Context) {
     });
 }
 
-/// What an event is about: the reservation, or the SKU that was moved.
+/// What an event is about: the reservation, the SKU that was moved, or the warehouse.
 fn subject(event: &Event) -> &str {
     match event {
         Event::SupplierShipmentReceived(e) => e.sku.as_str(),
@@ -61,5 +61,6 @@ fn subject(event: &Event) -> &str {
         Event::StockReturned(e) => e.reservation.as_str(),
         Event::SkuDiscontinued(e) => e.sku.as_str(),
         Event::SkuReinstated(e) => e.sku.as_str(),
+        Event::WarehouseChanged(e) => e.warehouse.as_str(),
     }
 }

@@ -7,10 +7,12 @@ pub(crate) mod journal;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contracts::inventory::Event;
 use db::{Columns, Failure, Query, Read, Row, Table, Trace, Tx, Value, int, text};
 use ids::{Name, Number, Sku, Warehouse};
+use world::Moment;
 
-use crate::domain::{Books, MovementRecord, Policy, Pool, Reservation, SkuSettings, Status, key};
+use crate::domain::{Books, MovementRecord, Pool, Reservation, Site, SkuSettings, Status, WarehouseSettings, key};
 
 static STOCK: Table = Table {
     name: "stock",
@@ -28,6 +30,12 @@ static STOCK: Table = Table {
 static SKU: Table =
     Table { name: "sku", key: &[text("sku")], rest: &[int("number"), int("discontinued"), int("version")] };
 
+static WAREHOUSE: Table = Table {
+    name: "warehouse",
+    key: &[text("warehouse")],
+    rest: &[int("number"), text("name"), int("priority"), text("markets"), int("active"), int("version")],
+};
+
 static RESERVATION: Table = Table {
     name: "reservation",
     key: &[int("number")],
@@ -42,6 +50,7 @@ static RESERVATION: Table = Table {
         text("order_name"),
         int("attempt"),
         int("has_left"),
+        text("terms"),
         int("version"),
     ],
 };
@@ -73,6 +82,8 @@ pub(crate) struct Touched {
     pub(crate) skus: BTreeSet<Sku>,
     /// SKUs whose settings are to be changed.
     pub(crate) edited_skus: BTreeSet<Sku>,
+    /// Warehouses of which something is to be said.
+    pub(crate) edited_warehouses: BTreeSet<Warehouse>,
     /// Names of reservations, with their owners.
     pub(crate) reservations: BTreeSet<String>,
     /// Names of those reservations whose SKUs the command does not say.
@@ -94,13 +105,20 @@ pub(crate) struct Touched {
 ///
 /// Beside the books it gives the stories of those holds that had lapsed and were let go, for these are
 /// not what the batch's commands belong to.
-pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, policy: &Policy) -> Result<(Books, Stories), Failure> {
+pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stories), Failure> {
     let mut books = Books::default();
     if !touched.edited_skus.is_empty() {
         let edited = Query::by(&SKU, "sku", touched.edited_skus.iter().map(Value::from)).locked();
         for row in tx.rows(edited)? {
             let (sku, settings) = sku_settings(row)?;
             books.load_sku(sku, settings);
+        }
+    }
+    if !touched.edited_warehouses.is_empty() {
+        let edited = Query::by(&WAREHOUSE, "warehouse", touched.edited_warehouses.iter().map(Value::from)).locked();
+        for row in tx.rows(edited)? {
+            let (warehouse, settings) = warehouse_settings(row)?;
+            books.load_warehouse(warehouse, settings);
         }
     }
     if !touched.without_skus.is_empty() || !touched.numbers.is_empty() || !touched.moved_without_sku.is_empty() {
@@ -114,13 +132,13 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, policy: &Policy) -> Re
         for row in by_name.into_iter().chain(by_number) {
             let reservation = reservation(row)?;
             touched.skus.extend(reservation.lines.iter().map(|line| line.sku.clone()));
-            if reservation.status == Status::Expired {
+            if reservation.status_at(tx.now()) == Status::Expired {
                 touched.wanted.extend(reservation.lines.iter().map(|line| (line.sku.clone(), line.quantity)));
             }
         }
     }
     lock_and_load(tx, &mut books, &touched)?;
-    let scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)), policy);
+    let scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)));
     let lapsed = if scarce.is_empty() { Stories::new() } else { clear_lapsed(tx, &mut books, &touched, &scarce)? };
     Ok((books, lapsed))
 }
@@ -131,7 +149,15 @@ fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Resul
     let by_number = Query::by(&RESERVATION, "number", touched.numbers.iter().map(|number| (*number).into()));
     let movements = Query::by(&MOVEMENT, "name", touched.movements.iter().map(|name| name.as_str().into()));
     let skus = settings_of(touched.wanted.iter().map(|(sku, _)| sku));
+    let warehouses = (!touched.wanted.is_empty()).then(|| tx.ask_along([all_warehouses()]));
     let [stock, by_name, by_number, movements, skus] = tx.ask([stock, by_name, by_number, movements, skus])?;
+    if let Some(warehouses) = warehouses {
+        let [warehouses] = tx.answers(warehouses)?;
+        for row in warehouses {
+            let (warehouse, settings) = warehouse_settings(row)?;
+            books.load_warehouse(warehouse, settings);
+        }
+    }
     for row in skus {
         let (sku, settings) = sku_settings(row)?;
         books.load_sku(sku, settings);
@@ -154,6 +180,14 @@ fn settings_of<'a>(skus: impl Iterator<Item = &'a Sku>) -> Query {
     let skus: BTreeSet<&Sku> = skus.collect();
     let sql = "SELECT sku, number, discontinued, version FROM sku WHERE sku = ANY($1)";
     Query::any_of(sql, skus.into_iter().map(Value::from), [])
+}
+
+/// What was said of warehouses; there are few.
+fn all_warehouses() -> Query {
+    Query::sql(
+        "SELECT warehouse, number, name, priority, markets, active, version FROM warehouse ORDER BY warehouse",
+        [],
+    )
 }
 
 /// Lets the lapsed holds of scarce SKUs go, so that nobody is refused for their sake.
@@ -240,6 +274,14 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     tx.insert(&SKU, new);
 
     let (mut new, mut old) = (Vec::new(), Vec::new());
+    for (warehouse, settings, is_known) in books.changed_warehouses() {
+        let row = warehouse_row(warehouse, settings)?;
+        if is_known { old.push(row) } else { new.push(row) }
+    }
+    tx.update(&WAREHOUSE, old);
+    tx.insert(&WAREHOUSE, new);
+
+    let (mut new, mut old) = (Vec::new(), Vec::new());
     let (mut held, mut let_go) = (Vec::new(), Vec::new());
     for (before, after) in books.changed_reservations() {
         let (was, is) = (before.map_or_else(Vec::new, holds), holds(after));
@@ -292,6 +334,19 @@ fn reservation_row(of: &Reservation) -> Result<Vec<Value>, Failure> {
         of.order.as_ref().into(),
         of.attempt.into(),
         i64::from(of.has_left).into(),
+        of.terms.as_ref().map(json).transpose()?.into(),
+        of.version.into(),
+    ])
+}
+
+fn warehouse_row(warehouse: &Warehouse, of: &WarehouseSettings) -> Result<Vec<Value>, Failure> {
+    Ok(vec![
+        warehouse.into(),
+        of.number.into(),
+        of.site.name.clone().into(),
+        of.site.priority.into(),
+        json(&of.site.markets)?.into(),
+        i64::from(of.site.active).into(),
         of.version.into(),
     ])
 }
@@ -332,6 +387,15 @@ fn sku_settings(row: Row) -> Result<(Sku, SkuSettings), Failure> {
     Ok((sku, SkuSettings { number: row.number()?, discontinued: row.int()? != 0, version: row.int()? }))
 }
 
+fn warehouse_settings(row: Row) -> Result<(Warehouse, WarehouseSettings), Failure> {
+    let mut row = row.columns();
+    let warehouse = Warehouse::from_column(row.text()?);
+    let number = row.number()?;
+    let site =
+        Site { name: row.maybe_text()?, priority: row.maybe_int()?, markets: row.json()?, active: row.int()? != 0 };
+    Ok((warehouse, WarehouseSettings { number, site, version: row.int()? }))
+}
+
 fn reservation(row: Row) -> Result<Reservation, Failure> {
     let mut row = row.columns();
     let number = row.number()?;
@@ -352,6 +416,10 @@ fn reservation(row: Row) -> Result<Reservation, Failure> {
         order: row.maybe_text()?.map(Name::from_column),
         attempt: row.int()?,
         has_left: row.int()? != 0,
+        terms: match row.maybe_text()? {
+            Some(terms) => Some(serde_json::from_str(&terms).map_err(|error| Failure::Corrupt(error.to_string()))?),
+            None => None,
+        },
         version: row.int()?,
     })
 }
@@ -425,6 +493,46 @@ pub(crate) fn settings<'a>(
     read.rows(settings)?.into_iter().map(sku_settings).collect()
 }
 
+/// What was said of warehouses.
+pub(crate) fn warehouses(read: &mut Read<'_>) -> Result<BTreeMap<Warehouse, WarehouseSettings>, Failure> {
+    read.rows(all_warehouses())?.into_iter().map(warehouse_settings).collect()
+}
+
+/// What had been said of warehouses by a time.
+pub(crate) fn warehouses_at(
+    read: &mut Read<'_>,
+    at: Moment,
+) -> Result<BTreeMap<Warehouse, WarehouseSettings>, Failure> {
+    let mut then = BTreeMap::new();
+    for (warehouse, now) in warehouses(read)? {
+        let events = read.events_of(now.number)?.into_iter().filter(|event| event.recorded_at <= at);
+        let Some(last) = events.last() else { continue };
+        if let Ok(Some(Event::WarehouseChanged(e))) = Event::read(&last.kind, &last.body) {
+            then.insert(warehouse, WarehouseSettings { site: Site::from(e), ..now });
+        }
+    }
+    Ok(then)
+}
+
+/// What was said of one warehouse.
+pub(crate) fn warehouse(read: &mut Read<'_>, warehouse: &Warehouse) -> Result<Option<WarehouseSettings>, Failure> {
+    let rows = read.rows(Query::by(&WAREHOUSE, "warehouse", [warehouse.into()]))?;
+    let found = rows.into_iter().next().map(warehouse_settings).transpose()?;
+    Ok(found.map(|(_, settings)| settings))
+}
+
+/// Some warehouses of which something was said, after one, in the order of their names.
+pub(crate) fn warehouses_after(
+    read: &mut Read<'_>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(Warehouse, WarehouseSettings)>, Failure> {
+    let columns = WAREHOUSE.columns();
+    let sql = format!("SELECT {columns} FROM warehouse WHERE warehouse > $1 ORDER BY warehouse LIMIT $2");
+    let rows = read.rows(Query::sql(sql, [after.into(), limit.into()]))?;
+    rows.into_iter().map(warehouse_settings).collect()
+}
+
 /// Some levels after a SKU in a warehouse, in the order of their keys.
 pub(crate) fn levels_after(
     read: &mut Read<'_>,
@@ -450,7 +558,7 @@ pub(crate) type Rows = BTreeMap<String, Vec<(&'static str, Value)>>;
 
 /// All rows.
 pub(crate) fn all_rows(read: &mut Read<'_>) -> Result<Rows, Failure> {
-    let tables = [&STOCK, &SKU, &RESERVATION, &HOLD, &MOVEMENT];
+    let tables = [&STOCK, &SKU, &WAREHOUSE, &RESERVATION, &HOLD, &MOVEMENT];
     let all = |table: &'static Table| Query::sql(format!("SELECT {} FROM {}", table.columns(), table.name), []);
     let answers = read.ask(tables.map(all))?;
     let mut rows = Rows::new();

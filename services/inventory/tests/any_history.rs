@@ -7,11 +7,11 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use contracts::inventory::{Event, Level, ReservedLine};
+use contracts::inventory::{AllocateBy, Event, Level, ReservedLine, Terms};
 use ids::{Name, Number, Sku, Warehouse};
 use inventory::domain::{
     Act, Books, Changed, Command, Difference, ForOrder, Line, Movement, MovementRecord, News, Outcome, Policy, Pool,
-    Rejection, Reservation, Reserve, Settled, SkuSettings, Status, changes,
+    Rejection, Reservation, Reserve, Settled, Site, SkuSettings, Status, WarehouseSettings, changes,
 };
 use world::{Chance, Moment, World};
 
@@ -28,6 +28,7 @@ type Place = (Sku, Warehouse);
 struct Rows {
     pools: BTreeMap<Place, Pool>,
     skus: BTreeMap<Sku, SkuSettings>,
+    warehouses: BTreeMap<Warehouse, WarehouseSettings>,
     reservations: BTreeMap<Number, Reservation>,
     movements: BTreeMap<Number, MovementRecord>,
 }
@@ -41,6 +42,10 @@ impl Rows {
         }
         for (sku, settings, was_known) in books.changed_skus() {
             assert_eq!(self.skus.insert(sku.clone(), settings).is_some(), was_known, "{sku}");
+        }
+        for (warehouse, settings, was_known) in books.changed_warehouses() {
+            let before = self.warehouses.insert(warehouse.clone(), settings.clone());
+            assert_eq!(before.is_some(), was_known, "{warehouse}");
         }
         for (before, after) in books.changed_reservations() {
             let known = self.reservations.insert(after.number, after.clone());
@@ -62,6 +67,8 @@ impl Rows {
             books.load_pool(sku.clone(), warehouse.clone(), *pool);
         }
         self.skus.iter().for_each(|(sku, settings)| books.load_sku(sku.clone(), *settings));
+        let warehouses = self.warehouses.iter();
+        warehouses.for_each(|(warehouse, settings)| books.load_warehouse(warehouse.clone(), settings.clone()));
         self.reservations.values().for_each(|reservation| books.load_reservation(reservation.clone()));
         self.movements.values().for_each(|movement| books.load_movement(movement.clone()));
         books
@@ -84,6 +91,7 @@ impl History {
         let mut chance = world.chance("history");
         let policy = Policy {
             warehouses: if chance.once_in(2) { vec![parse("west")] } else { vec![] },
+            allocation: if chance.once_in(2) { AllocateBy::FewestParcels } else { AllocateBy::Priority },
             allow_split: chance.once_in(2),
             ship_on_commit: chance.once_in(2),
         };
@@ -181,6 +189,13 @@ impl History {
                 let discontinued = self.chance.once_in(4);
                 Command::SetSku { sku: self.sku(), discontinued, seen: None }
             }
+            17 => {
+                let (warehouse, priority) =
+                    (self.warehouse(), self.chance.once_in(2).then(|| self.chance.between(0, 2)));
+                let markets = if self.chance.once_in(4) { vec![parse("GB")] } else { vec![] };
+                let site = Site { name: None, priority, markets, active: !self.chance.once_in(4) };
+                Command::SetWarehouse { warehouse, site, seen: None }
+            }
             _ => Command::Expire { number: Number::from_column(self.chance.between(1, 1 + self.numbers.get())) },
         }
     }
@@ -223,8 +238,16 @@ impl History {
         let order = self.order();
         let other = parse(["r-1", "r-2", "r-3", "r-4"][self.chance.below(4)]);
         let replaces = (order.is_none() && name != other && self.chance.once_in(2)).then_some(other);
-        let fingerprint = format!("{lines:?} {replaces:?}");
-        Reserve { name, fingerprint, lines, hold_secs: self.chance.between(1, 60), order, replaces }
+        let terms = self.chance.once_in(2).then(|| self.terms());
+        let fingerprint = format!("{lines:?} {replaces:?} {terms:?}");
+        Reserve { name, fingerprint, lines, hold_secs: self.chance.between(1, 60), order, replaces, terms }
+    }
+
+    fn terms(&mut self) -> Terms {
+        let allocation =
+            self.chance.pick(&[None, Some(AllocateBy::Priority), Some(AllocateBy::FewestParcels)]).copied();
+        let market = self.chance.pick(&[None, Some("GB"), Some("FR")]).copied().flatten().map(parse);
+        Terms { allocation: allocation.flatten(), split: self.chance.once_in(2).then_some(false), market }
     }
 
     fn order(&mut self) -> Option<ForOrder> {
@@ -267,6 +290,7 @@ impl History {
         }
         self.all_that_was_sent_is_somewhere();
         self.nothing_is_promised_of_what_is_sold_no_more();
+        self.nothing_is_promised_from_where_it_may_not_come();
     }
 
     /// What lies there by all that was said: brought and found, less what has left.
@@ -331,6 +355,33 @@ impl History {
                 Event::StockReserved(e) => sold(&discontinued, &e.lines),
                 Event::StockCommitted(e) if e.retaken => sold(&discontinued, &e.lines),
                 _ => {}
+            }
+        }
+    }
+
+    /// New promises come from warehouses that are active and serve the market; as long as nothing else
+    /// was said of one, it does.
+    fn nothing_is_promised_from_where_it_may_not_come(&self) {
+        let mut closed = BTreeMap::new();
+        let mut markets = BTreeMap::new();
+        for (_, _, News { stream, event, .. }) in &self.journal {
+            let promised = match event {
+                Event::WarehouseChanged(e) => {
+                    closed.insert(&e.warehouse, (!e.active, &e.markets));
+                    continue;
+                }
+                Event::StockReserved(e) => {
+                    markets.insert(stream, e.terms.as_ref().and_then(|terms| terms.market.as_ref()));
+                    &e.lines
+                }
+                Event::StockCommitted(e) if e.retaken => &e.lines,
+                _ => continue,
+            };
+            let market = markets.get(stream).copied().flatten();
+            for place in promised.iter().flat_map(|line| &line.allocations) {
+                let Some((is_closed, serves)) = closed.get(&place.warehouse) else { continue };
+                let serves_it = market.is_none_or(|market| serves.is_empty() || serves.contains(market));
+                assert!(!is_closed && serves_it, "{event:?}");
             }
         }
     }

@@ -165,6 +165,7 @@ fn one(chance: &mut Chance, of: usize, hold_secs: i64) -> Reserve {
         hold_secs,
         order: None,
         replaces: None,
+        terms: None,
     }
 }
 

@@ -283,5 +283,6 @@ fn reserve(chance: &mut Chance, of: Load) -> Reserve {
         hold_secs: 3_600,
         order: None,
         replaces: None,
+        terms: None,
     }
 }

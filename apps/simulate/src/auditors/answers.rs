@@ -19,8 +19,9 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
                 found.push(format!("{sent} was answered {status} {answer}"));
             }
             let accepted = matches!(status, 200..=202);
-            // What holds for a SKU is edited, and no name that stands for one thing.
-            if sent.method == Method::PUT && accepted && !sent.path.starts_with("/v1/skus/") {
+            // What holds for a SKU or a warehouse is edited, and no name that stands for one thing.
+            let is_edited = ["/v1/skus/", "/v1/warehouses/"].iter().any(|edited| sent.path.starts_with(edited));
+            if sent.method == Method::PUT && accepted && !is_edited {
                 let content = contents.entry(&sent.path).or_insert(&sent.body);
                 if **content != sent.body {
                     found.push(format!("{} stands for two things: {content} and {}", sent.path, sent.body));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contracts::inventory::{self as say, Event, ReservedLine};
+use contracts::inventory::{self as say, Event, ReservedLine, Terms, WarehouseChanged};
 use events::Envelope;
 use world::Moment;
 
@@ -40,6 +40,10 @@ struct Auditor {
     travelling: BTreeMap<String, i64>,
     /// What is sold no more.
     discontinued: BTreeSet<String>,
+    /// What was said last of warehouses; one of which nothing was said serves every market.
+    sites: BTreeMap<String, WarehouseChanged>,
+    /// How reservations may be served, where that was said.
+    terms: BTreeMap<String, Terms>,
     found: Vec<String>,
 }
 
@@ -131,6 +135,7 @@ impl Auditor {
                 let (retaken, shipped) = (e.retaken, e.shipped);
                 if retaken {
                     self.still_sold(&id, &e.lines);
+                    self.served_as_it_may(&id, e.reservation.as_str(), &e.lines);
                 }
                 self.each(&e.lines, |shelf, quantity| {
                     shelf.held -= if retaken { 0 } else { quantity };
@@ -171,6 +176,9 @@ impl Auditor {
             }
             Event::SkuReinstated(e) => {
                 self.discontinued.remove(e.sku.as_str());
+            }
+            Event::WarehouseChanged(e) => {
+                self.sites.insert(e.warehouse.to_string(), e);
             }
             Event::StockReservationRejected(_)
             | Event::StockReservationExtended(_)
@@ -232,6 +240,10 @@ impl Auditor {
         self.check(known.is_none(), || format!("{id}: {} is reserved under a name that was used", e.reservation));
         self.each(&e.lines, |shelf, quantity| shelf.held += quantity);
         self.still_sold(id, &e.lines);
+        if let Some(terms) = &e.terms {
+            self.terms.insert(e.reservation.to_string(), terms.clone());
+        }
+        self.served_as_it_may(id, e.reservation.as_str(), &e.lines);
         self.not_oversold(id, &e.lines);
     }
 
@@ -269,6 +281,26 @@ impl Auditor {
         for line in lines {
             let is_sold = !self.discontinued.contains(line.sku.as_str());
             self.check(is_sold, || format!("{id}: {} is promised, and is sold no more", line.sku));
+        }
+    }
+
+    /// A new promise comes from warehouses that are active and serve its market, and no line from several
+    /// that may come from one only. No line of a run is bound to a warehouse.
+    fn served_as_it_may(&mut self, id: &str, reservation: &str, lines: &[ReservedLine]) {
+        let Terms { split, market, .. } = self.terms.get(reservation).cloned().unwrap_or_default();
+        for line in lines {
+            for allocation in &line.allocations {
+                let site = self.sites.get(allocation.warehouse.as_str());
+                let serves_it = site.is_none_or(|site| {
+                    let for_all = site.markets.is_empty();
+                    site.active && market.as_ref().is_none_or(|market| for_all || site.markets.contains(market))
+                });
+                self.check(serves_it, || {
+                    format!("{id}: {} is promised from {}, which does not serve it", line.sku, allocation.warehouse)
+                });
+            }
+            let is_whole = split != Some(false) || line.allocations.len() <= 1;
+            self.check(is_whole, || format!("{id}: {} comes in parts, and may not", line.sku));
         }
     }
 

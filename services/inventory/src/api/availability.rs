@@ -20,6 +20,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use web::{Cursor, Listed, Problem, Query, Routes, Scope, Wait};
 
+use super::problem::SNAPSHOT_AGAIN;
 use super::stock::{StockDocument, documents};
 use super::{ABOUT, Shared, Shelf, openapi};
 use crate::domain::Thresholds;
@@ -57,8 +58,12 @@ async fn changes(State(shelf): Shared, Wait(wait): Wait, mut query: Query) -> Re
         newest.mark_unchanged();
         let (thresholds, most) = (shelf.thresholds, usize::from(page.limit));
         let read = move |read: &mut Read<'_>| changed(read, thresholds, after, most);
-        let Some((items, upto, at_end)) = shelf.database.read(read).await? else {
-            return Err(Problem::new(&CURSOR_BEYOND_THE_END).member("newest", *newest.borrow()));
+        let (items, upto, at_end) = match shelf.database.read(read).await? {
+            Found::BeyondTheEnd => {
+                return Err(Problem::new(&CURSOR_BEYOND_THE_END).member("newest", *newest.borrow()));
+            }
+            Found::OfAWarehouse => return Err(Problem::new(&SNAPSHOT_AGAIN)),
+            Found::Changed(items, upto, at_end) => (items, upto, at_end),
         };
         after = upto;
         if let (true, true, Some(until)) = (items.is_empty(), at_end, until)
@@ -70,19 +75,29 @@ async fn changes(State(shelf): Shared, Wait(wait): Wait, mut query: Query) -> Re
     }
 }
 
-/// What has changed after a position, how far that is, and whether there was no more; none where the
-/// journal ends before the position.
-type Found = Option<(Vec<StockDocument>, Position, bool)>;
+/// What is found after a position.
+enum Found {
+    /// The journal ends before it.
+    BeyondTheEnd,
+    /// What was said of a warehouse, which may concern every SKU.
+    OfAWarehouse,
+    /// What has changed, how far that is, and whether there was no more.
+    Changed(Vec<StockDocument>, Position, bool),
+}
 
 fn changed(read: &mut Read<'_>, thresholds: Thresholds, after: Position, most: usize) -> Result<Found, Failure> {
     if read.newest_event()? < after {
-        return Ok(None);
+        return Ok(Found::BeyondTheEnd);
     }
     let changes = changed_after(read, after, most)?;
+    if changes.skus.is_empty() && changes.comes_to_a_warehouse {
+        return Ok(Found::OfAWarehouse);
+    }
     let skus: Vec<Sku> = changes.skus.into_iter().collect();
     let levels = store::levels(read, &skus)?;
     let settings = store::settings(read, &skus)?;
-    Ok(Some((documents(levels, &settings, thresholds), changes.upto, changes.at_end)))
+    let items = documents(levels, &settings, &store::warehouses(read)?, thresholds);
+    Ok(Found::Changed(items, changes.upto, changes.at_end))
 }
 
 /// A line of a snapshot that is no item: the last one.
@@ -153,7 +168,7 @@ fn some_after(read: &mut Read<'_>, thresholds: Thresholds, after: &str) -> Resul
     let levels = levels_of_skus_after(read, after, PAGE)?;
     let skus: BTreeSet<&Sku> = levels.iter().map(|(sku, ..)| sku).collect();
     let settings = store::settings(read, skus)?;
-    Ok(documents(levels, &settings, thresholds))
+    Ok(documents(levels, &settings, &store::warehouses(read)?, thresholds))
 }
 
 /// Each as a line of JSON.

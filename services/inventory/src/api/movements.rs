@@ -152,6 +152,7 @@ impl OutcomeDocument {
     fn of(movement: &MovementRecord) -> Self {
         let in_warehouse = |warehouse: &Warehouse, level: &Level| InWarehouse {
             warehouse: warehouse.clone(),
+            active: None,
             level: LevelDocument::from(*level),
         };
         match &movement.outcome {

@@ -2,6 +2,7 @@
 
 mod availability;
 mod journal;
+mod warehouses;
 
 use serde_json::{Value, json};
 use web::schema::{
@@ -12,6 +13,7 @@ use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation, PRECONDITION_F
 
 pub(super) use self::availability::{changes, snapshot};
 pub(super) use self::journal::entries;
+pub(super) use self::warehouses::{set_warehouse, warehouse, warehouses};
 use super::bulk::LONGEST_NAME;
 use super::problem::{
     ALREADY_COMMITTED, ALREADY_RELEASED, DISCONTINUED, GOODS_MISSING, MORE_THAN_SENT, NOT_AVAILABLE, NOT_COMMITTED,
@@ -28,7 +30,10 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let committed = meaning("Pieces on the shelf that are firmly promised.", count());
     let owed = meaning("Pieces that are promised, but a stock-take found them missing.", count());
     let in_transit = meaning("Pieces on their way here from another warehouse; nobody is promised them.", count());
-    let available = meaning("on_hand − reserved − committed: what can be promised.", count());
+    let available = meaning(
+        "on_hand − reserved − committed: what can be promised; nothing of a warehouse that is not active.",
+        count(),
+    );
     let level = [
         must("on_hand", on_hand),
         must("reserved", reserved),
@@ -37,7 +42,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         must("in_transit", in_transit),
         must("available", available),
     ];
-    let in_warehouse = document([must("warehouse", name())].into_iter().chain(level.clone()));
+    let active = meaning("Whether anything is newly promised from it.", flag());
+    let in_warehouse = document([must("warehouse", name()), may("active", active)].into_iter().chain(level.clone()));
     let stock = [
         must("sku", sku()),
         must("discontinued", discontinued()),
@@ -60,6 +66,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("StockList", document([must("items", list(reference("StockOrUnknown")))])),
         ("Movement", movement()),
         ("SkuSettings", document([must("sku", sku()), must("discontinued", discontinued())])),
+        ("Warehouse", warehouses::schema()),
         (
             "Reservation",
             document([
@@ -69,6 +76,9 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 must("lines", list(document(line))),
                 may("short", meaning("What there was too little of, where it was refused.", list(document(short)))),
                 may("order", meaning("The order that it belongs to.", name())),
+                may("allocation", allocation_rule()),
+                may("split", split()),
+                may("market", market()),
             ]),
         ),
     ];
@@ -77,6 +87,23 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
 
 fn discontinued() -> Value {
     meaning("Whether it is sold no more.", flag())
+}
+
+fn allocation_rule() -> Value {
+    let text = "By which rule the warehouses are chosen: `priority` empties them in their order, `fewest_parcels` takes \
+                few that have all of it; as the setting `allocation` says unless it is said.";
+    meaning(text, word(&["priority", "fewest_parcels"]))
+}
+
+fn split() -> Value {
+    meaning(
+        "Whether a line may come from several warehouses; as the setting `allow_split` says unless it is said.",
+        flag(),
+    )
+}
+
+fn market() -> Value {
+    meaning("The market that it is for: only warehouses serve it that serve this market.", name())
 }
 
 fn pieces() -> Value {
@@ -237,7 +264,7 @@ pub(super) fn level() -> Operation {
 fn tea() -> Value {
     let level = shown_level(97, 0);
     let (mut stock, mut in_main) = (level.clone(), level);
-    in_main["warehouse"] = "main".into();
+    (in_main["warehouse"], in_main["active"]) = ("main".into(), true.into());
     (stock["sku"], stock["discontinued"], stock["signal"]) = ("TEA-250".into(), false.into(), "in_stock".into());
     stock["warehouses"] = json!([in_main]);
     stock
@@ -312,6 +339,9 @@ pub(super) fn reserve() -> Operation {
             must("lines", list_of(1..=MOST_LINES, line)),
             may("hold_secs", hold_secs),
             may("replaces", meaning("The reservation that is let go if this one can be had.", name())),
+            may("allocation", allocation_rule()),
+            may("split", split()),
+            may("market", market()),
         ]))
         .answers(201, "All of it is held.", reference("Reservation"))
         .answers(200, "The reservation as it is now.", reference("Reservation"))

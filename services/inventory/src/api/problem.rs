@@ -134,12 +134,22 @@ pub static TOO_MANY: ProblemKind = ProblemKind {
     help: "A level goes up to a thousand billion pieces. Check the unit of the quantity.",
 };
 
+/// A change that concerns more SKUs than can be told.
+pub static SNAPSHOT_AGAIN: ProblemKind = ProblemKind {
+    code: "snapshot-again",
+    status: 410,
+    title: "Something was said of a warehouse since",
+    help: "What was said of a warehouse may change what can be had of every SKU in it, more than can be told one by one. \
+           Take a new `GET /v1/availability-snapshot`, and go on with the place that it ends with.",
+};
+
 /// All problems of inventory's own.
 pub static KINDS: &[&ProblemKind] = &[
     &OUT_OF_STOCK,
     &RESERVATION_TOO_LARGE,
     &DISCONTINUED,
     &UNKNOWN_SKU,
+    &SNAPSHOT_AGAIN,
     &UNKNOWN_RESERVATION,
     &RESERVATION_EXPIRED,
     &ALREADY_COMMITTED,

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use contracts::inventory::{ReservedLine, Short, check_lines};
+use contracts::inventory::{AllocateBy, ReservedLine, Short, Terms, check_lines};
 use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,6 +38,12 @@ struct RawReservation {
     hold_secs: Value,
     #[serde(default)]
     replaces: Value,
+    #[serde(default)]
+    allocation: Value,
+    #[serde(default)]
+    split: Value,
+    #[serde(default)]
+    market: Value,
 }
 
 #[derive(Deserialize)]
@@ -70,11 +76,30 @@ fn check_reservation(name: Name, raw: &RawReservation, default_hold_secs: i64) -
         }
         other => other,
     };
-    let checked = faults.finish(|| Some((lines?, hold_secs?.unwrap_or(default_hold_secs), replaces?)))?;
-    let (lines, hold_secs, replaces) = checked;
+    let terms = check_terms(raw, &mut faults);
+    let checked = faults.finish(|| Some((lines?, hold_secs?.unwrap_or(default_hold_secs), replaces?, terms?)))?;
+    let (lines, hold_secs, replaces, terms) = checked;
     let parts: Vec<_> = lines.iter().map(|line| (&line.sku, line.quantity, &line.warehouse)).collect();
-    let fingerprint = fingerprint(&("reserve", parts, hold_secs, &replaces));
-    Ok(Reserve { name, fingerprint, lines, hold_secs, order: None, replaces })
+    let terms = (terms != Terms::default()).then_some(terms);
+    let fingerprint = fingerprint(&("reserve", parts, hold_secs, &replaces, &terms));
+    Ok(Reserve { name, fingerprint, lines, hold_secs, order: None, replaces, terms })
+}
+
+/// How it may be served, as far as that is said.
+fn check_terms(raw: &RawReservation, faults: &mut Faults) -> Option<Terms> {
+    let allocation = match (&raw.allocation, raw.allocation.as_str()) {
+        (Value::Null, _) => Some(None),
+        (_, Some("priority")) => Some(Some(AllocateBy::Priority)),
+        (_, Some("fewest_parcels")) => Some(Some(AllocateBy::FewestParcels)),
+        _ => faults.at("/allocation").refuse("one of priority, fewest_parcels is expected"),
+    };
+    let split = match raw.split {
+        Value::Null => Some(None),
+        Value::Bool(split) => Some(Some(split)),
+        _ => faults.at("/split").refuse("true or false is expected"),
+    };
+    let market = faults.at("/market").parse_if_given::<Name>(&raw.market);
+    Some(Terms { allocation: allocation?, split: split?, market: market? })
 }
 
 /// A reservation as it is answered.
@@ -88,9 +113,16 @@ struct ReservationDocument {
     short: Vec<Short>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocation: Option<AllocateBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    market: Option<Name>,
 }
 
 fn reservation_document(reservation: Reservation, now: Moment) -> ReservationDocument {
+    let Terms { allocation, split, market } = reservation.terms.clone().unwrap_or_default();
     ReservationDocument {
         status: reservation.status_at(now).as_str(),
         id: reservation.name,
@@ -98,6 +130,9 @@ fn reservation_document(reservation: Reservation, now: Moment) -> ReservationDoc
         lines: reservation.lines,
         short: reservation.short,
         order: reservation.order,
+        allocation,
+        split,
+        market,
     }
 }
 

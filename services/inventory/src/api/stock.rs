@@ -14,7 +14,7 @@ use web::{Body, Conditions, ETag, Faults, Problem, Query, Routes, Scope, Segment
 use world::Moment;
 
 use super::{ABOUT, MOST_SKUS, Shared, Shelf, openapi, problem};
-use crate::domain::{Pool, Signal, SkuSettings, Thresholds};
+use crate::domain::{Pool, Signal, SkuSettings, Thresholds, WarehouseSettings};
 use crate::store;
 use crate::store::journal::{Since, Then};
 
@@ -54,9 +54,12 @@ pub(super) struct StockDocument {
     warehouses: Vec<InWarehouse>,
 }
 
+/// A level with its warehouse; where it is read also whether that is active.
 #[derive(Debug, Serialize)]
 pub(super) struct InWarehouse {
     pub(super) warehouse: Warehouse,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) active: Option<bool>,
     #[serde(flatten)]
     pub(super) level: LevelDocument,
 }
@@ -75,36 +78,42 @@ struct StockList<'a> {
     items: Vec<Asked<'a>>,
 }
 
-/// The stock of SKUs from their levels, which stand in the order of their keys.
+/// The stock of SKUs from their levels, which stand in the order of their keys; what lies where nothing is
+/// promised from is not available.
 pub(super) fn documents(
     levels: Vec<(Sku, Warehouse, Pool)>,
     settings: &BTreeMap<Sku, SkuSettings>,
+    sites: &BTreeMap<Warehouse, WarehouseSettings>,
     thresholds: Thresholds,
 ) -> Vec<StockDocument> {
     let mut documents: Vec<StockDocument> = Vec::new();
     for (sku, warehouse, pool) in levels {
-        let level = pool.level();
         if documents.last().is_none_or(|last| last.sku != sku) {
             let discontinued = settings.get(&sku).is_some_and(|settings| settings.discontinued);
             let (total, signal) = (Level::default().into(), Signal::Gone);
             documents.push(StockDocument { sku, discontinued, signal, total, warehouses: Vec::new() });
         }
         let Some(document) = documents.last_mut() else { continue };
-        document.total = sum(document.total.level, level).into();
+        let is_active = sites.get(&warehouse).is_none_or(|known| known.site.active);
+        let mut level = LevelDocument::from(pool.level());
+        level.available *= i64::from(is_active);
+        document.total = sum(document.total, level);
         document.signal = thresholds.signal(document.total.available, document.discontinued);
-        document.warehouses.push(InWarehouse { warehouse, level: level.into() });
+        document.warehouses.push(InWarehouse { warehouse, active: Some(is_active), level });
     }
     documents
 }
 
-fn sum(one: Level, other: Level) -> Level {
-    Level {
+fn sum(one: LevelDocument, other: LevelDocument) -> LevelDocument {
+    let (available, one, other) = (one.available + other.available, one.level, other.level);
+    let level = Level {
         on_hand: one.on_hand + other.on_hand,
         reserved: one.reserved + other.reserved,
         committed: one.committed + other.committed,
         owed: one.owed + other.owed,
         in_transit: one.in_transit + other.in_transit,
-    }
+    };
+    LevelDocument { level, available }
 }
 
 /// The stock of those SKUs that are known, in the order of their names.
@@ -112,7 +121,7 @@ async fn stock_of(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<StockDocument>, P
     let thresholds = shelf.thresholds;
     let read = move |read: &mut db::Read<'_>| {
         let levels = store::levels(read, &skus)?;
-        Ok(documents(levels, &store::settings(read, &skus)?, thresholds))
+        Ok(documents(levels, &store::settings(read, &skus)?, &store::warehouses(read)?, thresholds))
     };
     Ok(shelf.database.read(read).await?)
 }
@@ -167,7 +176,8 @@ async fn stock_at(shelf: &Shelf, sku: Sku, at: Moment) -> Result<Vec<StockDocume
         since = looked;
         if let Some(Then { levels, is_discontinued }) = then {
             let settings = SkuSettings { discontinued: is_discontinued, ..SkuSettings::default() };
-            return Ok(documents(levels, &BTreeMap::from([(sku, settings)]), shelf.thresholds));
+            let sites = shelf.database.read(move |read| store::warehouses_at(read, at)).await?;
+            return Ok(documents(levels, &BTreeMap::from([(sku, settings)]), &sites, shelf.thresholds));
         }
     }
 }

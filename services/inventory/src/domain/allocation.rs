@@ -1,13 +1,15 @@
 //! Which warehouse the pieces of a line come from, and what falls short.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use contracts::inventory::{Allocation, LINES_LIMIT_BYTES, ReservedLine, Short, check_lines};
+use contracts::inventory::{AllocateBy, Allocation, LINES_LIMIT_BYTES, ReservedLine, Short, Terms, check_lines};
 use ids::{Sku, Warehouse};
 
 use super::books::Policy;
 use super::command::{Line, Rejection};
+use super::parcels::Cover;
 use super::pool::Pool;
+use super::warehouse::Warehouses;
 
 /// The pools of each SKU.
 pub(super) type Stock = BTreeMap<Sku, Pools>;
@@ -60,11 +62,82 @@ impl From<Unmet> for Rejection {
     }
 }
 
+/// Where pieces may come from, and by which rule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sources<'a> {
+    /// What the operator chose.
+    pub(super) policy: &'a Policy,
+    /// What was said of warehouses.
+    pub(super) warehouses: &'a Warehouses,
+    /// What whoever asks has chosen.
+    pub(super) terms: Option<&'a Terms>,
+}
+
+impl Sources<'_> {
+    fn split(self) -> bool {
+        self.terms.and_then(|terms| terms.split).unwrap_or(self.policy.allow_split)
+    }
+
+    fn by(self) -> AllocateBy {
+        self.terms.and_then(|terms| terms.allocation).unwrap_or(self.policy.allocation)
+    }
+
+    /// Pieces of a warehouse that can be promised here.
+    fn free(self, pools: &Pools, warehouse: &Warehouse) -> i64 {
+        let market = self.terms.and_then(|terms| terms.market.as_ref());
+        let serves = self.warehouses.get(warehouse).is_none_or(|known| known.site.serves(market));
+        if serves { pools.get(warehouse).map_or(0, Entry::available) } else { 0 }
+    }
+
+    /// Warehouses in the order in which they are emptied: by their priority, then as the setting says,
+    /// then by name.
+    fn in_order<'a>(self, warehouses: impl Iterator<Item = &'a Warehouse>) -> Vec<&'a Warehouse> {
+        let place = |warehouse: &Warehouse| {
+            let priority = self.warehouses.get(warehouse).and_then(|known| known.site.priority);
+            let named = self.policy.warehouses.iter().position(|named| named == warehouse);
+            (priority.unwrap_or(i64::MAX), named.unwrap_or(usize::MAX))
+        };
+        let mut ordered: Vec<_> = warehouses.collect();
+        ordered.sort_by_cached_key(|warehouse| (place(warehouse), *warehouse));
+        ordered
+    }
+}
+
 /// Finds where every line can be taken from, or why not.
 ///
 /// Lines of one SKU are one wish. Those bound to a warehouse are served first; the rest follows the
-/// order of the warehouses, and is split over several only if the policy allows it.
-pub(super) fn allocate(stock: &Stock, lines: &[Line], policy: &Policy) -> Result<Vec<ReservedLine>, Unmet> {
+/// order of the warehouses, or takes few of them, and is split over several only if that is allowed.
+pub(super) fn allocate(stock: &Stock, lines: &[Line], sources: Sources<'_>) -> Result<Vec<ReservedLine>, Unmet> {
+    let wishes = wishes(lines);
+    // Then also what falls short could be more than an event can name.
+    check_lines(wishes.keys().copied()).map_err(|_| Unmet::TooLarge)?;
+    let mut reserved = Vec::with_capacity(wishes.len());
+    let mut short = Vec::new();
+    let nowhere = BTreeMap::new();
+    for (sku, wish) in &wishes {
+        let pools = stock.get(*sku).unwrap_or(&nowhere);
+        let ordered = sources.in_order(pools.keys());
+        if let Some(allocations) = wish.take(pools, &ordered, sources) {
+            reserved.push(wish.reserved(sku, allocations));
+        } else {
+            let (wanted, available) = (wish.wanted(), wish.could_have(pools, sources));
+            short.push(Short { sku: (*sku).clone(), wanted, available });
+        }
+    }
+    if !short.is_empty() {
+        return Err(Unmet::Short(short));
+    }
+    if sources.by() == AllocateBy::FewestParcels && parcels(&reserved) > 1 {
+        let fewer = in_few_parcels(stock, &wishes, sources);
+        if parcels(&fewer) < parcels(&reserved) {
+            reserved = fewer;
+        }
+    }
+    let bytes: i64 = reserved.iter().map(ReservedLine::bytes).sum();
+    if bytes > LINES_LIMIT_BYTES { Err(Unmet::TooLarge) } else { Ok(reserved) }
+}
+
+fn wishes(lines: &[Line]) -> BTreeMap<&Sku, Wish<'_>> {
     let mut wishes: BTreeMap<&Sku, Wish<'_>> = BTreeMap::new();
     for line in lines {
         let wish = wishes.entry(&line.sku).or_default();
@@ -77,24 +150,43 @@ pub(super) fn allocate(stock: &Stock, lines: &[Line], policy: &Policy) -> Result
             None => wish.anywhere += line.quantity,
         }
     }
-    // Then also what falls short could be more than an event can name.
-    check_lines(wishes.keys().copied()).map_err(|_| Unmet::TooLarge)?;
-    let mut reserved = Vec::with_capacity(wishes.len());
-    let mut short = Vec::new();
-    let nowhere = BTreeMap::new();
-    for (sku, wish) in wishes {
-        let pools = stock.get(sku).unwrap_or(&nowhere);
-        let wanted = wish.anywhere + wish.bound.values().sum::<i64>();
-        match wish.take(pools, policy) {
-            Ok(allocations) => reserved.push(ReservedLine { sku: sku.clone(), quantity: wanted, allocations }),
-            Err(available) => short.push(Short { sku: sku.clone(), wanted, available }),
+    wishes
+}
+
+/// The warehouses that lines come from; each sends a parcel.
+fn parcels(lines: &[ReservedLine]) -> usize {
+    let warehouses = lines.iter().flat_map(|line| &line.allocations).map(|allocation| &allocation.warehouse);
+    warehouses.collect::<BTreeSet<_>>().len()
+}
+
+/// Takes all that is wanted from few warehouses; it is known that all of it can be had.
+fn in_few_parcels(stock: &Stock, wishes: &BTreeMap<&Sku, Wish<'_>>, sources: Sources<'_>) -> Vec<ReservedLine> {
+    let all: BTreeSet<&Warehouse> = wishes.keys().filter_map(|sku| stock.get(*sku)).flat_map(BTreeMap::keys).collect();
+    let ordered = sources.in_order(all.into_iter());
+    let places: BTreeMap<&Warehouse, usize> =
+        ordered.iter().enumerate().map(|(at, warehouse)| (*warehouse, at)).collect();
+    let mut cover = Cover { offers: vec![Vec::new(); ordered.len()], split: sources.split(), ..Cover::default() };
+    let mut given = BTreeSet::new();
+    for (line, (sku, wish)) in wishes.iter().enumerate() {
+        cover.wanted.push(wish.anywhere);
+        given.extend(wish.bound.keys().filter_map(|warehouse| places.get(warehouse)));
+        for (warehouse, _) in stock.get(*sku).into_iter().flatten() {
+            let free = sources.free(&stock[*sku], warehouse) - wish.bound.get(warehouse).copied().unwrap_or(0);
+            if free > 0 {
+                cover.offers[places[warehouse]].push((line, free));
+            }
         }
     }
-    if !short.is_empty() {
-        return Err(Unmet::Short(short));
-    }
-    let bytes: i64 = reserved.iter().map(ReservedLine::bytes).sum();
-    if bytes > LINES_LIMIT_BYTES { Err(Unmet::TooLarge) } else { Ok(reserved) }
+    cover.given = given.into_iter().collect();
+    let few: Vec<&Warehouse> = cover.few().into_iter().map(|place| ordered[place]).collect();
+    let lines = wishes.iter().filter_map(|(sku, wish)| {
+        let pools = stock.get(*sku)?;
+        // A line is split only where none of them has all of it.
+        let whole = few.iter().filter(|warehouse| wish.left(pools, warehouse, sources) >= wish.anywhere);
+        let whole_first: Vec<&Warehouse> = whole.chain(&few).copied().collect();
+        wish.take(pools, &whole_first, sources).map(|allocations| wish.reserved(sku, allocations))
+    });
+    lines.collect()
 }
 
 /// Pieces of one SKU that a reservation wants.
@@ -105,56 +197,62 @@ struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    /// Takes them from the pools, or says how many could have been had.
-    fn take(&self, pools: &Pools, policy: &Policy) -> Result<Vec<Allocation>, i64> {
-        let available = |warehouse: &Warehouse| pools.get(warehouse).map_or(0, Entry::available);
-        let mut taken: BTreeMap<&Warehouse, i64> = BTreeMap::new();
-        for (warehouse, wanted) in &self.bound {
-            if available(warehouse) < *wanted {
-                return Err(self.could_have(pools, policy));
-            }
-            taken.insert(warehouse, *wanted);
+    fn wanted(&self) -> i64 {
+        self.anywhere + self.bound.values().sum::<i64>()
+    }
+
+    fn reserved(&self, sku: &Sku, allocations: Vec<Allocation>) -> ReservedLine {
+        ReservedLine { sku: sku.clone(), quantity: self.wanted(), allocations }
+    }
+
+    /// Pieces of a warehouse that are left once those are taken that are wanted from it and no other.
+    fn left(&self, pools: &Pools, warehouse: &Warehouse, sources: Sources<'_>) -> i64 {
+        sources.free(pools, warehouse) - self.bound.get(warehouse).copied().unwrap_or(0)
+    }
+
+    /// Takes them from the pools, those that are bound to none in this order; none where it is too little.
+    fn take(&self, pools: &Pools, ordered: &[&Warehouse], sources: Sources<'_>) -> Option<Vec<Allocation>> {
+        if self.bound.keys().any(|warehouse| self.left(pools, warehouse, sources) < 0) {
+            return None;
         }
+        let mut taken = self.bound.clone();
         let mut missing = self.anywhere;
-        let ordered = policy.in_order(pools.keys());
-        for &warehouse in &ordered {
+        for &warehouse in ordered {
             if missing == 0 {
                 break;
             }
-            let free = available(warehouse) - taken.get(warehouse).copied().unwrap_or(0);
-            let part = if policy.allow_split || free >= missing { free.min(missing) } else { 0 };
+            let left = self.left(pools, warehouse, sources);
+            let part = if sources.split() || left >= missing { left.min(missing) } else { 0 };
             if part > 0 {
                 *taken.entry(warehouse).or_default() += part;
                 missing -= part;
             }
         }
-        if missing > 0 {
-            return Err(self.could_have(pools, policy));
-        }
-        let allocation = |warehouse: &Warehouse| {
-            let quantity = *taken.get(warehouse)?;
-            Some(Allocation { warehouse: warehouse.clone(), quantity })
+        let allocation = |warehouse: &&Warehouse| {
+            let quantity = taken.remove(*warehouse)?;
+            Some(Allocation { warehouse: (*warehouse).clone(), quantity })
         };
-        Ok(ordered.into_iter().filter_map(allocation).collect())
+        (missing == 0).then(|| ordered.iter().filter_map(allocation).collect())
     }
 
     /// The most that a wish of this kind could have had.
-    fn could_have(&self, pools: &Pools, policy: &Policy) -> i64 {
-        let free = |warehouse: &Warehouse| pools.get(warehouse).map_or(0, Entry::available);
+    fn could_have(&self, pools: &Pools, sources: Sources<'_>) -> i64 {
+        let free = |warehouse: &Warehouse| sources.free(pools, warehouse);
         let bound: i64 = self.bound.iter().map(|(warehouse, wanted)| free(warehouse).min(*wanted)).sum();
         if self.anywhere == 0 {
             return bound;
         }
-        let rest = pools.iter().map(|(warehouse, entry)| {
-            entry.available() - self.bound.get(warehouse).copied().unwrap_or(0).min(entry.available())
-        });
-        bound + if policy.allow_split { rest.sum::<i64>() } else { rest.max().unwrap_or(0) }
+        let rest = pools.keys().map(|warehouse| self.left(pools, warehouse, sources).max(0));
+        bound + if sources.split() { rest.sum::<i64>() } else { rest.max().unwrap_or(0) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::domain::warehouse::{Site, WarehouseSettings};
 
     fn stock(levels: &[(&str, &str, i64)]) -> Stock {
         let mut stock = Stock::new();
@@ -175,6 +273,10 @@ mod tests {
         Policy { warehouses, allow_split, ..Policy::default() }
     }
 
+    fn wish_for(stock: &Stock, lines: &[Line], policy: &Policy) -> Result<Vec<ReservedLine>, Unmet> {
+        allocate(stock, lines, Sources { policy, warehouses: &Warehouses::new(), terms: None })
+    }
+
     fn taken(result: &Result<Vec<ReservedLine>, Unmet>) -> Vec<(String, i64)> {
         let lines = result.as_ref().expect("enough of all");
         let all = lines.iter().flat_map(|line| &line.allocations);
@@ -190,31 +292,31 @@ mod tests {
         let warehouses: Vec<_> = (0..2_505).map(|place| format!("{place:064}")).collect();
         let levels: Vec<_> = warehouses.iter().map(|warehouse| ("a", warehouse.as_str(), 1)).collect();
         let stock = stock(&levels);
-        let result = allocate(&stock, &[line("a", 2_504, None)], &policy(&[], true));
+        let result = wish_for(&stock, &[line("a", 2_504, None)], &policy(&[], true));
         assert_eq!(taken(&result).len(), 2_504);
-        assert_eq!(allocate(&stock, &[line("a", 2_505, None)], &policy(&[], true)), Err(Unmet::TooLarge));
+        assert_eq!(wish_for(&stock, &[line("a", 2_505, None)], &policy(&[], true)), Err(Unmet::TooLarge));
         let skus: Vec<_> = (0..1_000).map(|number| format!("{number:04}{}", "\u{1f375}".repeat(60))).collect();
         let lines: Vec<_> = skus.iter().map(|sku| line(sku, 1, None)).collect();
         let few = &lines[..600];
-        assert_eq!(allocate(&stock, few, &policy(&[], true)).unwrap_err().short().len(), 600);
-        assert_eq!(allocate(&stock, &lines, &policy(&[], true)), Err(Unmet::TooLarge));
+        assert_eq!(wish_for(&stock, few, &policy(&[], true)).unwrap_err().short().len(), 600);
+        assert_eq!(wish_for(&stock, &lines, &policy(&[], true)), Err(Unmet::TooLarge));
     }
 
     #[test]
     fn warehouses_are_emptied_in_their_order() {
         let stock = stock(&[("a", "east", 5), ("a", "north", 5), ("a", "west", 5)]);
-        let result = allocate(&stock, &[line("a", 7, None)], &policy(&["north", "west"], true));
+        let result = wish_for(&stock, &[line("a", 7, None)], &policy(&["north", "west"], true));
         assert_eq!(taken(&result), [("north".into(), 5), ("west".into(), 2)]);
-        let result = allocate(&stock, &[line("a", 12, None)], &policy(&["north"], true));
+        let result = wish_for(&stock, &[line("a", 12, None)], &policy(&["north"], true));
         assert_eq!(taken(&result), [("north".into(), 5), ("east".into(), 5), ("west".into(), 2)], "unnamed ones last");
     }
 
     #[test]
     fn a_line_that_may_not_be_split_takes_the_first_warehouse_that_has_it_all() {
         let stock = stock(&[("a", "north", 5), ("a", "west", 9)]);
-        let result = allocate(&stock, &[line("a", 7, None)], &policy(&["north", "west"], false));
+        let result = wish_for(&stock, &[line("a", 7, None)], &policy(&["north", "west"], false));
         assert_eq!(taken(&result), [("west".into(), 7)]);
-        let result = allocate(&stock, &[line("a", 10, None)], &policy(&["north", "west"], false));
+        let result = wish_for(&stock, &[line("a", 10, None)], &policy(&["north", "west"], false));
         assert_eq!(result, falls_short("a", 10, 9));
     }
 
@@ -222,18 +324,18 @@ mod tests {
     fn lines_of_one_sku_are_one_wish() {
         let stock = stock(&[("a", "north", 5)]);
         let twice = [line("a", 3, None), line("a", 3, None)];
-        let result = allocate(&stock, &twice, &policy(&[], true));
+        let result = wish_for(&stock, &twice, &policy(&[], true));
         assert_eq!(result, falls_short("a", 6, 5));
         let bound = [line("a", 2, Some("north")), line("a", 3, None)];
-        assert_eq!(taken(&allocate(&stock, &bound, &policy(&[], true))), [("north".into(), 5)]);
+        assert_eq!(taken(&wish_for(&stock, &bound, &policy(&[], true))), [("north".into(), 5)]);
     }
 
     #[test]
     fn a_line_that_is_bound_to_a_warehouse_can_have_all_that_is_there_and_no_more() {
         let stock = stock(&[("a", "north", 5), ("a", "west", 9)]);
-        let all = allocate(&stock, &[line("a", 5, Some("north"))], &policy(&[], true));
+        let all = wish_for(&stock, &[line("a", 5, Some("north"))], &policy(&[], true));
         assert_eq!(taken(&all), [("north".into(), 5)]);
-        let more = allocate(&stock, &[line("a", 6, Some("north"))], &policy(&[], true));
+        let more = wish_for(&stock, &[line("a", 6, Some("north"))], &policy(&[], true));
         assert_eq!(more, falls_short("a", 6, 5));
     }
 
@@ -243,7 +345,7 @@ mod tests {
         let lines = [line("a", 2, Some("north")), line("a", 9, None)];
         for (split, available) in [(true, 8), (false, 5)] {
             let short = vec![Short { sku: "a".parse().unwrap(), wanted: 11, available }];
-            assert_eq!(allocate(&stock, &lines, &policy(&[], split)), Err(Unmet::Short(short)), "split: {split}");
+            assert_eq!(wish_for(&stock, &lines, &policy(&[], split)), Err(Unmet::Short(short)), "split: {split}");
         }
     }
 
@@ -251,9 +353,114 @@ mod tests {
     fn every_sku_that_falls_short_is_named_and_one_never_seen_has_none() {
         let stock = stock(&[("a", "north", 5), ("b", "north", 1)]);
         let lines = [line("a", 1, None), line("b", 2, None), line("c", 1, None), line("a", 9, Some("west"))];
-        let unmet = allocate(&stock, &lines, &policy(&[], true)).unwrap_err();
+        let unmet = wish_for(&stock, &lines, &policy(&[], true)).unwrap_err();
         let short: Vec<_> =
             unmet.short().iter().map(|short| (short.sku.as_str(), short.wanted, short.available)).collect();
         assert_eq!(short, [("a", 10, 5), ("b", 2, 1), ("c", 1, 0)]);
+    }
+
+    fn known(warehouses: &[(&str, Site)]) -> Warehouses {
+        let settings = |site: &Site| WarehouseSettings { site: site.clone(), version: 1, ..Default::default() };
+        warehouses.iter().map(|(warehouse, site)| (warehouse.parse().unwrap(), settings(site))).collect()
+    }
+
+    fn under(
+        terms: &Terms,
+        warehouses: &Warehouses,
+        stock: &Stock,
+        lines: &[Line],
+    ) -> Result<Vec<ReservedLine>, Unmet> {
+        allocate(stock, lines, Sources { policy: &policy(&["north", "west"], true), warehouses, terms: Some(terms) })
+    }
+
+    #[test]
+    fn a_priority_goes_before_the_setting_and_the_setting_before_the_name() {
+        let stock = stock(&[("a", "east", 1), ("a", "north", 1), ("a", "south", 1), ("a", "west", 1)]);
+        let warehouses = known(&[("west", Site { priority: Some(2), ..Site::default() })]);
+        let result = under(&Terms::default(), &warehouses, &stock, &[line("a", 3, None)]);
+        assert_eq!(taken(&result), [("west".into(), 1), ("north".into(), 1), ("east".into(), 1)]);
+    }
+
+    #[test]
+    fn nothing_is_taken_where_it_is_not_active_or_for_another_market() {
+        let stock = stock(&[("a", "east", 1), ("a", "north", 2), ("a", "west", 4)]);
+        let french = Site { markets: vec!["FR".parse().unwrap()], ..Site::default() };
+        let warehouses = known(&[("north", Site { active: false, ..Site::default() }), ("west", french)]);
+        let (anywhere, british) = (Terms::default(), Terms { market: Some("GB".parse().unwrap()), ..Terms::default() });
+        let all = under(&anywhere, &warehouses, &stock, &[line("a", 5, None)]);
+        assert_eq!(taken(&all), [("west".into(), 4), ("east".into(), 1)]);
+        assert_eq!(under(&anywhere, &warehouses, &stock, &[line("a", 6, None)]), falls_short("a", 6, 5));
+        assert_eq!(under(&british, &warehouses, &stock, &[line("a", 2, None)]), falls_short("a", 2, 1));
+        assert_eq!(under(&anywhere, &warehouses, &stock, &[line("a", 1, Some("north"))]), falls_short("a", 1, 0));
+    }
+
+    #[test]
+    fn few_parcels_go_before_the_order_and_a_line_stays_whole_where_it_can() {
+        let stock = stock(&[("a", "north", 2), ("a", "south", 9), ("b", "west", 2), ("b", "south", 9)]);
+        let lines = [line("a", 3, None), line("b", 3, None)];
+        let few = Terms { allocation: Some(AllocateBy::FewestParcels), ..Terms::default() };
+        assert_eq!(taken(&under(&few, &known(&[]), &stock, &lines)), [("south".into(), 3), ("south".into(), 3)]);
+        let in_order = under(&Terms::default(), &known(&[]), &stock, &lines);
+        assert_eq!(parcels(&in_order.unwrap()), 3);
+        let whole = Terms { split: Some(false), ..Terms::default() };
+        assert_eq!(taken(&under(&whole, &known(&[]), &stock, &lines)), [("south".into(), 3), ("south".into(), 3)]);
+    }
+
+    fn any_stock() -> impl Strategy<Value = Vec<(usize, usize, i64)>> {
+        prop::collection::vec((0_usize..4, 0_usize..6, 0_i64..6), 0..20)
+    }
+
+    fn any_lines() -> impl Strategy<Value = Vec<(usize, i64, Option<usize>)>> {
+        prop::collection::vec((0_usize..4, 1_i64..7, prop::option::weighted(0.3, 0_usize..6)), 1..6)
+    }
+
+    const SKUS: [&str; 4] = ["a", "b", "c", "d"];
+    const WAREHOUSES: [&str; 6] = ["east", "leeds", "main", "north", "south", "west"];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_is_wanted_all_of_it_is_taken_from_what_is_there_or_nothing(
+            levels in any_stock(), wanted in any_lines(), split in any::<bool>(), closed in 0_usize..12
+        ) {
+            let levels: Vec<_> = levels.into_iter().map(|(a, b, free)| (SKUS[a], WAREHOUSES[b], free)).collect();
+            let stock = stock(&levels);
+            let lines: Vec<_> = wanted
+                .into_iter()
+                .map(|(sku, quantity, bound)| line(SKUS[sku], quantity, bound.map(|place| WAREHOUSES[place])))
+                .collect();
+            let inactive = WAREHOUSES.get(closed).map(|warehouse| (*warehouse, Site { active: false, ..Site::default() }));
+            let warehouses = known(&inactive.into_iter().collect::<Vec<_>>());
+            let terms = |by| Terms { allocation: Some(by), split: Some(split), market: None };
+            let in_order = under(&terms(AllocateBy::Priority), &warehouses, &stock, &lines);
+            let few = under(&terms(AllocateBy::FewestParcels), &warehouses, &stock, &lines);
+            if let (Ok(in_order), Ok(few)) = (&in_order, &few) {
+                prop_assert!(parcels(few) <= parcels(in_order), "{few:?} are more than {in_order:?}");
+            } else {
+                prop_assert_eq!(&in_order, &few, "what falls short does not depend on the rule");
+            }
+            for reserved in [in_order, few].into_iter().flatten().flatten() {
+                let of_sku = || lines.iter().filter(|line| line.sku == reserved.sku);
+                let taken = |warehouse: &Warehouse| {
+                    let from = reserved.allocations.iter().filter(|allocation| allocation.warehouse == *warehouse);
+                    from.map(|allocation| allocation.quantity).sum::<i64>()
+                };
+                prop_assert_eq!(reserved.quantity, of_sku().map(|line| line.quantity).sum::<i64>());
+                prop_assert_eq!(reserved.quantity, reserved.allocations.iter().map(|part| part.quantity).sum::<i64>());
+                let mut beyond_bound = 0;
+                for warehouse in WAREHOUSES.map(|warehouse| warehouse.parse::<Warehouse>().unwrap()) {
+                    let free = stock[&reserved.sku].get(&warehouse).map_or(0, Entry::available);
+                    let is_open = warehouses.get(&warehouse).is_none_or(|known| known.site.active);
+                    let bound = of_sku().filter(|line| line.warehouse.as_ref() == Some(&warehouse));
+                    let bound: i64 = bound.map(|line| line.quantity).sum();
+                    let most = if is_open { free } else { 0 };
+                    prop_assert!(taken(&warehouse) <= most, "{reserved:?} of {most} in {warehouse}");
+                    prop_assert!(taken(&warehouse) >= bound);
+                    beyond_bound += usize::from(taken(&warehouse) > bound);
+                }
+                prop_assert!(split || beyond_bound <= 1, "{reserved:?} was split");
+            }
+        }
     }
 }

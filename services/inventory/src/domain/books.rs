@@ -1,16 +1,17 @@
 //! What a command does to levels, reservations and movements: decide, then apply.
 //!
-//! Reading order: here what the books are, then `movements`, `skus` and `promises` (what is decided of
-//! each), and `apply` (what each event changes).
+//! Reading order: here what the books are, then `movements`, `skus`, `warehouses` and `promises` (what is
+//! decided of each), and `apply` (what each event changes).
 
 mod apply;
 mod movements;
 mod promises;
 mod skus;
+mod warehouses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contracts::inventory::{self as say, Event};
+use contracts::inventory::{self as say, AllocateBy, Event};
 use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
@@ -21,13 +22,16 @@ use super::movement::MovementRecord;
 use super::pool::Pool;
 use super::reservation::{Reservation, Status};
 use super::sku::SkuSettings;
+use super::warehouse::{WarehouseSettings, Warehouses};
 
 /// What the operator chose about promising stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Warehouses in the order in which they are emptied; those not named follow by name.
     pub warehouses: Vec<Warehouse>,
-    /// Whether a line may come from several warehouses.
+    /// By which rule the warehouses of a reservation are chosen that does not say it.
+    pub allocation: AllocateBy,
+    /// Whether a line may come from several warehouses, where the reservation does not say it.
     pub allow_split: bool,
     /// Whether committed goods leave the shelf at once.
     pub ship_on_commit: bool,
@@ -35,17 +39,8 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { warehouses: Vec::new(), allow_split: true, ship_on_commit: true }
-    }
-}
-
-impl Policy {
-    /// Warehouses in the order in which they are emptied.
-    pub(super) fn in_order<'a>(&self, warehouses: impl Iterator<Item = &'a Warehouse>) -> Vec<&'a Warehouse> {
-        let rank = |warehouse: &Warehouse| self.warehouses.iter().position(|named| named == warehouse);
-        let mut ordered: Vec<_> = warehouses.collect();
-        ordered.sort_by_key(|warehouse| (rank(warehouse).unwrap_or(usize::MAX), *warehouse));
-        ordered
+        let (warehouses, allocation) = (Vec::new(), AllocateBy::default());
+        Self { warehouses, allocation, allow_split: true, ship_on_commit: true }
     }
 }
 
@@ -54,6 +49,7 @@ impl Policy {
 pub struct Books {
     stock: Stock,
     skus: BTreeMap<Sku, SkuSettings>,
+    warehouses: Warehouses,
     reservations: BTreeMap<Number, Reservation>,
     movements: BTreeMap<String, MovementRecord>,
     names: BTreeMap<String, Number>,
@@ -61,6 +57,8 @@ pub struct Books {
     before: BTreeMap<Number, Option<Reservation>>,
     /// SKUs whose settings were changed, and whether they were in the database before.
     changed_skus: BTreeMap<Sku, bool>,
+    /// Warehouses of which something new was said, and whether they were in the database before.
+    changed_warehouses: BTreeMap<Warehouse, bool>,
     /// Names of movements that are new, in the order in which they came.
     new_movements: Vec<String>,
     /// Names of movements that were there before, and changed.
@@ -98,6 +96,11 @@ impl Books {
         self.skus.insert(sku, settings);
     }
 
+    /// Takes over what was said of a warehouse, as it was loaded.
+    pub fn load_warehouse(&mut self, warehouse: Warehouse, settings: WarehouseSettings) {
+        self.warehouses.insert(warehouse, settings);
+    }
+
     /// Takes over a reservation as it was loaded.
     pub fn load_reservation(&mut self, reservation: Reservation) {
         self.names.insert(key(&reservation.owner, &reservation.name), reservation.number);
@@ -133,6 +136,9 @@ impl Books {
             Command::Release { name, order } => self.decide_release(owner, name, order.as_ref(), new_number),
             Command::Return { name, order } => self.decide_return(owner, name, order, new_number),
             Command::SetSku { sku, discontinued, seen } => self.decide_sku(sku, *discontinued, *seen, new_number),
+            Command::SetWarehouse { warehouse, site, seen } => {
+                self.decide_warehouse(warehouse, site, *seen, new_number)
+            }
             Command::Expire { number } => (self.expiry(*number, now), Ok(Settled::Nothing)),
         };
         for (stream, event) in events {
@@ -181,20 +187,15 @@ impl Books {
     }
 
     /// The SKUs of which a batch might want more than there is, in one way or another.
-    pub fn may_fall_short<'a>(&self, wanted: impl Iterator<Item = (&'a Sku, i64)>, policy: &Policy) -> Vec<Sku> {
+    pub fn may_fall_short<'a>(&self, wanted: impl Iterator<Item = (&'a Sku, i64)>) -> Vec<Sku> {
         let mut by_sku: BTreeMap<&Sku, i64> = BTreeMap::new();
         for (sku, quantity) in wanted {
             *by_sku.entry(sku).or_default() += quantity;
         }
         let plenty = |(sku, wanted): &(&Sku, i64)| {
             let Some(pools) = self.stock.get(*sku) else { return true }; // nothing was ever there, so nothing is held
-            // Beyond one warehouse a wish may be bound to one, or not be splittable: the least counts.
-            let least = if policy.allow_split && pools.len() == 1 {
-                pools.values().map(Entry::available).sum()
-            } else {
-                pools.values().map(Entry::available).min().unwrap_or(0)
-            };
-            *wanted <= least
+            // A wish may be bound to one warehouse, or not be splittable: the least counts.
+            *wanted <= pools.values().map(Entry::available).min().unwrap_or(0)
         };
         by_sku.into_iter().filter(|wish| !plenty(wish)).map(|(sku, _)| sku.clone()).collect()
     }
@@ -215,6 +216,11 @@ impl Books {
     /// SKUs whose settings were changed, and whether they were in the database before.
     pub fn changed_skus(&self) -> impl Iterator<Item = (&Sku, SkuSettings, bool)> {
         self.changed_skus.iter().map(|(sku, is_known)| (sku, self.skus[sku], *is_known))
+    }
+
+    /// Warehouses of which something new was said, and whether they were in the database before.
+    pub fn changed_warehouses(&self) -> impl Iterator<Item = (&Warehouse, &WarehouseSettings, bool)> {
+        self.changed_warehouses.iter().map(|(warehouse, is_known)| (warehouse, &self.warehouses[warehouse], *is_known))
     }
 
     /// Reservations that were changed, with how they were before.
@@ -252,6 +258,7 @@ fn blank(number: Number, owner: &str, name: &Name) -> Reservation {
         order: None,
         attempt: 0,
         has_left: false,
+        terms: None,
         version: 0,
     }
 }

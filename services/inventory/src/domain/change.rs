@@ -163,6 +163,10 @@ pub fn changes(event: &Event) -> Vec<Changed<'_>> {
         Event::StockTransferArrived(e) => one(&e.sku, &e.to, Change::Arrive(e.quantity), e.level),
         Event::StockLostInTransit(e) => one(&e.sku, &e.to, Change::Lose(e.quantity), e.level),
         Event::StockReserved(e) => of_lines(&e.lines, &[Change::Hold]),
+        #[cfg(feature = "planted-bugs")]
+        Event::StockCommitted(e) if e.retaken && world::planted::is(world::planted::Bug::RetakenWithoutStock) => {
+            Vec::new()
+        }
         Event::StockCommitted(e) => match (e.retaken, e.shipped) {
             (false, false) => of_lines(&e.lines, &[Change::Firm]),
             (false, true) => of_lines(&e.lines, &[Change::Firm, Change::Ship]),
@@ -180,7 +184,8 @@ pub fn changes(event: &Event) -> Vec<Changed<'_>> {
         | Event::StockReservationExtended(_)
         | Event::StockCommitRejected(_)
         | Event::SkuDiscontinued(_)
-        | Event::SkuReinstated(_) => Vec::new(),
+        | Event::SkuReinstated(_)
+        | Event::WarehouseChanged(_) => Vec::new(),
     }
 }
 
@@ -196,7 +201,8 @@ fn of_lines<'e>(lines: &'e [ReservedLine], each: &[fn(i64) -> Change]) -> Vec<Ch
     changed.collect()
 }
 
-/// The SKUs of which an event changes what can be had: their stock, or whether they are sold.
+/// The SKUs of which an event changes what can be had: their stock, or whether they are sold. What is
+/// said of a warehouse concerns all that lie there, which the event does not name.
 pub fn skus_changed(event: &Event) -> BTreeSet<&Sku> {
     match event {
         Event::SkuDiscontinued(e) => BTreeSet::from([&e.sku]),

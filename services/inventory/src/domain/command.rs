@@ -1,11 +1,12 @@
 //! What can be asked of inventory, and how it answers.
 
-use contracts::inventory::Short;
+use contracts::inventory::{Short, Terms};
 use ids::{Name, Number, Sku, Warehouse};
 
 use super::movement::MovementRecord;
 use super::reservation::Reservation;
 use super::sku::SkuSettings;
+use super::warehouse::{Site, WarehouseSettings};
 
 /// What can be asked of inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,15 @@ pub enum Command {
         sku: Sku,
         /// Whether it is sold no more.
         discontinued: bool,
+        /// The version that the caller has seen; any if it does not say one.
+        seen: Option<i64>,
+    },
+    /// Says what holds for a warehouse.
+    SetWarehouse {
+        /// The warehouse.
+        warehouse: Warehouse,
+        /// All that is said of it.
+        site: Site,
         /// The version that the caller has seen; any if it does not say one.
         seen: Option<i64>,
     },
@@ -139,6 +149,8 @@ pub struct Reserve {
     pub order: Option<ForOrder>,
     /// The reservation in whose place it is made: that one is let go if this one can be had.
     pub replaces: Option<Name>,
+    /// How it may be served; as the operator chose where nothing is said.
+    pub terms: Option<Terms>,
 }
 
 /// A line of a wish.
@@ -180,6 +192,8 @@ pub enum Settled {
     },
     /// What holds for a SKU now.
     Sku(SkuSettings),
+    /// What holds for a warehouse now.
+    Warehouse(Box<WarehouseSettings>),
     /// Nothing was left to do.
     Nothing,
 }

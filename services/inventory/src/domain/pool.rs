@@ -58,6 +58,10 @@ impl Pool {
     /// Counts pieces that are on their way here.
     pub fn announce(&mut self, quantity: i64) {
         self.in_transit += quantity;
+        #[cfg(feature = "planted-bugs")]
+        if world::planted::is(world::planted::Bug::TransferCountedTwice) {
+            self.put(quantity);
+        }
     }
 
     /// Puts pieces on the shelf that were on their way.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use contracts::inventory::{ReservedLine, Short};
+use contracts::inventory::{ReservedLine, Short, Terms};
 use ids::{Name, Number};
 use world::Moment;
 
@@ -33,6 +33,8 @@ pub struct Reservation {
     pub attempt: i64,
     /// Whether the goods have left the shelf.
     pub has_left: bool,
+    /// How it may be served, where whoever asked for it has said so.
+    pub terms: Option<Terms>,
     /// How many events it has had.
     pub version: i64,
 }

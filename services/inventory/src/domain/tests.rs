@@ -98,6 +98,7 @@ impl Shop {
             hold_secs: 60,
             order,
             replaces: None,
+            terms: None,
         }))
     }
 
@@ -105,7 +106,15 @@ impl Shop {
         let lines = vec![Line { sku: sku("a"), quantity, warehouse: None }];
         let (fingerprint, replaces) = (format!("{quantity}"), Some(name(old)));
         let name = name(reservation);
-        self.tell(&Command::Reserve(Reserve { name, fingerprint, lines, hold_secs: 60, order: None, replaces }))
+        self.tell(&Command::Reserve(Reserve {
+            name,
+            fingerprint,
+            lines,
+            hold_secs: 60,
+            order: None,
+            replaces,
+            terms: None,
+        }))
     }
 
     fn reserve(&mut self, reservation: &str, quantity: i64) -> Answer {
@@ -282,20 +291,16 @@ fn only_skus_that_a_batch_wants_more_of_than_one_warehouse_surely_has_may_fall_s
         books.load_pool(sku(of), warehouse.parse().expect("a warehouse"), on_hand(pieces));
     }
     let (a, b, never) = (sku("a"), sku("b"), sku("never"));
-    let split = Policy::default();
-    let whole = Policy { allow_split: false, ..Policy::default() };
-    for (wanted, policy, scarce) in [
-        (vec![(&a, 5)], &split, vec![]),
-        (vec![(&a, 3), (&a, 3)], &split, vec![&a]),
-        (vec![(&a, 6), (&b, 1)], &split, vec![&a]),
-        (vec![(&a, 5)], &whole, vec![]),
-        (vec![(&b, 3)], &split, vec![]),
-        // It may be bound to the warehouse that has less.
-        (vec![(&b, 4)], &split, vec![&b]),
-        (vec![(&b, 4)], &whole, vec![&b]),
-        (vec![(&never, 99)], &split, vec![]),
+    for (wanted, scarce) in [
+        (vec![(&a, 5)], vec![]),
+        (vec![(&a, 3), (&a, 3)], vec![&a]),
+        (vec![(&a, 6), (&b, 1)], vec![&a]),
+        (vec![(&b, 3)], vec![]),
+        // It may be bound to the warehouse that has less, or not be splittable.
+        (vec![(&b, 4)], vec![&b]),
+        (vec![(&never, 99)], vec![]),
     ] {
-        let found = books.may_fall_short(wanted.iter().copied(), policy);
+        let found = books.may_fall_short(wanted.iter().copied());
         assert_eq!(found.iter().collect::<Vec<_>>(), scarce, "{wanted:?}");
     }
 }
@@ -373,8 +378,15 @@ fn events_of_one_thing_are_numbered_from_one() {
         Command::Move(Movement { name: name(movement), fingerprint: String::new(), sku, warehouse, act })
     };
     let wish = vec![Line { sku: sku("a"), quantity: 4, warehouse: None }];
-    let reserve =
-        Reserve { name: name("r"), fingerprint: "f".into(), lines: wish, hold_secs: 60, order: None, replaces: None };
+    let reserve = Reserve {
+        name: name("r"),
+        fingerprint: "f".into(),
+        lines: wish,
+        hold_secs: 60,
+        order: None,
+        replaces: None,
+        terms: None,
+    };
     assert_eq!(versions(&Command::Reserve(reserve)), [1]);
     assert_eq!(versions(&Command::Extend { name: name("r"), hold_secs: 61 }), [2]);
     assert_eq!(versions(&movement("count", Act::Count { counted: 2, reason: None, reference: None })), [1, 2]);

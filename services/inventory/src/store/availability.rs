@@ -18,6 +18,8 @@ const PIECE: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) skus: BTreeSet<Sku>,
+    /// Whether what was said of a warehouse comes next, which may concern every SKU.
+    pub(crate) comes_to_a_warehouse: bool,
     /// The journal was looked through up to here.
     pub(crate) upto: Position,
     /// Whether there was no more to look through.
@@ -40,6 +42,10 @@ pub(crate) fn changed_after(read: &mut Read<'_>, after: Position, most: usize) -
             let event = Event::read(&envelope.kind, &envelope.body).map_err(|error| Failure::Corrupt(error.0))?;
             let unknown = || Failure::Corrupt(format!("event {} is of an unknown type", envelope.id()));
             let event = event.ok_or_else(unknown)?;
+            if matches!(event, Event::WarehouseChanged(_)) {
+                changes.comes_to_a_warehouse = true;
+                return Ok(changes);
+            }
             let skus = skus_changed(&event);
             let more = skus.iter().filter(|sku| !changes.skus.contains(**sku)).count();
             if !changes.skus.is_empty() && changes.skus.len() + more > most {

@@ -72,7 +72,8 @@ fn reserve(reservation: &str, sku: &str, quantity: i64) -> Command {
     let name: Name = reservation.parse().expect("a name");
     let lines = vec![Line { sku: sku.parse().expect("a SKU"), quantity, warehouse: None }];
     let order = Some(ForOrder { order: name.clone(), attempt: 1 });
-    Command::Reserve(Reserve { name, fingerprint: reservation.to_owned(), lines, hold_secs: 1, order, replaces: None })
+    let (fingerprint, replaces, terms) = (reservation.to_owned(), None, None);
+    Command::Reserve(Reserve { name, fingerprint, lines, hold_secs: 1, order, replaces, terms })
 }
 
 #[test]

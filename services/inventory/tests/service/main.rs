@@ -11,3 +11,4 @@ mod movements;
 mod reservations;
 mod skus;
 mod tables;
+mod warehouses;

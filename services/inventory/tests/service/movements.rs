@@ -78,7 +78,8 @@ fn goods_that_travel_are_nobodys_until_they_arrive_and_what_does_not_arrive_is_l
         let (_, stock) = shop.get("/v1/stock/a");
         assert_eq!((&stock["on_hand"], &stock["in_transit"], &stock["available"]), (&json!(4), &json!(6), &json!(4)));
         let bristol = json!({
-            "warehouse": "bristol", "on_hand": 0, "reserved": 0, "committed": 0, "owed": 0, "in_transit": 6, "available": 0,
+            "warehouse": "bristol", "active": true, "on_hand": 0, "reserved": 0, "committed": 0, "owed": 0,
+            "in_transit": 6, "available": 0,
         });
         assert_eq!(stock["warehouses"][0], bristol);
         assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 5)])).1["short"][0]["available"], 4);

@@ -70,6 +70,18 @@ impl Running {
         wait(self.tell(Method::POST, path, body, Some(key)))
     }
 
+    /// Says anew what holds for a thing, if it is still as the caller has seen it.
+    pub(crate) fn edit(&self, path: &str, tag: &str, body: &Value) -> (u16, Value) {
+        let request = Request::put(path).header("content-type", "application/json").header("if-match", tag);
+        let request = request.body(Body::from(body.to_string())).expect("a request");
+        wait(async {
+            let response = self.router.clone().oneshot(request).await.expect("an answer");
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.expect("a body").to_bytes();
+            (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+        })
+    }
+
     /// How often this was said.
     pub(crate) fn said(&self, kind: &str) -> usize {
         let events = wait(self.database.read(|read| read.events_after(0, 10_000))).expect("events");

@@ -1,12 +1,8 @@
 //! What is said of a SKU, and what follows for promises of it.
 
-use axum::body::Body;
-use axum::http::Request;
-use http_body_util::BodyExt;
-use serde_json::{Value, json};
-use tower::ServiceExt;
+use serde_json::json;
 
-use crate::shop::{everywhere, lines, wait};
+use crate::shop::{everywhere, lines};
 
 #[test]
 fn nothing_is_newly_promised_of_what_is_discontinued_and_what_is_promised_stays_so() {
@@ -38,17 +34,7 @@ fn nothing_is_newly_promised_of_what_is_discontinued_and_what_is_promised_stays_
 #[test]
 fn an_edit_of_a_sku_that_has_changed_meanwhile_is_refused() {
     everywhere(|shop| {
-        let edit = |tag: &str, discontinued: bool| {
-            let body = json!({"discontinued": discontinued}).to_string();
-            let request = Request::put("/v1/skus/a").header("content-type", "application/json").header("if-match", tag);
-            let request = request.body(Body::from(body)).expect("a request");
-            wait(async {
-                let response = shop.router.clone().oneshot(request).await.expect("an answer");
-                let status = response.status().as_u16();
-                let body = response.into_body().collect().await.expect("a body").to_bytes();
-                (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
-            })
-        };
+        let edit = |tag: &str, discontinued: bool| shop.edit("/v1/skus/a", tag, &json!({"discontinued": discontinued}));
         assert_eq!(edit("\"0\"", true).0, 200);
         let (status, no) = edit("\"0\"", false);
         assert_eq!((status, &no["code"]), (412, &json!("precondition-failed")));

@@ -5,11 +5,14 @@ use web::{Example, Operation};
 
 use host::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE};
 
+use crate::api::problem::SNAPSHOT_AGAIN;
+
 pub(in crate::api) fn changes() -> Operation {
     let about = "For a copy that is kept elsewhere: begin with the snapshot, then go on from its `next`. Each item is the \
                  stock of a SKU as it is now and takes the place of what the copy has. There is always a `next`: keep it \
                  with the items, and ask again with it. A page may be empty and yet not be the last; where `next` no longer \
-                 changes, the copy is as it should be. `Prefer: wait=10` waits for something new.";
+                 changes, the copy is as it should be. `Prefer: wait=10` waits for something new. When something was said of a warehouse, a new snapshot is \
+                 asked for: it may concern every SKU.";
     Operation::new("list_availability_changes", "Stock that has changed since", about)
         .takes_page()
         .takes_wait()
@@ -19,7 +22,7 @@ pub(in crate::api) fn changes() -> Operation {
              together.",
             document([must("items", list(reference("Stock"))), must("next", cursor())]),
         )
-        .refuses([&CURSOR_OF_ANOTHER_LIFE, &CURSOR_BEYOND_THE_END])
+        .refuses([&CURSOR_OF_ANOTHER_LIFE, &CURSOR_BEYOND_THE_END, &SNAPSHOT_AGAIN])
         .example(Example::of("first").with("limit", 1).gets_status(200))
 }
 

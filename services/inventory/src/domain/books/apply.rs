@@ -10,6 +10,7 @@ use crate::domain::movement::{MovementRecord, Outcome};
 use crate::domain::pool::Pool;
 use crate::domain::reservation::{Reservation, Status};
 use crate::domain::sku::SkuSettings;
+use crate::domain::warehouse::{Site, WarehouseSettings};
 
 /// Of whose thing an event tells, and when it happened.
 #[derive(Clone, Copy)]
@@ -68,6 +69,7 @@ impl Books {
             Event::StockReturned(e) => self.returned(of, e),
             Event::SkuDiscontinued(e) => self.sku_mut(stream, &e.sku, true),
             Event::SkuReinstated(e) => self.sku_mut(stream, &e.sku, false),
+            Event::WarehouseChanged(e) => self.warehouse_changed(of, e),
         }
     }
 
@@ -131,6 +133,7 @@ impl Books {
         reservation.expires_at = e.expires_at;
         reservation.order.clone_from(&e.order);
         reservation.attempt = e.attempt;
+        reservation.terms.clone_from(&e.terms);
         reservation.version
     }
 
@@ -201,6 +204,15 @@ impl Books {
         reservation.status = Status::Returned;
         reservation.has_left = false;
         reservation.version
+    }
+
+    fn warehouse_changed(&mut self, of: Of<'_>, e: &say::WarehouseChanged) -> i64 {
+        let is_known = self.warehouses.contains_key(&e.warehouse);
+        self.changed_warehouses.entry(e.warehouse.clone()).or_insert(is_known);
+        let settings = self.warehouses.entry(e.warehouse.clone()).or_default();
+        let (number, site) = (of.stream, Site::from(e.clone()));
+        *settings = WarehouseSettings { number, site, version: settings.version + 1 };
+        settings.version
     }
 
     fn pool_mut(&mut self, sku: &Sku, warehouse: &Warehouse) -> &mut Pool {

@@ -49,10 +49,12 @@ impl Books {
             return (vec![(number, refused.into())], Err(no));
         }
         let without = replaced.as_ref().map(|(_, released)| self.stock_without(&released.lines, &reserve.lines));
-        match allocate(without.as_ref().unwrap_or(&self.stock), &reserve.lines, policy) {
+        let sources = self.sources(policy, reserve.terms.as_ref());
+        match allocate(without.as_ref().unwrap_or(&self.stock), &reserve.lines, sources) {
             Ok(lines) => {
                 let expires_at = now + seconds(reserve.hold_secs);
-                let held = say::StockReserved { reservation, fingerprint, order, attempt, lines, expires_at };
+                let terms = reserve.terms.clone();
+                let held = say::StockReserved { reservation, fingerprint, order, attempt, lines, expires_at, terms };
                 let answer =
                     Settled::Reservation { is_new: true, reservation: Box::new(blank(number, owner, &reserve.name)) };
                 let replaced = replaced.map(|(old, released)| (old, released.into()));
@@ -154,12 +156,17 @@ impl Books {
             Status::Expired if retake && reservation.status == Status::Reserved => {
                 commit(reservation.lines.clone(), false)
             }
+            #[cfg(feature = "planted-bugs")]
+            Status::Expired if retake && world::planted::is(world::planted::Bug::RetakenWithoutStock) => {
+                commit(reservation.lines.clone(), true)
+            }
             Status::Expired if retake => {
                 let discontinued = self.discontinued(reservation.lines.iter().map(|line| (&line.sku, line.quantity)));
                 if !discontinued.is_empty() {
                     return refuse(Rejection::Discontinued { short: discontinued.clone() }, &discontinued);
                 }
-                match allocate(&self.stock, &reservation.wishes(), policy) {
+                let sources = self.sources(policy, reservation.terms.as_ref());
+                match allocate(&self.stock, &reservation.wishes(), sources) {
                     Ok(lines) => commit(lines, true),
                     Err(unmet) => refuse(unmet.clone().into(), unmet.short()),
                 }

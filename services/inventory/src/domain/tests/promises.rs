@@ -132,6 +132,7 @@ fn goods_of_one_sku_in_two_lines_leave_together_or_not_at_all() {
         attempt: 0,
         lines: two,
         expires_at: shop.now + secs(60),
+        terms: None,
     };
     shop.books.apply(Number::from_column(77), "local", shop.now, &reserved.into());
     moved(shop.count("c", 5));
