@@ -3,6 +3,7 @@
 //! These events are inventory's journal: its rows can be rebuilt from them to the same values, so
 //! each says exactly what it did to which SKU in which warehouse.
 
+mod restock;
 mod warehouses;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use world::Moment;
 
+pub use self::restock::{RestockNeeded, RestockPointChanged, StockReplenished};
 pub use self::warehouses::{AllocateBy, Terms, WarehouseChanged};
 
 crate::events! {
@@ -58,6 +60,12 @@ crate::events! {
         SkuReinstated = 1,
         /// What is said of a warehouse has changed.
         WarehouseChanged = 1,
+        /// When more of a SKU is wanted in a warehouse has changed.
+        RestockPointChanged = 1,
+        /// There is less of a SKU in a warehouse than its threshold.
+        RestockNeeded = 1,
+        /// There is as much as the threshold again.
+        StockReplenished = 1,
     }
 }
 

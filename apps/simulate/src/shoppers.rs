@@ -196,6 +196,9 @@ impl Shoppers {
         if self.places.once_in(5) {
             return self.describe_warehouse();
         }
+        if self.places.once_in(8) {
+            return self.watch();
+        }
         if self.chance.once_in(4) {
             return self.transfer();
         }
@@ -233,6 +236,21 @@ impl Shoppers {
             body["markets"] = json!(["GB"]);
         }
         Sent::put("inventory", format!("/v1/warehouses/{warehouse}"), body)
+    }
+
+    /// Somebody wants to know when a SKU runs low, in some warehouses, or no more.
+    fn watch(&mut self) -> Sent {
+        let mut points = Vec::new();
+        for warehouse in self.warehouses.clone() {
+            if self.places.once_in(2) {
+                let threshold = self.places.between(1, 15);
+                let target = threshold + self.places.between(0, 40);
+                points.push(json!({"warehouse": warehouse, "threshold": threshold, "target": target}));
+            }
+        }
+        let sku = self.skus[self.places.below(self.skus.len())].clone();
+        let path = web::path(["v1", "skus", sku.as_str(), "restock"]);
+        Sent::put("inventory", path, json!({"points": points}))
     }
 
     /// How a reservation may be served, where that is said.

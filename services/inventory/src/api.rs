@@ -1,6 +1,6 @@
 //! The requests that inventory answers: movements, levels, reservations.
 //!
-//! Reading order: `stock`, `movements`, `skus`, `warehouses`, `reservations`, `journal`, `availability` (for
+//! Reading order: `stock`, `movements`, `skus`, `warehouses`, `restock`, `reservations`, `journal`, `availability` (for
 //! those who keep a copy), `bulk` (whole tables), `problem` (how it says no), `openapi` (what is said of
 //! all of them).
 
@@ -12,6 +12,7 @@ mod openapi;
 pub(crate) mod overview;
 pub mod problem;
 mod reservations;
+mod restock;
 mod skus;
 mod stock;
 mod warehouses;
@@ -44,6 +45,7 @@ pub(crate) fn routes(shelf: Shelf) -> Routes {
         .merge(stock::routes())
         .merge(skus::routes())
         .merge(warehouses::routes())
+        .merge(restock::routes())
         .merge(reservations::routes())
         .merge(journal::routes())
         .merge(availability::routes())
@@ -63,6 +65,8 @@ const LONGEST_HOLD_SECS: i64 = 7 * 24 * 60 * 60;
 /// Most SKUs in one question.
 const MOST_SKUS: usize = 500;
 
+/// Most warehouses in which somebody wants to know when a SKU runs low.
+const MOST_POINTS: usize = 500;
 /// Most markets of a warehouse.
 const MOST_MARKETS: usize = 100;
 /// Most characters of what people call a warehouse.

@@ -8,7 +8,7 @@
 //!
 //! Reading order: `pool` (stock of a SKU in a warehouse), `change` (what an event does to it), `signal`
 //! (how much there is, in a word), `reservation`, `allocation` (which warehouse a line takes from) with
-//! `parcels`, `command`, `movement`, `sku`, `warehouse`, `books` (all of it together).
+//! `parcels`, `command`, `movement`, `sku`, `warehouse`, `restock`, `books` (all of it together).
 //!
 //! **Invariant:** rows change through [`Books::apply`] and nothing else, so the journal suffices to
 //! rebuild them.
@@ -21,6 +21,7 @@ mod movement;
 mod parcels;
 mod pool;
 mod reservation;
+mod restock;
 mod signal;
 mod sku;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use command::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve, Se
 pub use movement::{MovementRecord, Outcome};
 pub use pool::Pool;
 pub use reservation::{Reservation, Status};
+pub use restock::{Reorder, RestockPoint};
 pub use signal::{Signal, Thresholds};
 pub use sku::SkuSettings;
 pub use warehouse::{Site, WarehouseSettings};

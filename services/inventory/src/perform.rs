@@ -83,6 +83,9 @@ fn touched(commands: &[Asked<Command>]) -> Touched {
             Command::SetWarehouse { warehouse, .. } => {
                 touched.edited_warehouses.insert(warehouse.clone());
             }
+            Command::SetRestock { sku, .. } => {
+                touched.skus.insert(sku.clone());
+            }
             Command::Expire { number } => {
                 touched.numbers.insert(*number);
             }
@@ -101,7 +104,7 @@ fn key_of(command: &Command) -> u64 {
         | Command::Ship { name }
         | Command::Release { name, .. }
         | Command::Return { name, .. } => name.as_str(),
-        Command::SetSku { sku, .. } => sku.as_str(),
+        Command::SetSku { sku, .. } | Command::SetRestock { sku, .. } => sku.as_str(),
         Command::SetWarehouse { warehouse, .. } => warehouse.as_str(),
         Command::Expire { .. } => "",
     };

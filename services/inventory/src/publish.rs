@@ -62,5 +62,8 @@ fn subject(event: &Event) -> &str {
         Event::SkuDiscontinued(e) => e.sku.as_str(),
         Event::SkuReinstated(e) => e.sku.as_str(),
         Event::WarehouseChanged(e) => e.warehouse.as_str(),
+        Event::RestockPointChanged(e) => e.sku.as_str(),
+        Event::RestockNeeded(e) => e.sku.as_str(),
+        Event::StockReplenished(e) => e.sku.as_str(),
     }
 }

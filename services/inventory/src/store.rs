@@ -12,7 +12,9 @@ use db::{Columns, Failure, Query, Read, Row, Table, Trace, Tx, Value, int, text}
 use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
-use crate::domain::{Books, MovementRecord, Pool, Reservation, Site, SkuSettings, Status, WarehouseSettings, key};
+use crate::domain::{
+    Books, MovementRecord, Pool, Reorder, Reservation, RestockPoint, Site, SkuSettings, Status, WarehouseSettings, key,
+};
 
 static STOCK: Table = Table {
     name: "stock",
@@ -34,6 +36,12 @@ static WAREHOUSE: Table = Table {
     name: "warehouse",
     key: &[text("warehouse")],
     rest: &[int("number"), text("name"), int("priority"), text("markets"), int("active"), int("version")],
+};
+
+static RESTOCK: Table = Table {
+    name: "restock",
+    key: &[text("sku"), text("warehouse")],
+    rest: &[int("number"), int("threshold"), int("target"), int("is_low"), int("version")],
 };
 
 static RESERVATION: Table = Table {
@@ -149,8 +157,14 @@ fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Resul
     let by_number = Query::by(&RESERVATION, "number", touched.numbers.iter().map(|number| (*number).into()));
     let movements = Query::by(&MOVEMENT, "name", touched.movements.iter().map(|name| name.as_str().into()));
     let skus = settings_of(touched.wanted.iter().map(|(sku, _)| sku));
+    let restock = restock_of(touched.skus.iter());
     let warehouses = (!touched.wanted.is_empty()).then(|| tx.ask_along([all_warehouses()]));
-    let [stock, by_name, by_number, movements, skus] = tx.ask([stock, by_name, by_number, movements, skus])?;
+    let asked = [stock, by_name, by_number, movements, skus, restock];
+    let [stock, by_name, by_number, movements, skus, restock] = tx.ask(asked)?;
+    for row in restock {
+        let ((sku, warehouse), point) = restock_point(row)?;
+        books.load_restock(sku, warehouse, point);
+    }
     if let Some(warehouses) = warehouses {
         let [warehouses] = tx.answers(warehouses)?;
         for row in warehouses {
@@ -180,6 +194,13 @@ fn settings_of<'a>(skus: impl Iterator<Item = &'a Sku>) -> Query {
     let skus: BTreeSet<&Sku> = skus.collect();
     let sql = "SELECT sku, number, discontinued, version FROM sku WHERE sku = ANY($1)";
     Query::any_of(sql, skus.into_iter().map(Value::from), [])
+}
+
+/// When more is wanted of those SKUs of which somebody wants to know.
+fn restock_of<'a>(skus: impl Iterator<Item = &'a Sku>) -> Query {
+    let sql = "SELECT sku, warehouse, number, threshold, target, is_low, version FROM restock
+               WHERE sku = ANY($1) ORDER BY sku, warehouse";
+    Query::any_of(sql, skus.map(Value::from), [])
 }
 
 /// What was said of warehouses; there are few.
@@ -280,6 +301,22 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     }
     tx.update(&WAREHOUSE, old);
     tx.insert(&WAREHOUSE, new);
+
+    let (mut new, mut old) = (Vec::new(), Vec::new());
+    for (sku, warehouse, point, is_known) in books.changed_restock() {
+        let row = vec![
+            sku.into(),
+            warehouse.into(),
+            point.number.into(),
+            point.reorder.map(|reorder| reorder.threshold).into(),
+            point.reorder.map(|reorder| reorder.target).into(),
+            i64::from(point.is_low).into(),
+            point.version.into(),
+        ];
+        if is_known { old.push(row) } else { new.push(row) }
+    }
+    tx.update(&RESTOCK, old);
+    tx.insert(&RESTOCK, new);
 
     let (mut new, mut old) = (Vec::new(), Vec::new());
     let (mut held, mut let_go) = (Vec::new(), Vec::new());
@@ -394,6 +431,18 @@ fn warehouse_settings(row: Row) -> Result<(Warehouse, WarehouseSettings), Failur
     let site =
         Site { name: row.maybe_text()?, priority: row.maybe_int()?, markets: row.json()?, active: row.int()? != 0 };
     Ok((warehouse, WarehouseSettings { number, site, version: row.int()? }))
+}
+
+/// A SKU in a warehouse.
+pub(crate) type Place = (Sku, Warehouse);
+
+fn restock_point(row: Row) -> Result<(Place, RestockPoint), Failure> {
+    let mut row = row.columns();
+    let place = (Sku::from_column(row.text()?), Warehouse::from_column(row.text()?));
+    let number = row.number()?;
+    let (threshold, target) = (row.maybe_int()?, row.maybe_int()?);
+    let reorder = threshold.zip(target).map(|(threshold, target)| Reorder { threshold, target });
+    Ok((place, RestockPoint { number, reorder, is_low: row.int()? != 0, version: row.int()? }))
 }
 
 fn reservation(row: Row) -> Result<Reservation, Failure> {
@@ -533,6 +582,26 @@ pub(crate) fn warehouses_after(
     rows.into_iter().map(warehouse_settings).collect()
 }
 
+/// When more of some SKUs is wanted, by SKU and warehouse.
+pub(crate) fn restock(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Place, RestockPoint)>, Failure> {
+    read.rows(restock_of(skus.iter()))?.into_iter().map(restock_point).collect()
+}
+
+/// Some of which there is less than their threshold, after one, by SKU and warehouse.
+pub(crate) fn low_after(
+    read: &mut Read<'_>,
+    after: Option<&Place>,
+    limit: i64,
+) -> Result<Vec<(Place, RestockPoint)>, Failure> {
+    let (sku, warehouse) = after.map_or(("", ""), |(sku, warehouse)| (sku.as_str(), warehouse.as_str()));
+    let columns = RESTOCK.columns();
+    let sql = format!(
+        "SELECT {columns} FROM restock WHERE is_low = 1 AND (sku, warehouse) > ($1, $2) ORDER BY sku, warehouse LIMIT $3"
+    );
+    let rows = read.rows(Query::sql(sql, [sku.into(), warehouse.into(), limit.into()]))?;
+    rows.into_iter().map(restock_point).collect()
+}
+
 /// Some levels after a SKU in a warehouse, in the order of their keys.
 pub(crate) fn levels_after(
     read: &mut Read<'_>,
@@ -558,7 +627,7 @@ pub(crate) type Rows = BTreeMap<String, Vec<(&'static str, Value)>>;
 
 /// All rows.
 pub(crate) fn all_rows(read: &mut Read<'_>) -> Result<Rows, Failure> {
-    let tables = [&STOCK, &SKU, &WAREHOUSE, &RESERVATION, &HOLD, &MOVEMENT];
+    let tables = [&STOCK, &SKU, &WAREHOUSE, &RESTOCK, &RESERVATION, &HOLD, &MOVEMENT];
     let all = |table: &'static Table| Query::sql(format!("SELECT {} FROM {}", table.columns(), table.name), []);
     let answers = read.ask(tables.map(all))?;
     let mut rows = Rows::new();

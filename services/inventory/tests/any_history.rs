@@ -11,7 +11,8 @@ use contracts::inventory::{AllocateBy, Event, Level, ReservedLine, Terms};
 use ids::{Name, Number, Sku, Warehouse};
 use inventory::domain::{
     Act, Books, Changed, Command, Difference, ForOrder, Line, Movement, MovementRecord, News, Outcome, Policy, Pool,
-    Rejection, Reservation, Reserve, Settled, Site, SkuSettings, Status, WarehouseSettings, changes,
+    Rejection, Reorder, Reservation, Reserve, RestockPoint, Settled, Site, SkuSettings, Status, WarehouseSettings,
+    changes,
 };
 use world::{Chance, Moment, World};
 
@@ -29,6 +30,7 @@ struct Rows {
     pools: BTreeMap<Place, Pool>,
     skus: BTreeMap<Sku, SkuSettings>,
     warehouses: BTreeMap<Warehouse, WarehouseSettings>,
+    restock: BTreeMap<Place, RestockPoint>,
     reservations: BTreeMap<Number, Reservation>,
     movements: BTreeMap<Number, MovementRecord>,
 }
@@ -46,6 +48,10 @@ impl Rows {
         for (warehouse, settings, was_known) in books.changed_warehouses() {
             let before = self.warehouses.insert(warehouse.clone(), settings.clone());
             assert_eq!(before.is_some(), was_known, "{warehouse}");
+        }
+        for (sku, warehouse, point, was_known) in books.changed_restock() {
+            let before = self.restock.insert((sku.clone(), warehouse.clone()), point);
+            assert_eq!(before.is_some(), was_known, "{sku} in {warehouse}");
         }
         for (before, after) in books.changed_reservations() {
             let known = self.reservations.insert(after.number, after.clone());
@@ -69,6 +75,9 @@ impl Rows {
         self.skus.iter().for_each(|(sku, settings)| books.load_sku(sku.clone(), *settings));
         let warehouses = self.warehouses.iter();
         warehouses.for_each(|(warehouse, settings)| books.load_warehouse(warehouse.clone(), settings.clone()));
+        for ((sku, warehouse), point) in &self.restock {
+            books.load_restock(sku.clone(), warehouse.clone(), *point);
+        }
         self.reservations.values().for_each(|reservation| books.load_reservation(reservation.clone()));
         self.movements.values().for_each(|movement| books.load_movement(movement.clone()));
         books
@@ -168,7 +177,7 @@ impl History {
 
     fn command(&mut self) -> Command {
         let name: Name = parse(["r-1", "r-2", "r-3", "r-4"][self.chance.below(4)]);
-        match self.chance.below(20) {
+        match self.chance.below(22) {
             0..=3 => Command::Move(self.movement()),
             4..=7 => Command::Reserve(self.reserve(name)),
             8 => Command::Extend { name, hold_secs: self.chance.between(1, 60) },
@@ -178,7 +187,7 @@ impl History {
                 let retake = order.is_some() || self.chance.once_in(2);
                 Command::Commit { name, order, retake }
             }
-            11 => Command::Ship { name },
+            11 | 21 => Command::Ship { name },
             12 => Command::Release { name, order: self.order() },
             13 => Command::Return { name, order: ForOrder { order: parse("o-1"), attempt: 1 } },
             14 | 15 => {
@@ -189,11 +198,22 @@ impl History {
                 let discontinued = self.chance.once_in(4);
                 Command::SetSku { sku: self.sku(), discontinued, seen: None }
             }
+            18 => {
+                let mut points = BTreeMap::new();
+                for warehouse in WAREHOUSES {
+                    if self.chance.once_in(2) {
+                        let threshold = self.chance.between(1, 6);
+                        let reorder = Reorder { threshold, target: threshold + self.chance.between(0, 9) };
+                        points.insert(parse(warehouse), reorder);
+                    }
+                }
+                Command::SetRestock { sku: self.sku(), points }
+            }
             17 => {
                 let (warehouse, priority) =
                     (self.warehouse(), self.chance.once_in(2).then(|| self.chance.between(0, 2)));
-                let markets = if self.chance.once_in(4) { vec![parse("GB")] } else { vec![] };
-                let site = Site { name: None, priority, markets, active: !self.chance.once_in(4) };
+                let markets = if self.chance.once_in(12) { vec![parse("GB")] } else { vec![] };
+                let site = Site { name: None, priority, markets, active: !self.chance.once_in(12) };
                 Command::SetWarehouse { warehouse, site, seen: None }
             }
             _ => Command::Expire { number: Number::from_column(self.chance.between(1, 1 + self.numbers.get())) },
@@ -238,7 +258,7 @@ impl History {
         let order = self.order();
         let other = parse(["r-1", "r-2", "r-3", "r-4"][self.chance.below(4)]);
         let replaces = (order.is_none() && name != other && self.chance.once_in(2)).then_some(other);
-        let terms = self.chance.once_in(2).then(|| self.terms());
+        let terms = self.chance.once_in(3).then(|| self.terms());
         let fingerprint = format!("{lines:?} {replaces:?} {terms:?}");
         Reserve { name, fingerprint, lines, hold_secs: self.chance.between(1, 60), order, replaces, terms }
     }
@@ -291,6 +311,17 @@ impl History {
         self.all_that_was_sent_is_somewhere();
         self.nothing_is_promised_of_what_is_sold_no_more();
         self.nothing_is_promised_from_where_it_may_not_come();
+        self.what_runs_low_is_said();
+    }
+
+    /// What was said last of each level that somebody watches is so.
+    fn what_runs_low_is_said(&self) {
+        for (place, point) in &self.rows.restock {
+            let pool = self.rows.pools.get(place).copied().unwrap_or_default();
+            let there = pool.on_hand - pool.reserved - pool.committed - pool.level().owed + pool.in_transit;
+            let is_low = point.reorder.is_some_and(|reorder| there < reorder.threshold);
+            assert_eq!(point.is_low, is_low, "{place:?}: {pool:?}, {point:?}");
+        }
     }
 
     /// What lies there by all that was said: brought and found, less what has left.

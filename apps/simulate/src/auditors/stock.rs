@@ -24,6 +24,22 @@ struct Shelf {
     was_short: bool,
 }
 
+/// When somebody wants to know that a SKU runs low in a warehouse.
+#[derive(Default)]
+struct Watched {
+    threshold: Option<i64>,
+    target: Option<i64>,
+    /// Whether it was said that more is needed, and not yet that there is enough.
+    was_said: bool,
+}
+
+impl Shelf {
+    /// Pieces for new promises, once what is on its way is there.
+    fn there(&self) -> i64 {
+        self.on_hand - self.held - self.firm + self.in_transit
+    }
+}
+
 #[derive(Clone, PartialEq)]
 enum Promise {
     Held(Vec<ReservedLine>),
@@ -42,6 +58,8 @@ struct Auditor {
     discontinued: BTreeSet<String>,
     /// What was said last of warehouses; one of which nothing was said serves every market.
     sites: BTreeMap<String, WarehouseChanged>,
+    /// Who wants to know when there is less than this, up to how many pieces, and whether that was said.
+    watched: BTreeMap<(String, String), Watched>,
     /// How reservations may be served, where that was said.
     terms: BTreeMap<String, Terms>,
     found: Vec<String>,
@@ -57,6 +75,7 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
         }
     }
     auditor.found.extend(cancelled_while_held(evidence));
+    auditor.compare_with_what_runs_low();
     auditor.compare_with_answers(evidence);
     auditor.compare_with_orders(evidence);
     auditor.found
@@ -144,33 +163,8 @@ impl Auditor {
                 });
                 self.not_oversold(&id, &e.lines);
             }
-            Event::StockShipped(e) => {
-                let firm = self.promises.insert(e.reservation.to_string(), Promise::Left(e.lines.clone()));
-                if firm == Some(Promise::Firm(e.lines.clone())) {
-                    self.each(&e.lines, |shelf, quantity| {
-                        shelf.firm -= quantity;
-                        shelf.on_hand -= quantity;
-                    });
-                } else {
-                    let had_left = matches!(firm, Some(Promise::Left(_))) && e.lines.is_empty();
-                    self.check(had_left, || format!("{id}: what is shipped was not committed"));
-                }
-            }
-            Event::StockReturned(e) => {
-                let was = self.promises.insert(e.reservation.to_string(), Promise::Over);
-                let fits = was
-                    == Some(if e.was_shipped {
-                        Promise::Left(e.lines.clone())
-                    } else {
-                        Promise::Firm(e.lines.clone())
-                    });
-                self.check(fits, || format!("{id}: what is returned is not what was committed"));
-                let was_shipped = e.was_shipped;
-                self.each(&e.lines, |shelf, quantity| {
-                    shelf.on_hand += if was_shipped { quantity } else { 0 };
-                    shelf.firm -= if was_shipped { 0 } else { quantity };
-                });
-            }
+            Event::StockShipped(e) => self.shipped(&id, &e),
+            Event::StockReturned(e) => self.returned(&id, &e),
             Event::SkuDiscontinued(e) => {
                 self.discontinued.insert(e.sku.to_string());
             }
@@ -180,6 +174,12 @@ impl Auditor {
             Event::WarehouseChanged(e) => {
                 self.sites.insert(e.warehouse.to_string(), e);
             }
+            Event::RestockPointChanged(e) => {
+                let point = self.watched.entry((e.sku.to_string(), e.warehouse.to_string())).or_default();
+                (point.threshold, point.target) = (e.threshold, e.target);
+            }
+            Event::RestockNeeded(e) => self.ran_low(&id, &e),
+            Event::StockReplenished(e) => self.replenished(&id, &e),
             Event::StockReservationRejected(_)
             | Event::StockReservationExtended(_)
             | Event::StockCommitRejected(_)
@@ -230,6 +230,65 @@ impl Auditor {
         let missing = self.travelling.insert(e.movement.to_string(), 0);
         let fits = missing == Some(e.quantity);
         self.check(fits, || format!("{id}: {} are lost of {missing:?} that are missing", e.quantity));
+    }
+
+    /// It is said once, when there is too little, and with what would reach the target.
+    fn ran_low(&mut self, id: &str, e: &say::RestockNeeded) {
+        let there = self.shelf(&e.sku, &e.warehouse).there();
+        let point = self.watched.entry((e.sku.to_string(), e.warehouse.to_string())).or_default();
+        let was_said = std::mem::replace(&mut point.was_said, true);
+        let is_low = point.threshold.is_some_and(|threshold| there < threshold);
+        let fits = !was_said && is_low && point.target == Some(there + e.quantity);
+        self.check(fits, || {
+            format!("{id}: {} of {} are needed in {}, where {there} are", e.quantity, e.sku, e.warehouse)
+        });
+    }
+
+    /// It is said once, of what had run low.
+    fn replenished(&mut self, id: &str, e: &say::StockReplenished) {
+        let there = self.shelf(&e.sku, &e.warehouse).there();
+        let point = self.watched.entry((e.sku.to_string(), e.warehouse.to_string())).or_default();
+        let was_said = std::mem::take(&mut point.was_said);
+        let is_enough = point.threshold.is_none_or(|threshold| there >= threshold);
+        self.check(was_said && is_enough, || format!("{id}: {there} of {} in {} are not enough", e.sku, e.warehouse));
+    }
+
+    /// What has run low at the end was said, and what was said has.
+    fn compare_with_what_runs_low(&mut self) {
+        let mut found = Vec::new();
+        for (place, point) in &self.watched {
+            let there = self.shelves.get(place).map_or(0, Shelf::there);
+            if point.threshold.is_some_and(|threshold| there < threshold) != point.was_said {
+                let ((sku, warehouse), was_said) = (place, point.was_said);
+                found.push(format!("{there} of {sku} are in {warehouse}; that it runs low was said: {was_said}"));
+            }
+        }
+        self.found.extend(found);
+    }
+
+    fn shipped(&mut self, id: &str, e: &say::StockShipped) {
+        let firm = self.promises.insert(e.reservation.to_string(), Promise::Left(e.lines.clone()));
+        if firm == Some(Promise::Firm(e.lines.clone())) {
+            self.each(&e.lines, |shelf, quantity| {
+                shelf.firm -= quantity;
+                shelf.on_hand -= quantity;
+            });
+        } else {
+            let had_left = matches!(firm, Some(Promise::Left(_))) && e.lines.is_empty();
+            self.check(had_left, || format!("{id}: what is shipped was not committed"));
+        }
+    }
+
+    fn returned(&mut self, id: &str, e: &say::StockReturned) {
+        let was = self.promises.insert(e.reservation.to_string(), Promise::Over);
+        let fits =
+            was == Some(if e.was_shipped { Promise::Left(e.lines.clone()) } else { Promise::Firm(e.lines.clone()) });
+        self.check(fits, || format!("{id}: what is returned is not what was committed"));
+        let was_shipped = e.was_shipped;
+        self.each(&e.lines, |shelf, quantity| {
+            shelf.on_hand += if was_shipped { quantity } else { 0 };
+            shelf.firm -= if was_shipped { 0 } else { quantity };
+        });
     }
 
     fn reserved(&mut self, id: &str, e: &say::StockReserved) {

@@ -2,6 +2,7 @@
 
 mod availability;
 mod journal;
+mod restock;
 mod warehouses;
 
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation, PRECONDITION_F
 
 pub(super) use self::availability::{changes, snapshot};
 pub(super) use self::journal::entries;
+pub(super) use self::restock::{needs, restock, set_restock};
 pub(super) use self::warehouses::{set_warehouse, warehouse, warehouses};
 use super::bulk::LONGEST_NAME;
 use super::problem::{
@@ -58,7 +60,10 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let line = [must("sku", sku()), must("quantity", count()), must("allocations", list(allocation))];
     let short = [must("sku", sku()), must("wanted", count()), must("available", count())];
     let statuses = ["reserved", "committed", "shipped", "released", "expired", "refused", "returned"];
+    let [restock, need] = restock::schemas();
     let own = vec![
+        restock,
+        need,
         ("Level", document(level.clone())),
         ("StockInWarehouse", in_warehouse),
         ("Stock", document(stock.into_iter().chain(level))),

@@ -1,11 +1,12 @@
 //! What a command does to levels, reservations and movements: decide, then apply.
 //!
-//! Reading order: here what the books are, then `movements`, `skus`, `warehouses` and `promises` (what is
+//! Reading order: here what the books are, then `movements`, `skus`, `warehouses`, `restock` and `promises` (what is
 //! decided of each), and `apply` (what each event changes).
 
 mod apply;
 mod movements;
 mod promises;
+mod restock;
 mod skus;
 mod warehouses;
 
@@ -21,6 +22,7 @@ use super::command::{Command, Rejection, Settled};
 use super::movement::MovementRecord;
 use super::pool::Pool;
 use super::reservation::{Reservation, Status};
+use super::restock::RestockPoint;
 use super::sku::SkuSettings;
 use super::warehouse::{WarehouseSettings, Warehouses};
 
@@ -50,6 +52,7 @@ pub struct Books {
     stock: Stock,
     skus: BTreeMap<Sku, SkuSettings>,
     warehouses: Warehouses,
+    restock: BTreeMap<Sku, BTreeMap<Warehouse, RestockPoint>>,
     reservations: BTreeMap<Number, Reservation>,
     movements: BTreeMap<String, MovementRecord>,
     names: BTreeMap<String, Number>,
@@ -59,6 +62,10 @@ pub struct Books {
     changed_skus: BTreeMap<Sku, bool>,
     /// Warehouses of which something new was said, and whether they were in the database before.
     changed_warehouses: BTreeMap<Warehouse, bool>,
+    /// Restock points that were changed, and whether they were in the database before.
+    changed_restock: BTreeMap<(Sku, Warehouse), bool>,
+    /// Levels that have changed and that somebody watches; what has crossed is not said yet.
+    watched: BTreeSet<(Sku, Warehouse)>,
     /// Names of movements that are new, in the order in which they came.
     new_movements: Vec<String>,
     /// Names of movements that were there before, and changed.
@@ -101,6 +108,11 @@ impl Books {
         self.warehouses.insert(warehouse, settings);
     }
 
+    /// Takes over a restock point as it was loaded.
+    pub fn load_restock(&mut self, sku: Sku, warehouse: Warehouse, point: RestockPoint) {
+        self.restock.entry(sku).or_default().insert(warehouse, point);
+    }
+
     /// Takes over a reservation as it was loaded.
     pub fn load_reservation(&mut self, reservation: Reservation) {
         self.names.insert(key(&reservation.owner, &reservation.name), reservation.number);
@@ -139,12 +151,14 @@ impl Books {
             Command::SetWarehouse { warehouse, site, seen } => {
                 self.decide_warehouse(warehouse, site, *seen, new_number)
             }
+            Command::SetRestock { sku, points } => self.decide_restock(sku, points, new_number),
             Command::Expire { number } => (self.expiry(*number, now), Ok(Settled::Nothing)),
         };
         for (stream, event) in events {
             let version = self.apply(stream, owner, now, &event);
             self.news.push(News { stream, version, event });
         }
+        self.say_what_crossed(now);
         match answer {
             // The answer shows the thing as it is after the events.
             Ok(Settled::Reservation { is_new, reservation }) => {
@@ -154,6 +168,10 @@ impl Books {
             Ok(Settled::Moved { is_new, movement }) => {
                 let now = self.movements.get(&key(owner, &movement.name)).cloned().unwrap_or(*movement);
                 Ok(Settled::Moved { is_new, movement: Box::new(now) })
+            }
+            Ok(Settled::Restock { sku, .. }) => {
+                let points = self.restock_of(&sku);
+                Ok(Settled::Restock { sku, points })
             }
             other => other,
         }
@@ -221,6 +239,12 @@ impl Books {
     /// Warehouses of which something new was said, and whether they were in the database before.
     pub fn changed_warehouses(&self) -> impl Iterator<Item = (&Warehouse, &WarehouseSettings, bool)> {
         self.changed_warehouses.iter().map(|(warehouse, is_known)| (warehouse, &self.warehouses[warehouse], *is_known))
+    }
+
+    /// Restock points that were changed, and whether they were in the database before.
+    pub fn changed_restock(&self) -> impl Iterator<Item = (&Sku, &Warehouse, RestockPoint, bool)> {
+        let changed = self.changed_restock.iter();
+        changed.map(|((sku, warehouse), is_known)| (sku, warehouse, self.restock[sku][warehouse], *is_known))
     }
 
     /// Reservations that were changed, with how they were before.

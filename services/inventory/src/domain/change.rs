@@ -185,7 +185,10 @@ pub fn changes(event: &Event) -> Vec<Changed<'_>> {
         | Event::StockCommitRejected(_)
         | Event::SkuDiscontinued(_)
         | Event::SkuReinstated(_)
-        | Event::WarehouseChanged(_) => Vec::new(),
+        | Event::WarehouseChanged(_)
+        | Event::RestockPointChanged(_)
+        | Event::RestockNeeded(_)
+        | Event::StockReplenished(_) => Vec::new(),
     }
 }
 

@@ -1,10 +1,14 @@
 //! What can be asked of inventory, and how it answers.
 
+use std::collections::BTreeMap;
+
 use contracts::inventory::{Short, Terms};
 use ids::{Name, Number, Sku, Warehouse};
 
 use super::movement::MovementRecord;
+use super::pool::Pool;
 use super::reservation::Reservation;
+use super::restock::{Reorder, RestockPoint};
 use super::sku::SkuSettings;
 use super::warehouse::{Site, WarehouseSettings};
 
@@ -74,6 +78,13 @@ pub enum Command {
         site: Site,
         /// The version that the caller has seen; any if it does not say one.
         seen: Option<i64>,
+    },
+    /// Says in which warehouses somebody wants to know when a SKU runs low, and when that is.
+    SetRestock {
+        /// The SKU.
+        sku: Sku,
+        /// The warehouses; in no other is anything asked for.
+        points: BTreeMap<Warehouse, Reorder>,
     },
     /// Lets a hold lapse whose time has passed.
     Expire {
@@ -194,6 +205,13 @@ pub enum Settled {
     Sku(SkuSettings),
     /// What holds for a warehouse now.
     Warehouse(Box<WarehouseSettings>),
+    /// When more of a SKU is wanted now.
+    Restock {
+        /// The SKU.
+        sku: Sku,
+        /// The warehouses in which somebody wants to know, with the level there.
+        points: Vec<(Warehouse, RestockPoint, Pool)>,
+    },
     /// Nothing was left to do.
     Nothing,
 }

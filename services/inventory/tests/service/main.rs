@@ -9,6 +9,7 @@ mod keys;
 mod large;
 mod movements;
 mod reservations;
+mod restock;
 mod skus;
 mod tables;
 mod warehouses;

@@ -9,7 +9,7 @@ use crate::binary::{Server, ask_with, banyan};
 use crate::openapi::schemas::faults;
 
 /// The examples in their order: the id of the operation, and the name of its example.
-const STORY: [(&str, &str); 73] = [
+const STORY: [(&str, &str); 76] = [
     ("live", "live"),
     ("ready", "ready"),
     ("move_stock", "receive"),
@@ -40,6 +40,9 @@ const STORY: [(&str, &str); 73] = [
     ("list_warehouses", "all"),
     ("import_stock", "table"),
     ("export_stock", "all"),
+    ("set_restock", "cups"),
+    ("get_restock", "cups"),
+    ("list_restock_needs", "cups"),
     ("place_order", "confirmed"),
     ("get_order", "confirmed"),
     ("get_order_history", "confirmed"),

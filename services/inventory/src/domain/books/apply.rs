@@ -70,6 +70,9 @@ impl Books {
             Event::SkuDiscontinued(e) => self.sku_mut(stream, &e.sku, true),
             Event::SkuReinstated(e) => self.sku_mut(stream, &e.sku, false),
             Event::WarehouseChanged(e) => self.warehouse_changed(of, e),
+            Event::RestockPointChanged(e) => self.restock_point_changed(stream, e),
+            Event::RestockNeeded(e) => self.ran_low(&e.sku, &e.warehouse, true),
+            Event::StockReplenished(e) => self.ran_low(&e.sku, &e.warehouse, false),
         }
     }
 
@@ -216,6 +219,7 @@ impl Books {
     }
 
     fn pool_mut(&mut self, sku: &Sku, warehouse: &Warehouse) -> &mut Pool {
+        self.watch(sku, warehouse);
         let entry = self.stock.entry(sku.clone()).or_default().entry(warehouse.clone()).or_default();
         entry.is_changed = true;
         &mut entry.pool
