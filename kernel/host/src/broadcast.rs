@@ -227,7 +227,7 @@ impl fmt::Debug for Broadcast {
 /// Those who are told before requests are served again.
 const GROUP: usize = 64;
 /// How long it rests for each who was told.
-const REST_EACH: Duration = Duration::from_micros(1);
+const REST_EACH: Duration = Duration::from_micros(2);
 /// How long it rests at most.
 const LONGEST_REST: Duration = Duration::from_millis(50);
 /// When a database that did not answer is asked again.
