@@ -124,7 +124,16 @@ impl Board {
     ) -> Self {
         let since = world.now();
         let trend = Trend::since(since, newest_events(&parts));
-        Self { parts, meters: meters.clone(), details, since, trend, world: world.clone(), stopping, listening: Listening::within(limits) }
+        Self {
+            parts,
+            meters: meters.clone(),
+            details,
+            since,
+            trend,
+            world: world.clone(),
+            stopping,
+            listening: Listening::within(limits),
+        }
     }
 
     /// The service of this name, if it runs here.
