@@ -187,7 +187,7 @@ fn refuse(
     let is_page = matches!(access, Access::SignedIn(_));
     match caller {
         // A browser says by itself that it is on this machine or has signed in, whoever's page makes it.
-        Caller::Local | Caller::SignedIn(_) if is_page && changes(method) && is_from_elsewhere(headers) => {
+        Caller::Local | Caller::SignedIn(_) if changes(method) && is_from_elsewhere(headers) => {
             Some(Problem::new(&CROSS_SITE).into_response())
         }
         Caller::Local if is_page && is_under_a_name(headers) => Some(Problem::new(&CROSS_SITE).into_response()),

@@ -241,6 +241,22 @@ fn this_machine_needs_no_key_where_the_operator_says_so() {
     assert_eq!(get(&server, "bk_1_wrong", "/v1/orders").0, 401, "a wrong key is no key");
 }
 
+#[test]
+fn a_page_of_another_site_changes_nothing_through_a_browser_on_this_machine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::up(folder.path(), &[]);
+    server.receive(1);
+    let body = json!({"lines": [{"sku": "A-1", "quantity": 1}]});
+    assert_eq!(ask(server.address, "PUT", "/v1/reservations/r-1", "", &body).0, 201);
+    let commit = |headers: &str| ask(server.address, "POST", "/v1/reservations/r-1/commit", headers, &Value::Null);
+    for elsewhere in ["origin: https://elsewhere.example\r\n", "sec-fetch-site: cross-site\r\n"] {
+        let (status, no) = commit(elsewhere);
+        assert_eq!((status, &no["code"]), (403, &json!("cross-site")), "{elsewhere}");
+    }
+    let own = format!("origin: http://{}\r\n", server.address);
+    assert_eq!(commit(&own).0, 200, "the page at /docs asks like this");
+}
+
 /// A key that one process makes and revokes is known to the other.
 fn both_know(one: &Server, two: &Server, admin: &str) {
     let (status, shop) = put(one, admin, "/v1/keys/shop", &json!({"scopes": ["orders:read"]}));

@@ -321,6 +321,9 @@ impl Operation {
         if self.access != Access::Everybody {
             also(&UNAUTHORIZED);
             also(&FORBIDDEN);
+            if self.method != "GET" {
+                also(&CROSS_SITE);
+            }
         }
         if self.method != "GET" {
             also(&OUTCOME_UNKNOWN);
