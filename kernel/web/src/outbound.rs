@@ -13,7 +13,6 @@ use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,13 +24,12 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use crate::client::innermost;
 use crate::reach::Reach;
+use crate::trust::Trust;
 
 /// Bytes of an answer that are read; of a longer one the rest is never taken from the wire.
 pub const PIECE_BYTES: usize = 1_024;
@@ -159,29 +157,13 @@ impl Outbound {
     ///
     /// It trusts the certificates that the system trusts (or those in `SSL_CERT_FILE`); where there are
     /// none it says so in the log, and nobody can be asked over TLS.
-    ///
-    /// # Panics
-    /// Never: the protocol's versions are those that the cipher suites have.
     pub fn new(reach: Reach, connect_within: Duration) -> Self {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        let (trusted, _) = roots.add_parsable_certificates(found.certs);
-        if trusted == 0 {
-            tracing::warn!(
-                "The system trusts no certificates, so nobody is asked over TLS: install ca-certificates, or name a \
-                 file of them in SSL_CERT_FILE"
-            );
-        }
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the cipher suites are those of these versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let mut tcp = HttpConnector::new_with_resolver(Checked(reach));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(connect_within));
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(Trust::default().tls()).https_or_http().enable_http1();
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)

@@ -56,8 +56,19 @@ impl Trust {
                 tracing::debug!(%fault, "some authorities of the system cannot be read");
             }
             roots.add_parsable_certificates(found.certs);
+            if roots.is_empty() {
+                tracing::warn!(
+                    "The system trusts no certificates, so nobody is asked over TLS: install ca-certificates, or name a \
+                     file of them in SSL_CERT_FILE"
+                );
+            }
             Arc::new(roots)
         })
+    }
+
+    /// How TLS is spoken with those who are known by these authorities.
+    pub(crate) fn tls(&self) -> ClientConfig {
+        speak(self.roots())
     }
 
     /// Connects to whoever is asked; with TLS where `https` is said.
@@ -66,15 +77,18 @@ impl Trust {
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(within));
-        let roots = if is_https { self.roots() } else { Arc::new(RootCertStore::empty()) };
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-            .expect("ring knows both")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let either = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+        let tls = if is_https { self.tls() } else { speak(Arc::new(RootCertStore::empty())) };
+        let either = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         Connector { either: either.enable_http1().wrap_connector(tcp), within }
     }
+}
+
+fn speak(roots: Arc<RootCertStore>) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .expect("ring knows both")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 /// Connects within a time, the hand-shake included.
