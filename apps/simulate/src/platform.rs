@@ -342,6 +342,11 @@ impl Sent {
         Self { service, method: Method::PUT, path, body, key: None }
     }
 
+    /// A question.
+    pub(crate) fn get(service: &'static str, path: String) -> Self {
+        Self { service, method: Method::GET, path, body: Value::Null, key: None }
+    }
+
     /// Something to be done.
     pub(crate) fn post(service: &'static str, path: String, body: Value) -> Self {
         Self { service, method: Method::POST, path, body, key: None }

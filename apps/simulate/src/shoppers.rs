@@ -30,6 +30,8 @@ pub(crate) struct Shoppers {
     warehouses: Vec<&'static str>,
     /// Transfers that were sent on their way, and of which nobody has said yet that they arrived.
     travelling: Vec<String>,
+    /// The place of a request for promises that are owed pieces, of whose answer nobody has made use.
+    queue: Option<usize>,
     pub(crate) requests: Requests,
     left: usize,
     made: usize,
@@ -76,7 +78,7 @@ impl Shoppers {
         let keys = world.chance("keys of shoppers");
         let places = world.chance("what shoppers say of places");
         let (travelling, made) = (Vec::new(), Requests::default());
-        Self { chance, keys, places, trade, skus, warehouses, travelling, requests: made, left: requests, made: 0 }
+        Self { chance, keys, places, trade, skus, warehouses, travelling, queue: None, requests: made, left: requests, made: 0 }
     }
 
     /// What the trade is like.
@@ -199,13 +201,14 @@ impl Shoppers {
         if self.places.once_in(8) {
             return self.watch();
         }
+        if self.places.once_in(6) {
+            return self.offer();
+        }
+        if self.places.once_in(3) {
+            return self.look_after_shortfalls();
+        }
         if self.chance.once_in(4) {
             return self.transfer();
-        }
-        if self.chance.once_in(12) {
-            let body = json!({"discontinued": self.chance.once_in(3)});
-            let path = web::path(["v1", "skus", self.sku().as_str()]);
-            return Sent::put("inventory", path, body);
         }
         let (sku, warehouse) = (self.sku(), self.warehouses[self.chance.below(self.warehouses.len())]);
         let body = match self.chance.below(4) {
@@ -238,6 +241,40 @@ impl Shoppers {
         Sent::put("inventory", format!("/v1/warehouses/{warehouse}"), body)
     }
 
+    /// A SKU is sold no more, or without stock.
+    fn offer(&mut self) -> Sent {
+        let mut body = json!({"discontinued": self.places.once_in(6), "backorder_limit": self.places.between(0, 9)});
+        if self.places.once_in(2) {
+            body["available_from"] = json!("2036-03-01T00:00:00.000000Z");
+        }
+        let sku = self.skus[self.places.below(self.skus.len())].clone();
+        Sent::put("inventory", web::path(["v1", "skus", sku.as_str()]), body)
+    }
+
+    /// People look for promises that are owed pieces, and decide what becomes of one that they have seen.
+    fn look_after_shortfalls(&mut self) -> Sent {
+        let seen = self.queue.take().and_then(|place| {
+            let (_, page) = self.requests.at(place).answers().last()?;
+            let items = page["items"].as_array()?.clone();
+            self.places.pick(&items).cloned()
+        });
+        let Some(item) = seen else {
+            self.queue = Some(self.requests.all().len());
+            let state = if self.places.once_in(3) { "waiting" } else { "open" };
+            return Sent::get("inventory", format!("/v1/shortfalls?state={state}"));
+        };
+        let mut body = json!({"reason": "so we decided"});
+        for name in ["reservation", "owner", "sku", "warehouse"] {
+            body[name] = item[name].clone();
+        }
+        body["how"] = json!(self.places.pick(&["release", "wait", "move", "move"]));
+        if body["how"] == "move" {
+            let others: Vec<_> = self.warehouses.iter().filter(|other| body["warehouse"] != **other).copied().collect();
+            body["to"] = json!(self.places.pick(&others).copied().unwrap_or("nowhere"));
+        }
+        Sent::post("inventory", "/v1/shortfalls/resolve".to_owned(), body)
+    }
+
     /// Somebody wants to know when a SKU runs low, in some warehouses, or no more.
     fn watch(&mut self) -> Sent {
         let mut points = Vec::new();
@@ -262,6 +299,9 @@ impl Shoppers {
         }
         if self.places.once_in(3) {
             terms.push(("split", json!(self.places.once_in(2))));
+        }
+        if self.places.once_in(4) {
+            terms.push(("backorder", json!(self.places.once_in(2))));
         }
         if self.places.once_in(4) {
             terms.push(("market", json!(if self.places.once_in(2) { "GB" } else { "FR" })));

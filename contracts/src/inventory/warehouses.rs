@@ -38,4 +38,7 @@ pub struct Terms {
     pub split: Option<bool>,
     /// The market that it is for: only warehouses serve it that serve this market.
     pub market: Option<Name>,
+    /// Whether pieces may be promised that are not there, as far as the SKU allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backorder: Option<bool>,
 }

@@ -33,11 +33,13 @@ pub enum Bug {
     TransferCountedTwice,
     /// A lapsed hold is made firm without a look whether its stock is still there.
     RetakenWithoutStock,
+    /// Goods that come in serve whoever was promised them last.
+    WrongPromiseServed,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::OrphanOrder,
         Self::ConfirmedTooEarly,
         Self::CompletedTwice,
@@ -50,6 +52,7 @@ impl Bug {
         Self::AnswerForgotten,
         Self::TransferCountedTwice,
         Self::RetakenWithoutStock,
+        Self::WrongPromiseServed,
     ];
 }
 

@@ -1,6 +1,6 @@
 //! The requests that inventory answers: movements, levels, reservations.
 //!
-//! Reading order: `stock`, `movements`, `skus`, `warehouses`, `restock`, `reservations`, `journal`, `availability` (for
+//! Reading order: `stock`, `movements`, `skus`, `warehouses`, `restock`, `reservations`, `shortfalls`, `journal`, `availability` (for
 //! those who keep a copy), `bulk` (whole tables), `problem` (how it says no), `openapi` (what is said of
 //! all of them).
 
@@ -13,6 +13,7 @@ pub(crate) mod overview;
 pub mod problem;
 mod reservations;
 mod restock;
+mod shortfalls;
 mod skus;
 mod stock;
 mod warehouses;
@@ -47,6 +48,7 @@ pub(crate) fn routes(shelf: Shelf) -> Routes {
         .merge(warehouses::routes())
         .merge(restock::routes())
         .merge(reservations::routes())
+        .merge(shortfalls::routes())
         .merge(journal::routes())
         .merge(availability::routes())
         .merge(bulk::routes());

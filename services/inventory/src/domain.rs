@@ -29,12 +29,12 @@ mod tests;
 mod warehouse;
 
 pub use books::{Books, News, Policy, key};
-pub use change::{Change, Changed, Difference, changes, skus_changed};
-pub use command::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve, Settled};
+pub use change::{Change, Changed, changes, skus_changed};
+pub use command::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve, Settle, Settled, Way};
 pub use movement::{MovementRecord, Outcome};
 pub use pool::Pool;
 pub use reservation::{Reservation, Status};
 pub use restock::{Reorder, RestockPoint};
 pub use signal::{Signal, Thresholds};
-pub use sku::SkuSettings;
+pub use sku::{Offer, SkuSettings};
 pub use warehouse::{Site, WarehouseSettings};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use db::{Asked, Failure, Kind, Perform, Tx};
 
 use crate::domain::{Act, Books, Command, Policy, Rejection, Settled, key};
+use crate::jobs::lapse_of;
 use crate::publish;
 use crate::store::{self, Touched};
 
@@ -21,7 +22,10 @@ pub(crate) fn under(policy: Policy) -> Perform<Command, Answer> {
 
 fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], policy: &Policy) -> Result<Vec<Answer>, Failure> {
     let (mut books, lapsed) = store::load(tx, touched(commands))?;
-    publish::lapsed(tx, &mut books, &lapsed)?;
+    for (number, story) in &lapsed {
+        books.expire(*number, policy, tx.now());
+        publish::all(tx, &mut books, &lapse_of(story));
+    }
     let answers: Vec<Answer> = commands.iter().map(|asked| carry_out(tx, &mut books, asked, policy)).collect();
     #[cfg(feature = "planted-bugs")]
     if world::planted::is(world::planted::Bug::EventWithoutFact) && answers.iter().any(Result::is_err) {
@@ -52,6 +56,14 @@ fn touched(commands: &[Asked<Command>]) -> Touched {
                     Act::Transfer { quantity, .. } => quantity,
                     Act::Receive { .. } | Act::Count { .. } | Act::Adjust { .. } => 0,
                 };
+                touched.freed += match movement.act {
+                    Act::Receive { quantity, .. } | Act::Transfer { quantity, .. } => quantity,
+                    Act::Count { counted, .. } => counted,
+                    Act::Adjust { quantity, .. } => quantity.max(0),
+                };
+                if let Act::Count { counted, .. } = movement.act {
+                    touched.counted.push((movement.sku.clone(), movement.warehouse.clone(), counted));
+                }
                 if taken > 0 {
                     touched.wanted.push((movement.sku.clone(), taken));
                 }
@@ -76,6 +88,10 @@ fn touched(commands: &[Asked<Command>]) -> Touched {
             | Command::Return { name, .. } => {
                 touched.reservations.insert(key(owner, name));
                 touched.without_skus.insert(key(owner, name));
+            }
+            Command::Settle(settle) => {
+                touched.reservations.insert(key(&settle.owner, &settle.reservation));
+                touched.without_skus.insert(key(&settle.owner, &settle.reservation));
             }
             Command::SetSku { sku, .. } => {
                 touched.edited_skus.insert(sku.clone());
@@ -105,6 +121,7 @@ fn key_of(command: &Command) -> u64 {
         | Command::Release { name, .. }
         | Command::Return { name, .. } => name.as_str(),
         Command::SetSku { sku, .. } | Command::SetRestock { sku, .. } => sku.as_str(),
+        Command::Settle(settle) => settle.sku.as_str(),
         Command::SetWarehouse { warehouse, .. } => warehouse.as_str(),
         Command::Expire { .. } => "",
     };

@@ -1,10 +1,8 @@
 //! What inventory says to others: everything, for its events are its journal.
 
-use db::{Context, Failure, NewEvent, Tx};
+use db::{Context, NewEvent, Tx};
 
 use crate::domain::{Books, News};
-use crate::jobs::lapse_of;
-use crate::store::Stories;
 use contracts::inventory::Event;
 
 /// Publishes what the books have to say, in the name of whoever caused it.
@@ -12,16 +10,6 @@ pub(crate) fn all(tx: &mut Tx<'_>, books: &mut Books, by: &Context) {
     for news in books.take_news() {
         one(tx, &news, by.clone());
     }
-}
-
-/// Publishes which holds have lapsed, each as a part of its own story.
-pub(crate) fn lapsed(tx: &mut Tx<'_>, books: &mut Books, stories: &Stories) -> Result<(), Failure> {
-    for news in books.take_news() {
-        let story = stories.get(&news.stream);
-        let story = story.ok_or_else(|| Failure::Corrupt(format!("hold {} has no first event", news.stream)))?;
-        one(tx, &news, lapse_of(story));
-    }
-    Ok(())
 }
 
 fn one(tx: &mut Tx<'_>, news: &News, by: Context) {
@@ -59,6 +47,11 @@ fn subject(event: &Event) -> &str {
         Event::StockReleased(e) => e.reservation.as_str(),
         Event::StockReservationExpired(e) => e.reservation.as_str(),
         Event::StockReturned(e) => e.reservation.as_str(),
+        Event::PromiseFellShort(e) => e.reservation.as_str(),
+        Event::BackorderServed(e) => e.reservation.as_str(),
+        Event::ShortfallSettled(e) => e.reservation.as_str(),
+        Event::PromiseMoved(e) => e.reservation.as_str(),
+        Event::SkuBackorderChanged(e) => e.sku.as_str(),
         Event::SkuDiscontinued(e) => e.sku.as_str(),
         Event::SkuReinstated(e) => e.sku.as_str(),
         Event::WarehouseChanged(e) => e.warehouse.as_str(),

@@ -13,7 +13,7 @@ use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
 use crate::domain::{
-    Books, MovementRecord, Pool, Reorder, Reservation, RestockPoint, Site, SkuSettings, Status, WarehouseSettings, key,
+    Books, MovementRecord, Offer, Outcome, Pool, Reorder, Reservation, RestockPoint, Site, SkuSettings, Status, WarehouseSettings, key,
 };
 
 static STOCK: Table = Table {
@@ -29,8 +29,11 @@ static STOCK: Table = Table {
     ],
 };
 
-static SKU: Table =
-    Table { name: "sku", key: &[text("sku")], rest: &[int("number"), int("discontinued"), int("version")] };
+static SKU: Table = Table {
+    name: "sku",
+    key: &[text("sku")],
+    rest: &[int("number"), int("discontinued"), int("backorder_limit"), int("available_from"), int("version")],
+};
 
 static WAREHOUSE: Table = Table {
     name: "warehouse",
@@ -69,6 +72,12 @@ static HOLD: Table = Table {
     rest: &[int("quantity")],
 };
 
+static OWED: Table = Table {
+    name: "owed",
+    key: &[text("sku"), text("warehouse"), int("reservation")],
+    rest: &[int("quantity"), int("missing")],
+};
+
 static MOVEMENT: Table = Table {
     name: "movement",
     key: &[int("number")],
@@ -82,6 +91,9 @@ static EVENT: Table =
 /// Lapsed holds of a SKU that one batch clears away: as many as pieces are wanted of it, for each
 /// frees one at least; but no fewer than the first, and no more than the second.
 const LAPSED_AT_ONCE: (i64, i64) = (256, 10_000);
+
+/// Until when a firm promise keeps its stock.
+const NEVER: Moment = Moment::from_micros(i64::MAX);
 
 /// What a batch touches, as far as its commands say it.
 #[derive(Debug, Default)]
@@ -104,6 +116,10 @@ pub(crate) struct Touched {
     pub(crate) moved_without_sku: BTreeSet<String>,
     /// What is wanted of which SKU.
     pub(crate) wanted: Vec<(Sku, i64)>,
+    /// Pieces that may become free, at most: so many who are owed some may be served.
+    pub(crate) freed: i64,
+    /// What stock-takes have found.
+    pub(crate) counted: Vec<(Sku, Warehouse, i64)>,
 }
 
 /// Loads all that a batch touches.
@@ -111,8 +127,8 @@ pub(crate) struct Touched {
 /// The stock rows are the lock: whoever changes a reservation or a movement has locked all its stock
 /// before. Its SKUs never change, so they may be read before that, and its state after it.
 ///
-/// Beside the books it gives the stories of those holds that had lapsed and were let go, for these are
-/// not what the batch's commands belong to.
+/// Beside the books it gives those holds that have lapsed and are to be let go first, with their stories, for
+/// these are not what the batch's commands belong to.
 pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stories), Failure> {
     let mut books = Books::default();
     if !touched.edited_skus.is_empty() {
@@ -135,10 +151,15 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stor
         let moved = Query::by(&MOVEMENT, "name", touched.moved_without_sku.iter().map(|name| name.as_str().into()));
         let [by_name, by_number, moved] = tx.ask([by_name, by_number, moved])?;
         for row in moved {
-            touched.skus.insert(movement(row)?.sku);
+            let movement = movement(row)?;
+            if let Outcome::InTransit { sent, .. } = movement.outcome {
+                touched.freed += sent;
+            }
+            touched.skus.insert(movement.sku);
         }
         for row in by_name.into_iter().chain(by_number) {
             let reservation = reservation(row)?;
+            touched.freed += reservation.pieces();
             touched.skus.extend(reservation.lines.iter().map(|line| line.sku.clone()));
             if reservation.status_at(tx.now()) == Status::Expired {
                 touched.wanted.extend(reservation.lines.iter().map(|line| (line.sku.clone(), line.quantity)));
@@ -146,9 +167,51 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stor
         }
     }
     lock_and_load(tx, &mut books, &touched)?;
+    load_those_who_fall_short(tx, &mut books, &touched)?;
     let scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)));
-    let lapsed = if scarce.is_empty() { Stories::new() } else { clear_lapsed(tx, &mut books, &touched, &scarce)? };
+    let lapsed = if scarce.is_empty() { Stories::new() } else { load_lapsed(tx, &mut books, &mut touched, &scarce)? };
+    load_owed(tx, &mut books, touched.freed)?;
     Ok((books, lapsed))
+}
+
+/// Loads the promises of those levels of which a stock-take may have found less than is promised: nobody
+/// knows before which of them fall short.
+fn load_those_who_fall_short(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Result<(), Failure> {
+    let wanted: i64 = touched.wanted.iter().map(|(_, quantity)| quantity).sum();
+    for (sku, warehouse, counted) in &touched.counted {
+        let pool = books.pool(sku, warehouse);
+        if pool.reserved + pool.committed + wanted > *counted {
+            let sql = "SELECT reservation FROM hold WHERE sku = $1 AND warehouse = $2";
+            let promises = tx.rows(Query::sql(sql, [sku.into(), warehouse.into()]))?;
+            load_numbers(tx, books, promises)?;
+        }
+    }
+    Ok(())
+}
+
+/// Loads those who are owed pieces of what is loaded, as many of them as may be served.
+fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64) -> Result<(), Failure> {
+    let owing = books.owing_skus();
+    if freed == 0 || owing.is_empty() {
+        return Ok(());
+    }
+    let sql = "SELECT reservation FROM (
+                   SELECT reservation, row_number() OVER (PARTITION BY sku, warehouse ORDER BY reservation) AS place
+                   FROM owed WHERE sku = ANY($1)
+               ) AS owed WHERE place <= $2";
+    let owed = tx.rows(Query::any_of(sql, owing.iter().map(Value::from), [freed.into()]))?;
+    load_numbers(tx, books, owed)
+}
+
+/// Loads the reservations of these numbers that are not loaded yet. Their stock is locked as far as it is
+/// touched, and so nobody else changes them meanwhile.
+fn load_numbers(tx: &mut Tx<'_>, books: &mut Books, numbers: Vec<Row>) -> Result<(), Failure> {
+    let numbers: BTreeSet<Number> = numbers.into_iter().map(|row| row.columns().number()).collect::<Result<_, _>>()?;
+    let unknown = numbers.into_iter().filter(|number| !books.knows(*number));
+    for row in tx.rows(Query::by(&RESERVATION, "number", unknown.map(Value::from)))? {
+        books.load_reservation(reservation(row)?);
+    }
+    Ok(())
 }
 
 fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Result<(), Failure> {
@@ -192,7 +255,8 @@ fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Resul
 /// The settings of those SKUs of which there are any; few have some.
 fn settings_of<'a>(skus: impl Iterator<Item = &'a Sku>) -> Query {
     let skus: BTreeSet<&Sku> = skus.collect();
-    let sql = "SELECT sku, number, discontinued, version FROM sku WHERE sku = ANY($1)";
+    let sql = "SELECT sku, number, discontinued, backorder_limit, available_from, version FROM sku
+               WHERE sku = ANY($1)";
     Query::any_of(sql, skus.into_iter().map(Value::from), [])
 }
 
@@ -211,11 +275,16 @@ fn all_warehouses() -> Query {
     )
 }
 
-/// Lets the lapsed holds of scarce SKUs go, so that nobody is refused for their sake.
+/// Loads the lapsed holds of scarce SKUs, which are let go so that nobody is refused for their sake.
 ///
 /// Their other SKUs are locked only now, out of the order of keys; where two writers meet in that, the
 /// database ends one of them as a conflict, and it runs again.
-fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched, scarce: &[Sku]) -> Result<Stories, Failure> {
+fn load_lapsed(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    touched: &mut Touched,
+    scarce: &[Sku],
+) -> Result<Stories, Failure> {
     let now = tx.now();
     let sql = "SELECT reservation FROM (
                    SELECT reservation, row_number() OVER (PARTITION BY sku ORDER BY expires_at, reservation) AS place
@@ -233,14 +302,13 @@ fn clear_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched, scarce: &
     let by_number = |numbers: &BTreeSet<Number>| Query::by(&RESERVATION, "number", numbers.iter().map(|n| (*n).into()));
     let mut others = Touched::default();
     for row in tx.rows(by_number(&numbers))? {
-        let skus = reservation(row)?.lines.into_iter().map(|line| line.sku);
+        let reservation = reservation(row)?;
+        touched.freed += reservation.pieces();
+        let skus = reservation.lines.into_iter().map(|line| line.sku);
         others.skus.extend(skus.filter(|sku| !touched.skus.contains(sku)));
     }
     others.numbers.clone_from(&numbers);
     lock_and_load(tx, books, &others)?;
-    for number in numbers {
-        books.expire(number, now);
-    }
     Ok(stories)
 }
 
@@ -287,8 +355,15 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
 
     let (mut new, mut old) = (Vec::new(), Vec::new());
     for (sku, settings, is_known) in books.changed_skus() {
-        let discontinued = i64::from(settings.discontinued);
-        let row = vec![sku.into(), settings.number.into(), discontinued.into(), settings.version.into()];
+        let Offer { discontinued, backorder_limit, available_from } = settings.offer;
+        let row = vec![
+            sku.into(),
+            settings.number.into(),
+            i64::from(discontinued).into(),
+            backorder_limit.into(),
+            available_from.into(),
+            settings.version.into(),
+        ];
         if is_known { old.push(row) } else { new.push(row) }
     }
     tx.update(&SKU, old);
@@ -320,11 +395,17 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
 
     let (mut new, mut old) = (Vec::new(), Vec::new());
     let (mut held, mut let_go) = (Vec::new(), Vec::new());
+    let (mut owed, mut served) = (Vec::new(), Vec::new());
     for (before, after) in books.changed_reservations() {
         let (was, is) = (before.map_or_else(Vec::new, holds), holds(after));
         if was != is {
             let_go.extend(was.into_iter().map(|mut hold| hold.drain(..4).collect()));
             held.extend(is);
+        }
+        let (was, is) = (before.map_or_else(Vec::new, owed_to), owed_to(after));
+        if was != is {
+            served.extend(was.into_iter().map(|mut row| row.drain(..3).collect()));
+            owed.extend(is);
         }
         let row = reservation_row(after)?;
         if before.is_some() { old.push(row) } else { new.push(row) }
@@ -333,20 +414,24 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     tx.insert(&RESERVATION, new);
     tx.delete(&HOLD, let_go);
     tx.insert(&HOLD, held);
+    tx.delete(&OWED, served);
+    tx.insert(&OWED, owed);
     tx.update(&MOVEMENT, books.changed_movements().map(movement_row).collect::<Result<_, _>>()?);
     tx.insert(&MOVEMENT, books.new_movements().map(movement_row).collect::<Result<_, _>>()?);
     Ok(())
 }
 
-/// The holds of a reservation, as rows: some while it is held, none otherwise.
+/// What a reservation keeps in stock, as rows: a firm promise keeps it for ever, as if it were a hold that
+/// never lapses, and one that has come to an end keeps nothing.
 fn holds(reservation: &Reservation) -> Vec<Vec<Value>> {
-    if reservation.status != Status::Reserved {
+    if !reservation.is_live() {
         return Vec::new();
     }
+    let until = if reservation.is_firm() { NEVER } else { reservation.expires_at };
     let of_line = |line: &contracts::inventory::ReservedLine| {
         let hold = |allocation: &contracts::inventory::Allocation| {
             vec![
-                Value::from(reservation.expires_at),
+                Value::from(until),
                 reservation.number.into(),
                 (&line.sku).into(),
                 (&allocation.warehouse).into(),
@@ -356,6 +441,19 @@ fn holds(reservation: &Reservation) -> Vec<Vec<Value>> {
         line.allocations.iter().map(hold).collect::<Vec<_>>()
     };
     reservation.lines.iter().flat_map(of_line).collect()
+}
+
+/// What a reservation is owed, as rows.
+fn owed_to(reservation: &Reservation) -> Vec<Vec<Value>> {
+    if !reservation.is_live() || reservation.owed() == 0 {
+        return Vec::new();
+    }
+    let allocations = reservation.lines.iter().flat_map(|line| line.allocations.iter().map(|of| (&line.sku, of)));
+    let owed = allocations.filter(|(_, allocation)| allocation.owed > 0);
+    let row = |(sku, of): (&Sku, &contracts::inventory::Allocation)| {
+        vec![sku.into(), (&of.warehouse).into(), reservation.number.into(), of.owed.into(), of.missing.into()]
+    };
+    owed.map(row).collect()
 }
 
 fn reservation_row(of: &Reservation) -> Result<Vec<Value>, Failure> {
@@ -421,7 +519,10 @@ fn level(row: Row) -> Result<(Sku, Warehouse, Pool), Failure> {
 fn sku_settings(row: Row) -> Result<(Sku, SkuSettings), Failure> {
     let mut row = row.columns();
     let sku = Sku::from_column(row.text()?);
-    Ok((sku, SkuSettings { number: row.number()?, discontinued: row.int()? != 0, version: row.int()? }))
+    let number = row.number()?;
+    let (discontinued, backorder_limit) = (row.int()? != 0, row.int()?);
+    let offer = Offer { discontinued, backorder_limit, available_from: row.maybe_moment()? };
+    Ok((sku, SkuSettings { number, offer, version: row.int()? }))
 }
 
 fn warehouse_settings(row: Row) -> Result<(Warehouse, WarehouseSettings), Failure> {
@@ -517,15 +618,49 @@ pub fn levels(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Warehouse, 
     rows.into_iter().map(level).collect()
 }
 
-/// Some stock that was promised and is not there: by SKU and warehouse, how much is owed.
-pub(crate) fn owed(read: &mut Read<'_>, most: i64) -> Result<Vec<(String, String, i64)>, Failure> {
-    let sql = "SELECT sku, warehouse, owed_to_holds + owed_firmly FROM stock
-               WHERE owed_to_holds > 0 OR owed_firmly > 0 ORDER BY sku, warehouse LIMIT $1";
+/// Pieces that a promise is owed.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    pub(crate) sku: Sku,
+    pub(crate) warehouse: Warehouse,
+    pub(crate) reservation: Number,
+    pub(crate) quantity: i64,
+    /// Those that a stock-take has not found, and of which nobody has decided what becomes.
+    pub(crate) missing: i64,
+}
+
+/// Some of those who are owed pieces after one, by SKU and warehouse, in the order in which they are served:
+/// where somebody has to decide, or where nobody has.
+pub(crate) fn owed_after(
+    read: &mut Read<'_>,
+    is_open: bool,
+    after: Option<&(Sku, Warehouse, Number)>,
+    limit: i64,
+) -> Result<Vec<Owed>, Failure> {
+    let (sku, warehouse, number) = after.map_or(("", "", 0), |(sku, warehouse, number)| {
+        (sku.as_str(), warehouse.as_str(), number.to_column())
+    });
+    let (columns, is_open) = (OWED.columns(), if is_open { "missing > 0" } else { "missing = 0" });
+    let sql = format!(
+        "SELECT {columns} FROM owed WHERE {is_open} AND (sku, warehouse, reservation) > ($1, $2, $3)
+         ORDER BY sku, warehouse, reservation LIMIT $4"
+    );
     let row = |row: Row| {
         let mut row = row.columns();
-        Ok((row.text()?, row.text()?, row.int()?))
+        let (sku, warehouse) = (Sku::from_column(row.text()?), Warehouse::from_column(row.text()?));
+        Ok(Owed { sku, warehouse, reservation: row.number()?, quantity: row.int()?, missing: row.int()? })
     };
-    read.rows(Query::sql(sql, [most.into()]))?.into_iter().map(row).collect()
+    read.rows(Query::sql(sql, [sku.into(), warehouse.into(), number.into(), limit.into()]))?.into_iter().map(row).collect()
+}
+
+/// Reservations by their numbers.
+pub(crate) fn reservations(
+    read: &mut Read<'_>,
+    numbers: impl Iterator<Item = Number>,
+) -> Result<BTreeMap<Number, Reservation>, Failure> {
+    let numbers: BTreeSet<Number> = numbers.collect();
+    let rows = read.rows(Query::by(&RESERVATION, "number", numbers.into_iter().map(Value::from)))?;
+    rows.into_iter().map(|row| reservation(row).map(|of| (of.number, of))).collect()
 }
 
 /// What was said about some SKUs; nothing for the others.
@@ -540,6 +675,40 @@ pub(crate) fn settings<'a>(
         _ => settings_of(skus.into_iter()),
     };
     read.rows(settings)?.into_iter().map(sku_settings).collect()
+}
+
+/// What was said about SKUs after one and up to another; about some of those that follow, where no end is said.
+pub(crate) fn settings_between(
+    read: &mut Read<'_>,
+    after: &str,
+    upto: Option<&str>,
+    limit: usize,
+) -> Result<BTreeMap<Sku, SkuSettings>, Failure> {
+    let columns = SKU.columns();
+    let query = match upto {
+        Some(upto) => {
+            let sql = format!("SELECT {columns} FROM sku WHERE sku > $1 AND sku <= $2");
+            Query::sql(sql, [after.into(), upto.into()])
+        }
+        None => {
+            let most = i64::try_from(limit).unwrap_or(i64::MAX);
+            let sql = format!("SELECT {columns} FROM sku WHERE sku > $1 ORDER BY sku LIMIT $2");
+            Query::sql(sql, [after.into(), most.into()])
+        }
+    };
+    read.rows(query)?.into_iter().map(sku_settings).collect()
+}
+
+/// What had been said about a SKU by a time.
+pub(crate) fn offer_at(read: &mut Read<'_>, sku: &Sku, at: Moment) -> Result<Offer, Failure> {
+    let mut offer = Offer::default();
+    if let Some(now) = settings(read, [sku])?.get(sku) {
+        for event in read.events_of(now.number)?.into_iter().filter(|event| event.recorded_at <= at) {
+            let said = Event::read(&event.kind, &event.body).map_err(|error| Failure::Corrupt(error.0))?;
+            said.iter().for_each(|event| offer.enter(event));
+        }
+    }
+    Ok(offer)
 }
 
 /// What was said of warehouses.
@@ -627,7 +796,7 @@ pub(crate) type Rows = BTreeMap<String, Vec<(&'static str, Value)>>;
 
 /// All rows.
 pub(crate) fn all_rows(read: &mut Read<'_>) -> Result<Rows, Failure> {
-    let tables = [&STOCK, &SKU, &WAREHOUSE, &RESTOCK, &RESERVATION, &HOLD, &MOVEMENT];
+    let tables = [&STOCK, &SKU, &WAREHOUSE, &RESTOCK, &RESERVATION, &HOLD, &OWED, &MOVEMENT];
     let all = |table: &'static Table| Query::sql(format!("SELECT {} FROM {}", table.columns(), table.name), []);
     let answers = read.ask(tables.map(all))?;
     let mut rows = Rows::new();

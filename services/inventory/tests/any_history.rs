@@ -7,17 +7,17 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use contracts::inventory::{AllocateBy, Event, Level, ReservedLine, Terms};
+use contracts::inventory::{AllocateBy, Allocation, Event, Level, ReservedLine, Terms};
 use ids::{Name, Number, Sku, Warehouse};
 use inventory::domain::{
-    Act, Books, Changed, Command, Difference, ForOrder, Line, Movement, MovementRecord, News, Outcome, Policy, Pool,
-    Rejection, Reorder, Reservation, Reserve, RestockPoint, Settled, Site, SkuSettings, Status, WarehouseSettings,
-    changes,
+    Act, Books, Change, Changed, Command, ForOrder, Line, Movement, MovementRecord, News, Offer, Outcome, Policy, Pool,
+    Rejection, Reorder, Reservation, Reserve, RestockPoint, Settle, Settled, Site, SkuSettings, Status,
+    WarehouseSettings, Way, changes,
 };
 use world::{Chance, Moment, World};
 
 /// Histories that are tried.
-const HISTORIES: u64 = 4_000;
+const HISTORIES: u64 = 5_000;
 const SKUS: [&str; 2] = ["a", "b"];
 const WAREHOUSES: [&str; 2] = ["main", "west"];
 const OWNERS: [&str; 2] = ["local", "shop"];
@@ -92,6 +92,8 @@ struct History {
     rows: Rows,
     /// Everything that was said: when, and of whose things.
     journal: Vec<(Moment, &'static str, News)>,
+    /// How much of it had been said after each command.
+    ends: BTreeSet<usize>,
 }
 
 impl History {
@@ -104,8 +106,8 @@ impl History {
             allow_split: chance.once_in(2),
             ship_on_commit: chance.once_in(2),
         };
-        let (rows, journal) = (Rows::default(), Vec::new());
-        Self { chance, now: world.now(), policy, numbers: Cell::new(0), rows, journal }
+        let (rows, journal, ends) = (Rows::default(), Vec::new(), BTreeSet::new());
+        Self { chance, now: world.now(), policy, numbers: Cell::new(0), rows, journal, ends }
     }
 
     fn step(&mut self) {
@@ -131,6 +133,7 @@ impl History {
         let news = books.take_news();
         let events = news.iter().map(|news| news.event.clone()).collect();
         self.journal.extend(news.into_iter().map(|news| (self.now, owner, news)));
+        self.ends.insert(self.journal.len());
         (answer, events)
     }
 
@@ -166,6 +169,8 @@ impl History {
             (Ok(Settled::Moved { movement, .. }), Ok(Settled::Moved { is_new, movement: again })) => {
                 assert_eq!((is_new, again), (false, movement));
             }
+            // What was settled is owed no more.
+            (Ok(Settled::Reservation { .. }), Err(Rejection::NotOwed)) if matches!(command, Command::Settle(_)) => {}
             // The first commit ended what the second would have to commit.
             (
                 Err(Rejection::OutOfStock { .. } | Rejection::Discontinued { .. } | Rejection::UnknownReservation),
@@ -177,7 +182,7 @@ impl History {
 
     fn command(&mut self) -> Command {
         let name: Name = parse(["r-1", "r-2", "r-3", "r-4"][self.chance.below(4)]);
-        match self.chance.below(22) {
+        match self.chance.below(26) {
             0..=3 => Command::Move(self.movement()),
             4..=7 => Command::Reserve(self.reserve(name)),
             8 => Command::Extend { name, hold_secs: self.chance.between(1, 60) },
@@ -196,7 +201,10 @@ impl History {
             }
             16 => {
                 let discontinued = self.chance.once_in(4);
-                Command::SetSku { sku: self.sku(), discontinued, seen: None }
+                let backorder_limit = self.chance.between(0, 6);
+                let available_from = self.chance.once_in(2).then_some(self.now);
+                let offer = Offer { discontinued, backorder_limit, available_from };
+                Command::SetSku { sku: self.sku(), offer, seen: None }
             }
             18 => {
                 let mut points = BTreeMap::new();
@@ -216,6 +224,7 @@ impl History {
                 let site = Site { name: None, priority, markets, active: !self.chance.once_in(12) };
                 Command::SetWarehouse { warehouse, site, seen: None }
             }
+            22..=25 => Command::Settle(self.decision(name)),
             _ => Command::Expire { number: Number::from_column(self.chance.between(1, 1 + self.numbers.get())) },
         }
     }
@@ -263,11 +272,34 @@ impl History {
         Reserve { name, fingerprint, lines, hold_secs: self.chance.between(1, 60), order, replaces, terms }
     }
 
+    /// What somebody decides about a promise that may be owed pieces.
+    fn decision(&mut self, name: Name) -> Settle {
+        let mut owed = Vec::new();
+        for reservation in self.rows.reservations.values().filter(|reservation| reservation.is_live()) {
+            each_part(&reservation.lines, |sku, part| {
+                if part.owed > 0 {
+                    owed.push((reservation, sku, &part.warehouse));
+                }
+            });
+        }
+        let (owner, reservation, sku, warehouse) = match self.chance.pick(&owed) {
+            Some((of, sku, warehouse)) => (of.owner.clone(), of.name.clone(), (*sku).clone(), (*warehouse).clone()),
+            None => (OWNERS[0].to_owned(), name, self.sku(), self.warehouse()),
+        };
+        let other = WAREHOUSES.iter().find(|other| **other != warehouse.as_str()).expect("two warehouses");
+        let way = match self.chance.below(4) {
+            0 => Way::Release,
+            1 => Way::Wait,
+            _ => Way::Move { to: parse(other) },
+        };
+        Settle { owner, reservation, sku, warehouse, way, reason: "x".into() }
+    }
+
     fn terms(&mut self) -> Terms {
         let allocation =
             self.chance.pick(&[None, Some(AllocateBy::Priority), Some(AllocateBy::FewestParcels)]).copied();
         let market = self.chance.pick(&[None, Some("GB"), Some("FR")]).copied().flatten().map(parse);
-        Terms { allocation: allocation.flatten(), split: self.chance.once_in(2).then_some(false), market }
+        Terms { allocation: allocation.flatten(), split: self.chance.once_in(2).then_some(false), market, backorder: self.chance.once_in(4).then_some(false) }
     }
 
     fn order(&mut self) -> Option<ForOrder> {
@@ -302,23 +334,80 @@ impl History {
             let Pool { on_hand, reserved, committed, owed_to_holds, owed_firmly, .. } = *pool;
             let (held, firm) = promised.get(place).copied().unwrap_or_default();
             assert!([on_hand, reserved, committed, owed_to_holds, owed_firmly].iter().all(|n| *n >= 0), "{pool:?}");
-            assert!(reserved + committed <= on_hand, "{pool:?}");
+            assert!(pool.is_sound(), "{pool:?}");
             assert_eq!((reserved + owed_to_holds, committed + owed_firmly), (held, firm), "{place:?}: {pool:?}");
             assert_eq!(on_hand, brought.get(place).copied().unwrap_or_default(), "{place:?}: {pool:?}");
             let on_its_way = in_transit.get(place).copied().unwrap_or_default();
             assert_eq!(pool.in_transit, on_its_way, "{place:?}: {pool:?}");
         }
+        self.who_is_owed_is_known();
+        self.who_was_promised_first_is_served_first();
         self.all_that_was_sent_is_somewhere();
         self.nothing_is_promised_of_what_is_sold_no_more();
         self.nothing_is_promised_from_where_it_may_not_come();
         self.what_runs_low_is_said();
     }
 
+    /// What levels owe is what reservations are owed.
+    fn who_is_owed_is_known(&self) {
+        let mut owed: BTreeMap<Place, (i64, i64)> = BTreeMap::new();
+        for reservation in self.rows.reservations.values().filter(|reservation| reservation.is_live()) {
+            for line in &reservation.lines {
+                for part in &line.allocations {
+                    assert!(0 <= part.missing && part.missing <= part.owed && part.owed <= part.quantity, "{part:?}");
+                    let owed = owed.entry((line.sku.clone(), part.warehouse.clone())).or_default();
+                    let (held, firm) = if reservation.is_firm() { (0, part.owed) } else { (part.owed, 0) };
+                    *owed = (owed.0 + held, owed.1 + firm);
+                }
+            }
+        }
+        for (place, pool) in &self.rows.pools {
+            let (held, firm) = owed.get(place).copied().unwrap_or_default();
+            assert_eq!((pool.owed_to_holds, pool.owed_firmly), (held, firm), "{place:?}");
+        }
+    }
+
+    /// When pieces are served, nobody who was promised them before is still owed any there; and no more is
+    /// promised without stock than was allowed.
+    fn who_was_promised_first_is_served_first(&self) {
+        let mut owed: BTreeMap<Place, BTreeMap<Number, i64>> = BTreeMap::new();
+        let mut limits: BTreeMap<&Sku, i64> = BTreeMap::new();
+        for (_, _, News { stream, event, .. }) in &self.journal {
+            let mut more: Vec<(&Sku, &Warehouse, i64)> = Vec::new();
+            match event {
+                Event::SkuBackorderChanged(e) => drop(limits.insert(&e.sku, e.limit)),
+                Event::StockReserved(e) => each_part(&e.lines, |sku, part| more.push((sku, &part.warehouse, part.owed))),
+                Event::PromiseFellShort(e) => more.push((&e.sku, &e.warehouse, e.quantity)),
+                Event::PromiseMoved(e) => more.push((&e.sku, &e.from, -e.quantity)),
+                Event::BackorderServed(e) => {
+                    let first = owed[&(e.sku.clone(), e.warehouse.clone())].keys().next().copied();
+                    assert_eq!(first, Some(*stream), "somebody was promised them before: {event:?}");
+                    more.push((&e.sku, &e.warehouse, -e.quantity));
+                }
+                Event::StockReleased(_) | Event::StockReservationExpired(_) | Event::StockReturned(_) => {
+                    owed.values_mut().for_each(|of| of.retain(|number, _| number != stream));
+                }
+                _ => {}
+            }
+            for (sku, warehouse, quantity) in more {
+                let of = owed.entry((sku.clone(), warehouse.clone())).or_default();
+                *of.entry(*stream).or_default() += quantity;
+                of.retain(|_, owed| *owed > 0);
+            }
+            let Event::StockReserved(e) = event else { continue };
+            for line in e.lines.iter().filter(|line| line.owed() > 0) {
+                let all = owed.iter().filter(|((sku, _), _)| *sku == line.sku).flat_map(|(_, of)| of.values());
+                let (all, limit) = (all.sum::<i64>(), limits.get(&line.sku).copied().unwrap_or(0));
+                assert!(all <= limit, "{all} are owed of at most {limit}: {event:?}");
+            }
+        }
+    }
+
     /// What was said last of each level that somebody watches is so.
     fn what_runs_low_is_said(&self) {
         for (place, point) in &self.rows.restock {
             let pool = self.rows.pools.get(place).copied().unwrap_or_default();
-            let there = pool.on_hand - pool.reserved - pool.committed - pool.level().owed + pool.in_transit;
+            let there = pool.available() - pool.owed() + pool.in_transit;
             let is_low = point.reorder.is_some_and(|reorder| there < reorder.threshold);
             assert_eq!(point.is_low, is_low, "{place:?}: {pool:?}, {point:?}");
         }
@@ -435,16 +524,22 @@ impl History {
     /// What each event says of its changes adds up to the levels, and to the one that it names.
     fn each_entry_says_what_it_changes(&self) {
         let mut pools: BTreeMap<Place, Pool> = BTreeMap::new();
-        let mut sums: BTreeMap<Place, Difference> = BTreeMap::new();
-        for (_, _, News { event, .. }) in &self.journal {
+        let mut sums: BTreeMap<Place, Change> = BTreeMap::new();
+        let mut named: Vec<(Place, Level)> = Vec::new();
+        for (at, (_, _, News { event, .. })) in self.journal.iter().enumerate() {
             for Changed { sku, warehouse, change, level } in changes(event) {
                 let place = (sku.clone(), warehouse.clone());
-                *sums.entry(place.clone()).or_default() += change.difference();
-                let pool = pools.entry(place).or_default();
+                *sums.entry(place.clone()).or_default() += change;
+                let pool = pools.entry(place.clone()).or_default();
                 let before = *pool;
                 pool.enter(change);
-                assert_eq!(pool.before(change.difference()), before, "{event:?} left {pool:?}");
-                assert!(level.is_none_or(|level| level == pool.level()), "{event:?} left {pool:?}");
+                assert_eq!(pool.before(change), before, "{event:?} left {pool:?}");
+                named.extend(level.map(|level| (place, level)));
+            }
+            if self.ends.contains(&(at + 1)) {
+                for (place, level) in named.drain(..) {
+                    assert_eq!(level, pools[&place].level(), "a level is as it is once all has happened");
+                }
             }
         }
         assert_eq!(pools, self.rows.pools);
@@ -452,7 +547,8 @@ impl History {
             assert_eq!(pool.before(sums[&place]), Pool::default(), "{place:?}");
             let Pool { on_hand, reserved, committed, owed_to_holds, owed_firmly, in_transit } = pool;
             let (held, firm) = (reserved + owed_to_holds, committed + owed_firmly);
-            assert_eq!(sums[&place], Difference { on_hand, held, firm, in_transit }, "{place:?}");
+            let change = Change { on_hand, held, firm, owed_to_holds, owed_firmly, in_transit };
+            assert_eq!(sums[&place], change, "{place:?}");
         }
     }
 }
@@ -470,6 +566,10 @@ fn each(lines: &[ReservedLine], mut change: impl FnMut(Place, i64)) {
             change((line.sku.clone(), part.warehouse.clone()), part.quantity);
         }
     }
+}
+
+fn each_part<'l>(lines: &'l [ReservedLine], mut tell: impl FnMut(&'l Sku, &'l Allocation)) {
+    lines.iter().for_each(|line| line.allocations.iter().for_each(|part| tell(&line.sku, part)));
 }
 
 fn levels(books: &Books) -> BTreeMap<Place, Pool> {

@@ -32,7 +32,7 @@ impl Manner {
 /// What is wrong with how orders ended.
 pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
     let (asked, accepted) = cancellations(evidence);
-    let refused = short_of_stock(evidence);
+    let (refused, given_up) = (short_of_stock(evidence), given_up(evidence));
     let mut found = Vec::new();
     for envelope in &evidence.events["orders"] {
         let Ok(Some(Event::OrderPlaced(placed))) = Event::read(&envelope.kind, &envelope.body) else { continue };
@@ -48,7 +48,7 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
             }
             ("cancelled", "capture_failed") | ("attention", "stock_but_no_money") => manner == Manner::RefusesCapture,
             ("cancelled", "out_of_stock") | ("attention", "paid_but_no_stock") => {
-                refused.contains(placed.reservation.as_str())
+                refused.contains(placed.reservation.as_str()) || given_up.contains(placed.reservation.as_str())
             }
             ("cancelled", "requested") => asked.contains(name),
             ("cancelled", "payment_timed_out" | "reservation_timed_out") => true,
@@ -76,6 +76,20 @@ fn cancellations(evidence: &Evidence) -> (BTreeSet<&str>, BTreeSet<&str>) {
         }
     }
     (asked, accepted)
+}
+
+/// The reservations that people gave up, because pieces of them were missing.
+fn given_up(evidence: &Evidence) -> BTreeSet<String> {
+    use contracts::inventory::{Event, Settlement};
+    let mut given_up = BTreeSet::new();
+    for envelope in &evidence.events["inventory"] {
+        if let Ok(Some(Event::ShortfallSettled(e))) = Event::read(&envelope.kind, &envelope.body)
+            && e.settlement == Settlement::Release
+        {
+            given_up.insert(e.reservation.to_string());
+        }
+    }
+    given_up
 }
 
 /// The reservations for which there was too little.

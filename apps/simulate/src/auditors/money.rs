@@ -25,7 +25,8 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
         let (due, may_be_held) = match (order["status"].as_str(), order["reason"].as_str()) {
             (Some("confirmed"), _) if given_back.contains(payment) => (0, false),
             (Some("confirmed"), _) => (total, false),
-            // Until a person has decided.
+            // Until a person has decided; the money may have been taken before its stock was given up.
+            (Some("attention"), Some("paid_but_no_stock")) if kept == total => (total, false),
             (Some("attention"), Some("stock_but_no_money" | "paid_but_no_stock")) => (0, true),
             _ => (0, false),
         };

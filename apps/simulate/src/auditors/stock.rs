@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contracts::inventory::{self as say, Event, ReservedLine, Terms, WarehouseChanged};
+use contracts::inventory::{self as say, Allocation, Event, ReservedLine, Terms, WarehouseChanged};
 use events::Envelope;
 use world::Moment;
 
@@ -20,8 +20,9 @@ struct Shelf {
     firm: i64,
     /// What is on its way here.
     in_transit: i64,
-    /// What stock-takes took from promises, as said by shortfalls; goods that come in serve it.
-    was_short: bool,
+    /// Who is owed pieces, in the order in which they were promised them: promised without stock, or not
+    /// found by a stock-take.
+    owed: BTreeMap<usize, (String, i64)>,
 }
 
 /// When somebody wants to know that a SKU runs low in a warehouse.
@@ -34,6 +35,17 @@ struct Watched {
 }
 
 impl Shelf {
+    fn owes(&self) -> i64 {
+        self.owed.values().map(|(_, quantity)| quantity).sum()
+    }
+
+    /// A reservation is owed more pieces, or fewer.
+    fn owe(&mut self, promised: usize, reservation: &str, quantity: i64) {
+        self.owed.entry(promised).or_insert_with(|| (reservation.to_owned(), 0)).1 += quantity;
+        self.owed.retain(|_, (_, quantity)| *quantity != 0);
+    }
+
+
     /// Pieces for new promises, once what is on its way is there.
     fn there(&self) -> i64 {
         self.on_hand - self.held - self.firm + self.in_transit
@@ -62,6 +74,12 @@ struct Auditor {
     watched: BTreeMap<(String, String), Watched>,
     /// How reservations may be served, where that was said.
     terms: BTreeMap<String, Terms>,
+    /// Reservations in the order in which they were promised something.
+    promised: BTreeMap<String, usize>,
+    /// How much may be promised without stock, where that was said.
+    limits: BTreeMap<String, i64>,
+    /// The pieces of stock-takes that were missing, less those of which was said whose they are.
+    unaccounted: i64,
     found: Vec<String>,
 }
 
@@ -75,6 +93,7 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
         }
     }
     auditor.found.extend(cancelled_while_held(evidence));
+    auditor.everybody_is_served_as_far_as_there_is_stock();
     auditor.compare_with_what_runs_low();
     auditor.compare_with_answers(evidence);
     auditor.compare_with_orders(evidence);
@@ -131,6 +150,7 @@ impl Auditor {
                 let held = self.promises.insert(e.reservation.to_string(), Promise::Over);
                 self.check(held == Some(Promise::Held(e.lines.clone())), || format!("{id}: it was not held like this"));
                 self.each(&e.lines, |shelf, quantity| shelf.held -= quantity);
+                self.owed_no_more(e.reservation.as_str());
             }
             Event::StockReleased(e) => {
                 let held = self.promises.insert(e.reservation.to_string(), Promise::Over);
@@ -141,6 +161,7 @@ impl Auditor {
                 };
                 self.check(fits, || format!("{id}: what is released is not what was held"));
                 self.each(&e.lines, |shelf, quantity| shelf.held -= quantity);
+                self.owed_no_more(e.reservation.as_str());
             }
             Event::StockCommitted(e) => {
                 let now = if e.shipped { Promise::Left(e.lines.clone()) } else { Promise::Firm(e.lines.clone()) };
@@ -183,8 +204,15 @@ impl Auditor {
             Event::StockReservationRejected(_)
             | Event::StockReservationExtended(_)
             | Event::StockCommitRejected(_)
-            | Event::StockMovementRejected(_)
-            | Event::StockShortfallFound(_) => {}
+            | Event::StockMovementRejected(_) => {}
+            Event::SkuBackorderChanged(e) => {
+                self.limits.insert(e.sku.to_string(), e.limit);
+            }
+            Event::StockShortfallFound(e) => self.unaccounted += e.newly_owed,
+            Event::PromiseFellShort(e) => self.fell_short(&id, &e),
+            Event::BackorderServed(e) => self.served(&id, &e),
+            Event::ShortfallSettled(e) => self.settled(&id, &e),
+            Event::PromiseMoved(e) => self.moved(&id, &e),
         }
         let least = |shelf: &Shelf| shelf.on_hand.min(shelf.held).min(shelf.firm).min(shelf.in_transit);
         let negative = self.shelves.iter().find(|(_, shelf)| least(shelf) < 0);
@@ -200,7 +228,6 @@ impl Auditor {
         let place = self.shelf(&e.sku, &e.warehouse);
         place.on_hand += e.difference;
         let (on_hand, counted) = (place.on_hand, e.counted);
-        place.was_short |= place.held + place.firm > counted;
         self.check(on_hand == counted, || format!("{id}: {counted} counted, the books say {on_hand}"));
     }
 
@@ -253,6 +280,21 @@ impl Auditor {
         self.check(was_said && is_enough, || format!("{id}: {there} of {} in {} are not enough", e.sku, e.warehouse));
     }
 
+    /// At the end nobody is owed anything where something is left, and all that was missing was somebody's.
+    fn everybody_is_served_as_far_as_there_is_stock(&mut self) {
+        let mut found = Vec::new();
+        for ((sku, warehouse), shelf) in &self.shelves {
+            let left = shelf.on_hand - (shelf.held + shelf.firm - shelf.owes());
+            if shelf.owes() > 0 && left > 0 {
+                found.push(format!("{left} of {sku} are left in {warehouse}, where {} are owed", shelf.owes()));
+            }
+        }
+        if self.unaccounted != 0 {
+            found.push(format!("of {} pieces that were missing nobody knows whose they were", self.unaccounted));
+        }
+        self.found.extend(found);
+    }
+
     /// What has run low at the end was said, and what was said has.
     fn compare_with_what_runs_low(&mut self) {
         let mut found = Vec::new();
@@ -281,6 +323,7 @@ impl Auditor {
 
     fn returned(&mut self, id: &str, e: &say::StockReturned) {
         let was = self.promises.insert(e.reservation.to_string(), Promise::Over);
+        self.owed_no_more(e.reservation.as_str());
         let fits =
             was == Some(if e.was_shipped { Promise::Left(e.lines.clone()) } else { Promise::Firm(e.lines.clone()) });
         self.check(fits, || format!("{id}: what is returned is not what was committed"));
@@ -299,6 +342,7 @@ impl Auditor {
         self.check(known.is_none(), || format!("{id}: {} is reserved under a name that was used", e.reservation));
         self.each(&e.lines, |shelf, quantity| shelf.held += quantity);
         self.still_sold(id, &e.lines);
+        self.owed_as_allowed(id, e);
         if let Some(terms) = &e.terms {
             self.terms.insert(e.reservation.to_string(), terms.clone());
         }
@@ -318,20 +362,113 @@ impl Auditor {
         }
     }
 
-    /// A new promise is covered by what lies there, unless a stock-take had taken that away before.
+    /// What is promised lies there, or somebody is owed it.
     fn not_oversold(&mut self, id: &str, lines: &[ReservedLine]) {
         for line in lines {
             for allocation in &line.allocations {
                 let place = self.shelf(&line.sku, &allocation.warehouse);
-                let (promised, on_hand) = (place.held + place.firm, place.on_hand);
-                let oversold = promised > on_hand && !place.was_short;
-                if promised <= on_hand {
-                    place.was_short = false;
-                }
-                self.check(!oversold, || {
-                    format!("{id}: {} in {} is oversold: {promised} of {on_hand}", line.sku, allocation.warehouse)
+                let (covered, on_hand) = (place.held + place.firm - place.owes(), place.on_hand);
+                self.check(covered <= on_hand, || {
+                    format!("{id}: {} in {} is oversold: {covered} of {on_hand}", line.sku, allocation.warehouse)
                 });
             }
+        }
+    }
+
+    /// What is promised without stock is no more than was allowed, and nothing was there to be had.
+    fn owed_as_allowed(&mut self, id: &str, e: &say::StockReserved) {
+        let next = self.promised.len();
+        let promised = *self.promised.entry(e.reservation.to_string()).or_insert(next);
+        for line in &e.lines {
+            for of in line.allocations.iter().filter(|of| of.owed > 0) {
+                let place = self.shelf(&line.sku, &of.warehouse);
+                place.owe(promised, e.reservation.as_str(), of.owed);
+                let left = place.on_hand - (place.held + place.firm - place.owes());
+                self.check(left <= 0, || format!("{id}: {} of {} are owed where {left} are left", of.owed, line.sku));
+            }
+            if line.owed() > 0 {
+                let of_sku = self.shelves.iter().filter(|((sku, _), _)| *sku == line.sku.as_str());
+                let all: i64 = of_sku.map(|(_, shelf)| shelf.owes()).sum();
+                let limit = self.limits.get(line.sku.as_str()).copied().unwrap_or(0);
+                self.check(all <= limit, || format!("{id}: {all} of {} are owed, {limit} may be", line.sku));
+                let wanted_it = self.terms.get(e.reservation.as_str()).and_then(|terms| terms.backorder) != Some(false);
+                self.check(wanted_it, || format!("{id}: {} is owed, and only what is there was wanted", line.sku));
+            }
+        }
+    }
+
+    fn fell_short(&mut self, id: &str, e: &say::PromiseFellShort) {
+        self.unaccounted -= e.quantity;
+        let promised = self.promised.get(e.reservation.as_str()).copied();
+        self.check(promised.is_some(), || format!("{id}: {} was promised nothing", e.reservation));
+        self.shelf(&e.sku, &e.warehouse).owe(promised.unwrap_or(0), e.reservation.as_str(), e.quantity);
+        self.change_promise(e.reservation.as_str(), &e.sku, |line| {
+            for of in line.allocations.iter_mut().filter(|of| of.warehouse == e.warehouse) {
+                (of.owed, of.missing) = (of.owed + e.quantity, of.missing + e.quantity);
+            }
+        });
+    }
+
+    /// Goods serve whoever was promised them first.
+    fn served(&mut self, id: &str, e: &say::BackorderServed) {
+        let place = self.shelf(&e.sku, &e.warehouse);
+        let first = place.owed.first_key_value().map(|(place, (name, owed))| (*place, name.clone(), *owed));
+        let (promised, name, owed) = first.unwrap_or_default();
+        place.owe(promised, &name, -e.quantity);
+        let fits = name == e.reservation.as_str() && e.quantity <= owed;
+        self.check(fits, || format!("{id}: {} is served {}, and {name} is owed {owed} before", e.reservation, e.quantity));
+        self.change_promise(e.reservation.as_str(), &e.sku, |line| {
+            for of in line.allocations.iter_mut().filter(|of| of.warehouse == e.warehouse) {
+                of.owed -= e.quantity;
+                of.missing = of.missing.min(of.owed);
+            }
+        });
+    }
+
+    fn settled(&mut self, id: &str, e: &say::ShortfallSettled) {
+        let promised = self.promised.get(e.reservation.as_str()).copied();
+        let owed = self.shelf(&e.sku, &e.warehouse).owed.get(&promised.unwrap_or(usize::MAX)).map(|(_, owed)| *owed);
+        self.check(owed == Some(e.owed), || format!("{id}: {} are owed, and not {owed:?}", e.owed));
+        self.change_promise(e.reservation.as_str(), &e.sku, |line| {
+            line.allocations.iter_mut().filter(|of| of.warehouse == e.warehouse).for_each(|of| of.missing = 0);
+        });
+    }
+
+    fn moved(&mut self, id: &str, e: &say::PromiseMoved) {
+        let promised = self.promised.get(e.reservation.as_str()).copied().unwrap_or(usize::MAX);
+        let from = self.shelf(&e.sku, &e.from);
+        from.owe(promised, e.reservation.as_str(), -e.quantity);
+        *if e.firm { &mut from.firm } else { &mut from.held } -= e.quantity;
+        let to = self.shelf(&e.sku, &e.to);
+        *if e.firm { &mut to.firm } else { &mut to.held } += e.quantity;
+        let mut lines = Vec::new();
+        self.change_promise(e.reservation.as_str(), &e.sku, |line| {
+            for of in line.allocations.iter_mut().filter(|of| of.warehouse == e.from) {
+                (of.quantity, of.owed) = (of.quantity - e.quantity, of.owed - e.quantity);
+            }
+            match line.allocations.iter_mut().find(|of| of.warehouse == e.to) {
+                Some(of) => of.quantity += e.quantity,
+                None => line.allocations.push(Allocation::on_the_shelf(e.to.clone(), e.quantity)),
+            }
+            line.allocations.retain(|of| of.quantity > 0);
+            lines.push(line.clone());
+        });
+        self.not_oversold(id, &lines);
+    }
+
+    /// What a live promise consists of has changed.
+    fn change_promise(&mut self, reservation: &str, sku: &ids::Sku, change: impl FnOnce(&mut ReservedLine)) {
+        if let Some(Promise::Held(lines) | Promise::Firm(lines)) = self.promises.get_mut(reservation)
+            && let Some(line) = lines.iter_mut().find(|line| line.sku == *sku)
+        {
+            change(line);
+        }
+    }
+
+    /// A promise that has come to an end is owed nothing.
+    fn owed_no_more(&mut self, reservation: &str) {
+        for shelf in self.shelves.values_mut() {
+            shelf.owed.retain(|_, (of, _)| of != reservation);
         }
     }
 
@@ -387,10 +524,14 @@ impl Auditor {
             let promised: i64 = of_sku().map(|shelf| shelf.held + shelf.firm).sum();
             let in_transit: i64 = of_sku().map(|shelf| shelf.in_transit).sum();
             let number = |name: &str| answer[name].as_i64().unwrap_or(i64::MIN);
+            let owed: i64 = of_sku().map(Shelf::owes).sum();
             let said = number("reserved") + number("committed") + number("owed");
-            let fits = number("on_hand") == on_hand && said == promised && number("in_transit") == in_transit;
+            let fits = number("on_hand") == on_hand
+                && said == promised
+                && number("owed") == owed
+                && number("in_transit") == in_transit;
             self.check(fits, || {
-                format!("{sku}: the events say {on_hand} on hand, {promised} promised, {in_transit} on the way; told was {answer}")
+                format!("{sku}: the events say {on_hand} on hand, {promised} promised, {owed} owed, {in_transit} on the way; told was {answer}")
             });
             self.check(held == 0, || format!("{sku}: {held} are still held although every hold has lapsed"));
         }

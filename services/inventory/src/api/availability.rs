@@ -5,7 +5,6 @@
 //! it has, and taking it twice is taking it once. A snapshot is read a piece at a time while stock
 //! moves; what moves meanwhile stands behind the place that it begins with, and comes again as a change.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -166,8 +165,9 @@ impl Copying {
 /// Stock of some SKUs after one.
 fn some_after(read: &mut Read<'_>, thresholds: Thresholds, after: &str) -> Result<Vec<StockDocument>, Failure> {
     let levels = levels_of_skus_after(read, after, PAGE)?;
-    let skus: BTreeSet<&Sku> = levels.iter().map(|(sku, ..)| sku).collect();
-    let settings = store::settings(read, skus)?;
+    // Something may have been said of SKUs in between, of which nothing lies anywhere.
+    let upto = levels.last().map(|(sku, ..)| sku.as_str());
+    let settings = store::settings_between(read, after, upto, PAGE)?;
     Ok(documents(levels, &settings, &store::warehouses(read)?, thresholds))
 }
 

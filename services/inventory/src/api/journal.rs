@@ -12,7 +12,7 @@ use world::Moment;
 
 use super::stock::LevelDocument;
 use super::{ABOUT, Shared, Shelf, openapi};
-use crate::domain::{Changed, Difference, changes};
+use crate::domain::{Change, Changed, changes};
 use crate::store::journal::{self, Entry, Names, Wanted};
 
 /// The routes of this module.
@@ -60,6 +60,29 @@ struct EffectDocument {
     level: Option<LevelDocument>,
 }
 
+/// By how much an entry has moved what a level counts.
+#[derive(Debug, Default, Serialize)]
+struct Difference {
+    on_hand: i64,
+    /// Pieces that holds were promised, on the shelf or owed.
+    held: i64,
+    /// Pieces that are firmly promised, on the shelf or owed.
+    firm: i64,
+    /// Pieces that are promised and not on the shelf.
+    owed: i64,
+    in_transit: i64,
+}
+
+impl Difference {
+    fn add(&mut self, change: Change) {
+        self.on_hand += change.on_hand;
+        self.held += change.held;
+        self.firm += change.firm;
+        self.owed += change.owed_to_holds + change.owed_firmly;
+        self.in_transit += change.in_transit;
+    }
+}
+
 impl EntryDocument {
     /// The entry, as far as it is about what is wanted.
     fn of(entry: Entry, wanted: &Wanted) -> Self {
@@ -94,15 +117,15 @@ fn effects(entry: &Entry, wanted: &Wanted) -> Vec<EffectDocument> {
             continue;
         }
         // What happens to one level stands together.
-        match effects.last_mut().filter(|last| last.sku == *sku && last.warehouse == *warehouse) {
-            Some(last) => last.difference += change.difference(),
-            None => effects.push(EffectDocument {
-                sku: sku.clone(),
-                warehouse: warehouse.clone(),
-                difference: change.difference(),
-                level: level.map(LevelDocument::from),
-            }),
+        let is_same = |last: &&mut EffectDocument| last.sku == *sku && last.warehouse == *warehouse;
+        if let Some(last) = effects.last_mut().filter(is_same) {
+            last.difference.add(change);
+            continue;
         }
+        let mut difference = Difference::default();
+        difference.add(change);
+        let (sku, warehouse, level) = (sku.clone(), warehouse.clone(), level.map(LevelDocument::from));
+        effects.push(EffectDocument { sku, warehouse, difference, level });
     }
     effects
 }

@@ -3,6 +3,7 @@
 mod availability;
 mod journal;
 mod restock;
+mod shortfalls;
 mod warehouses;
 
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation, PRECONDITION_F
 pub(super) use self::availability::{changes, snapshot};
 pub(super) use self::journal::entries;
 pub(super) use self::restock::{needs, restock, set_restock};
+pub(super) use self::shortfalls::{resolve, shortfalls};
 pub(super) use self::warehouses::{set_warehouse, warehouse, warehouses};
 use super::bulk::LONGEST_NAME;
 use super::problem::{
@@ -30,7 +32,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let on_hand = meaning("Pieces on the shelf.", count());
     let reserved = meaning("Pieces on the shelf that holds keep.", count());
     let committed = meaning("Pieces on the shelf that are firmly promised.", count());
-    let owed = meaning("Pieces that are promised, but a stock-take found them missing.", count());
+    let owed = owed();
     let in_transit = meaning("Pieces on their way here from another warehouse; nobody is promised them.", count());
     let available = meaning(
         "on_hand − reserved − committed: what can be promised; nothing of a warehouse that is not active.",
@@ -40,7 +42,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         must("on_hand", on_hand),
         must("reserved", reserved),
         must("committed", committed),
-        must("owed", owed),
+        must("owed", owed.clone()),
         must("in_transit", in_transit),
         must("available", available),
     ];
@@ -53,12 +55,32 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
             "signal",
             meaning("How much can be promised, in a word; the settings say from where on.", word(&Signal::WORDS)),
         ),
+        may("backorder_limit", backorder_limit()),
+        may("backorder_left", meaning("Pieces that may still be promised without stock.", count())),
+        may("available_from", available_from()),
         must("warehouses", list(reference("StockInWarehouse"))),
     ];
     let unknown = document([must("sku", sku()), must("unknown", json!({"const": true}))]);
-    let allocation = document([must("warehouse", name()), must("quantity", pieces())]);
-    let line = [must("sku", sku()), must("quantity", count()), must("allocations", list(allocation))];
-    let short = [must("sku", sku()), must("wanted", count()), must("available", count())];
+    let allocation = document([
+        must("warehouse", name()),
+        must("quantity", pieces()),
+        may("owed", owed.clone()),
+        may("missing", missing()),
+    ]);
+    let line = [
+        must("sku", sku()),
+        must("quantity", count()),
+        must("allocations", list(allocation)),
+        may("available_from", available_from()),
+    ];
+    let could_have = "Pieces that could have been had, with those that may be promised without stock.";
+    let short = [
+        must("sku", sku()),
+        must("wanted", count()),
+        must("available", meaning(could_have, count())),
+        may("in_transit", meaning("Pieces on their way from another warehouse.", count())),
+        may("available_from", available_from()),
+    ];
     let statuses = ["reserved", "committed", "shipped", "released", "expired", "refused", "returned"];
     let [restock, need] = restock::schemas();
     let own = vec![
@@ -70,7 +92,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("StockOrUnknown", any_of([reference("Stock"), unknown])),
         ("StockList", document([must("items", list(reference("StockOrUnknown")))])),
         ("Movement", movement()),
-        ("SkuSettings", document([must("sku", sku()), must("discontinued", discontinued())])),
+        ("SkuSettings", document([must("sku", sku())].into_iter().chain(offer()))),
+        shortfalls::schema(),
         ("Warehouse", warehouses::schema()),
         (
             "Reservation",
@@ -84,6 +107,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 may("allocation", allocation_rule()),
                 may("split", split()),
                 may("market", market()),
+                may("backorder", backorder()),
             ]),
         ),
     ];
@@ -92,6 +116,51 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
 
 fn discontinued() -> Value {
     meaning("Whether it is sold no more.", flag())
+}
+
+fn backorder_limit() -> Value {
+    meaning(
+        "Pieces that may be owed in all warehouses together when something is newly promised; 0 unless it is said.",
+        integer(0..=1_000 * MOST_PIECES),
+    )
+}
+
+fn available_from() -> Value {
+    meaning("When goods are expected.", moment())
+}
+
+fn owed() -> Value {
+    meaning("Pieces that are promised and not on the shelf: sold without stock, or not found by a stock-take.", count())
+}
+
+fn missing() -> Value {
+    meaning("Those of what is owed that a stock-take has not found, until somebody decides about them.", count())
+}
+
+fn backorder() -> Value {
+    meaning("Whether pieces may be promised that are not there, as far as their SKU allows it; yes unless it is said.", flag())
+}
+
+/// What is said of a SKU.
+fn offer() -> [web::schema::Member; 3] {
+    [
+        must("discontinued", discontinued()),
+        may("backorder_limit", backorder_limit()),
+        may("available_from", available_from()),
+    ]
+}
+
+/// When the lamps of the examples come in.
+const LAMPS_FROM: &str = "2036-03-01T00:00:00.000000Z";
+
+/// A reservation of lamps that are not there yet.
+fn preordered() -> Value {
+    let mut reservation = reserved("preorder-1", "reserved");
+    reservation["lines"] = json!([{
+        "sku": "LAMP-1", "quantity": 2, "allocations": [{"warehouse": "main", "quantity": 2, "owed": 2}],
+        "available_from": LAMPS_FROM,
+    }]);
+    reservation
 }
 
 fn allocation_rule() -> Value {
@@ -296,7 +365,7 @@ pub(super) fn query_levels() -> Operation {
 
 /// An operation on what holds for a SKU in every warehouse.
 fn on_sku(id: &'static str, summary: &'static str, about: &'static str) -> Operation {
-    let shown = json!({"sku": "MUG-350", "discontinued": true});
+    let shown = json!({"sku": "MUG-350", "discontinued": true, "backorder_limit": 0});
     Operation::new(id, summary, about)
         .takes_segment("sku", "The SKU, percent-encoded.", sku())
         .answers(200, "What holds for it, with its `ETag`.", reference("SkuSettings"))
@@ -309,14 +378,20 @@ pub(super) fn sku_settings() -> Operation {
 }
 
 pub(super) fn set_sku() -> Operation {
-    let about = "Of a discontinued SKU nothing is newly promised; what is promised stays so.";
-    let mut operation = on_sku("set_sku", "Says whether a SKU is sold", about)
+    let about = "All of it anew. Of a discontinued SKU nothing is newly promised; what is promised stays so. Up to \
+                 `backorder_limit` pieces are promised without stock: they are `owed` in one warehouse, and goods that come in \
+                 there serve them in the order in which they were promised. A SKU that never lay anywhere needs a warehouse \
+                 of which something was said, or a line that names one.";
+    let lamps = json!({"discontinued": false, "backorder_limit": 50, "available_from": LAMPS_FROM});
+    let mut lamps_shown = lamps.clone();
+    lamps_shown["sku"] = "LAMP-1".into();
+    let mut operation = on_sku("set_sku", "Says how a SKU is sold", about)
         .takes_header("If-Match", "The `ETag` of what is edited: something else is not overwritten.", any_text())
-        .takes(form([must("discontinued", discontinued())]))
+        .takes(form(offer()))
         .refuses([&PRECONDITION_FAILED]);
     operation.examples =
         operation.examples.into_iter().map(|example| example.sends(json!({"discontinued": true}))).collect();
-    operation
+    operation.example(Example::of("lamps").with("sku", "LAMP-1").sends(lamps).gets(200, lamps_shown))
 }
 
 pub(super) fn reserve() -> Operation {
@@ -347,6 +422,7 @@ pub(super) fn reserve() -> Operation {
             may("allocation", allocation_rule()),
             may("split", split()),
             may("market", market()),
+            may("backorder", backorder()),
         ]))
         .answers(201, "All of it is held.", reference("Reservation"))
         .answers(200, "The reservation as it is now.", reference("Reservation"))
@@ -366,6 +442,12 @@ pub(super) fn reserve() -> Operation {
                 .gets(409, too_much),
         )
         .example(example("another", "basket-3"))
+        .example(
+            Example::of("preorder")
+                .with("id", "preorder-1")
+                .sends(json!({"lines": [{"sku": "LAMP-1", "quantity": 2, "warehouse": "main"}], "hold_secs": 900}))
+                .gets(201, preordered()),
+        )
 }
 
 /// A reservation of the examples.

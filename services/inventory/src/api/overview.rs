@@ -4,14 +4,27 @@ use host::{Column, Overview};
 
 use crate::store;
 
-/// Stock that is owed: promised, and not there.
+/// Promises that a stock-take took pieces from, and of which nobody has decided what becomes.
 pub(crate) const SHORTFALLS: Overview = Overview {
     title: "Shortfalls",
-    about: "Stock that was promised and is not there: the first 20 by SKU and warehouse.",
+    about: "Promises that a stock-take took pieces from, and that wait for somebody to decide: the first 20 by SKU and \
+            warehouse. `POST /v1/shortfalls/resolve` releases, moves or lets wait.",
     none: "Nothing that was promised is missing.",
-    columns: &[Column::Text("SKU"), Column::Text("Warehouse"), Column::Number("Owed")],
+    columns: &[
+        Column::Text("SKU"),
+        Column::Text("Warehouse"),
+        Column::Text("Reservation"),
+        Column::Text("Owner"),
+        Column::Number("Missing"),
+    ],
     rows: |read| {
-        let row = |(sku, warehouse, owed): (String, String, i64)| vec![sku, warehouse, owed.to_string()];
-        Ok(store::owed(read, 20)?.into_iter().map(row).collect())
+        let owed = store::owed_after(read, true, None, 20)?;
+        let reservations = store::reservations(read, owed.iter().map(|owed| owed.reservation))?;
+        let row = |owed: &store::Owed| {
+            let of = reservations.get(&owed.reservation)?;
+            let (sku, warehouse, missing) = (owed.sku.to_string(), owed.warehouse.to_string(), owed.missing);
+            Some(vec![sku, warehouse, of.name.to_string(), of.owner.clone(), missing.to_string()])
+        };
+        Ok(owed.iter().filter_map(row).collect())
     },
 };

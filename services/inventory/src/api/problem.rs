@@ -10,7 +10,8 @@ pub static OUT_OF_STOCK: ProblemKind = ProblemKind {
     status: 409,
     title: "Not enough stock",
     help: "There is less of something than is wanted, and nothing is held. `short` says of what, how much was \
-           wanted and how much there is. The name of a reserve stays refused: ask for less, or later, under a new \
+           wanted and how much could have been had; and, where it is known, how much is on its way \
+           from another warehouse (`in_transit`) and when more is expected (`available_from`). The name of a reserve stays refused: ask for less, or later, under a new \
            one. A commit that was to take a lapsed hold anew may be asked for again.",
 };
 
@@ -87,7 +88,18 @@ pub static GOODS_MISSING: ProblemKind = ProblemKind {
     code: "goods-missing",
     status: 409,
     title: "The goods are not on the shelf",
-    help: "A stock-take found less than was promised. Ship again once goods have come in.",
+    help: "Pieces of this reservation were promised without stock, or a stock-take has not found them; its lines say how \
+           many are `owed` where. Ship it once goods have come in (`BackorderServed` says so), or decide what becomes of it \
+           with `POST /v1/shortfalls/resolve`.",
+};
+
+/// A promise that is owed nothing.
+pub static NOT_OWED: ProblemKind = ProblemKind {
+    code: "not-owed",
+    status: 409,
+    title: "Nothing is owed there",
+    help: "No live reservation of that name and owner is owed pieces of this SKU in this warehouse: it was served or \
+           settled meanwhile, has ended, or never was. Look at `GET /v1/shortfalls` for what is owed now.",
 };
 
 /// A correction beyond what is available.
@@ -156,6 +168,7 @@ pub static KINDS: &[&ProblemKind] = &[
     &ALREADY_RELEASED,
     &NOT_COMMITTED,
     &GOODS_MISSING,
+    &NOT_OWED,
     &NOT_AVAILABLE,
     &UNKNOWN_MOVEMENT,
     &NOT_IN_TRANSIT,
@@ -177,6 +190,7 @@ impl From<Rejection> for Problem {
             Rejection::AlreadyReleased => Self::new(&ALREADY_RELEASED),
             Rejection::NotCommitted => Self::new(&NOT_COMMITTED),
             Rejection::GoodsMissing => Self::new(&GOODS_MISSING),
+            Rejection::NotOwed => Self::new(&NOT_OWED),
             Rejection::NotAvailable { sku, warehouse, wanted, available } => Self::new(&NOT_AVAILABLE)
                 .member("sku", sku)
                 .member("warehouse", warehouse)

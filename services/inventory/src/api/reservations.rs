@@ -44,6 +44,8 @@ struct RawReservation {
     split: Value,
     #[serde(default)]
     market: Value,
+    #[serde(default)]
+    backorder: Value,
 }
 
 #[derive(Deserialize)]
@@ -93,18 +95,23 @@ fn check_terms(raw: &RawReservation, faults: &mut Faults) -> Option<Terms> {
         (_, Some("fewest_parcels")) => Some(Some(AllocateBy::FewestParcels)),
         _ => faults.at("/allocation").refuse("one of priority, fewest_parcels is expected"),
     };
-    let split = match raw.split {
-        Value::Null => Some(None),
-        Value::Bool(split) => Some(Some(split)),
-        _ => faults.at("/split").refuse("true or false is expected"),
-    };
+    let split = check_flag(faults, "/split", &raw.split);
     let market = faults.at("/market").parse_if_given::<Name>(&raw.market);
-    Some(Terms { allocation: allocation?, split: split?, market: market? })
+    let backorder = check_flag(faults, "/backorder", &raw.backorder);
+    Some(Terms { allocation: allocation?, split: split?, market: market?, backorder: backorder? })
+}
+
+fn check_flag(faults: &mut Faults, pointer: &str, given: &Value) -> Option<Option<bool>> {
+    match given {
+        Value::Null => Some(None),
+        Value::Bool(flag) => Some(Some(*flag)),
+        _ => faults.at(pointer).refuse("true or false is expected"),
+    }
 }
 
 /// A reservation as it is answered.
 #[derive(Debug, Serialize)]
-struct ReservationDocument {
+pub(super) struct ReservationDocument {
     id: Name,
     status: &'static str,
     expires_at: Moment,
@@ -119,10 +126,12 @@ struct ReservationDocument {
     split: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     market: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backorder: Option<bool>,
 }
 
-fn reservation_document(reservation: Reservation, now: Moment) -> ReservationDocument {
-    let Terms { allocation, split, market } = reservation.terms.clone().unwrap_or_default();
+pub(super) fn reservation_document(reservation: Reservation, now: Moment) -> ReservationDocument {
+    let Terms { allocation, split, market, backorder } = reservation.terms.clone().unwrap_or_default();
     ReservationDocument {
         status: reservation.status_at(now).as_str(),
         id: reservation.name,
@@ -133,6 +142,7 @@ fn reservation_document(reservation: Reservation, now: Moment) -> ReservationDoc
         allocation,
         split,
         market,
+        backorder,
     }
 }
 

@@ -9,9 +9,10 @@ use ids::Sku;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use web::{Body, Caller, Conditions, ETag, Faults, Problem, Routes, Scope, Segment};
+use world::Moment;
 
 use super::{ABOUT, Shared, Shelf, openapi};
-use crate::domain::{Command, Settled, SkuSettings};
+use crate::domain::{Command, Offer, Settled, SkuSettings};
 use crate::store;
 
 /// The routes of this module.
@@ -24,16 +25,29 @@ pub(super) fn routes() -> Routes<Arc<Shelf>> {
     )
 }
 
+/// Pieces of a SKU that may be promised without stock, at most.
+const MOST_BACKORDERS: i64 = 1_000_000_000;
+
 /// What holds for a SKU in every warehouse, as it is shown.
 #[derive(Debug, Serialize)]
 struct SkuDocument {
     sku: Sku,
     discontinued: bool,
+    backorder_limit: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available_from: Option<Moment>,
+}
+
+impl SkuDocument {
+    fn of(sku: Sku, settings: SkuSettings) -> Self {
+        let Offer { discontinued, backorder_limit, available_from } = settings.offer;
+        Self { sku, discontinued, backorder_limit, available_from }
+    }
 }
 
 async fn sku(State(shelf): Shared, conditions: Conditions, Segment(sku): Segment<Sku>) -> Result<Response, Problem> {
     let settings = settings_of(&shelf, &sku).await?;
-    let document = SkuDocument { sku, discontinued: settings.discontinued };
+    let document = SkuDocument::of(sku, settings);
     Ok(conditions.answer(ETag::of_version(settings.version), || Json(document).into_response()))
 }
 
@@ -48,6 +62,10 @@ async fn settings_of(shelf: &Shelf, sku: &Sku) -> Result<SkuSettings, Problem> {
 struct RawSku {
     #[serde(default)]
     discontinued: Value,
+    #[serde(default)]
+    backorder_limit: Value,
+    #[serde(default)]
+    available_from: Value,
 }
 
 async fn set_sku(
@@ -62,18 +80,22 @@ async fn set_sku(
         Value::Bool(discontinued) => Some(discontinued),
         _ => faults.at("/discontinued").refuse("true or false is expected"),
     };
-    let discontinued = faults.finish(|| discontinued)?;
+    let limit = faults.at("/backorder_limit").integer_if_given(&raw.backorder_limit, 0..=MOST_BACKORDERS);
+    let available_from = faults.at("/available_from").parse_if_given::<Moment>(&raw.available_from);
+    let offer = faults.finish(|| {
+        let (discontinued, limit, available_from) = (discontinued?, limit?, available_from?);
+        Some(Offer { discontinued, backorder_limit: limit.unwrap_or(0), available_from })
+    })?;
     let mut seen = None;
     if conditions.ask_for_a_state() {
         let version = settings_of(&shelf, &sku).await?.version;
         conditions.hold(&ETag::of_version(version))?;
         seen = Some(version);
     }
-    let command = Command::SetSku { sku: sku.clone(), discontinued, seen };
+    let command = Command::SetSku { sku, offer, seen };
     match shelf.desk.ask(caller.asks(command)).await?? {
-        Settled::Sku(settings) => {
-            let document = SkuDocument { sku, discontinued: settings.discontinued };
-            Ok((ETag::of_version(settings.version), Json(document)).into_response())
+        Settled::Sku { sku, settings } => {
+            Ok((ETag::of_version(settings.version), Json(SkuDocument::of(sku, settings))).into_response())
         }
         other => Err(Problem::internal(format!("settings of a SKU came to {other:?}"))),
     }

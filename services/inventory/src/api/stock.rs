@@ -14,9 +14,9 @@ use web::{Body, Conditions, ETag, Faults, Problem, Query, Routes, Scope, Segment
 use world::Moment;
 
 use super::{ABOUT, MOST_SKUS, Shared, Shelf, openapi, problem};
-use crate::domain::{Pool, Signal, SkuSettings, Thresholds, WarehouseSettings};
+use crate::domain::{Offer, Pool, Signal, SkuSettings, Thresholds, WarehouseSettings};
 use crate::store;
-use crate::store::journal::{Since, Then};
+use crate::store::journal::Since;
 
 /// The routes of this module.
 pub(super) fn routes() -> Routes<Arc<Shelf>> {
@@ -51,7 +51,18 @@ pub(super) struct StockDocument {
     signal: Signal,
     #[serde(flatten)]
     total: LevelDocument,
+    #[serde(flatten)]
+    backorder: Option<BackorderDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available_from: Option<Moment>,
     warehouses: Vec<InWarehouse>,
+}
+
+/// How much of a SKU may be promised without stock, and how much of that is left.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct BackorderDocument {
+    backorder_limit: i64,
+    backorder_left: i64,
 }
 
 /// A level with its warehouse; where it is read also whether that is active.
@@ -89,9 +100,8 @@ pub(super) fn documents(
     let mut documents: Vec<StockDocument> = Vec::new();
     for (sku, warehouse, pool) in levels {
         if documents.last().is_none_or(|last| last.sku != sku) {
-            let discontinued = settings.get(&sku).is_some_and(|settings| settings.discontinued);
-            let (total, signal) = (Level::default().into(), Signal::Gone);
-            documents.push(StockDocument { sku, discontinued, signal, total, warehouses: Vec::new() });
+            let offer = settings.get(&sku).map(|settings| settings.offer).unwrap_or_default();
+            documents.push(StockDocument::of_nothing(sku, offer));
         }
         let Some(document) = documents.last_mut() else { continue };
         let is_active = sites.get(&warehouse).is_none_or(|known| known.site.active);
@@ -101,7 +111,37 @@ pub(super) fn documents(
         document.signal = thresholds.signal(document.total.available, document.discontinued);
         document.warehouses.push(InWarehouse { warehouse, active: Some(is_active), level });
     }
+    let is_there = |sku: &Sku| documents.binary_search_by(|document| document.sku.cmp(sku)).is_ok();
+    let without_stock = settings.iter().filter(|(sku, _)| !is_there(sku));
+    let without_stock: Vec<_> =
+        without_stock.map(|(sku, settings)| StockDocument::of_nothing(sku.clone(), settings.offer)).collect();
+    if !without_stock.is_empty() {
+        documents.extend(without_stock);
+        documents.sort_by(|one, other| one.sku.cmp(&other.sku));
+    }
+    for document in &mut documents {
+        document.say_what_is_left();
+    }
     documents
+}
+
+impl StockDocument {
+    /// A SKU of which something was said, and of which nothing lies anywhere.
+    fn of_nothing(sku: Sku, offer: Offer) -> Self {
+        let Offer { discontinued, backorder_limit, available_from } = offer;
+        let backorder =
+            (backorder_limit > 0).then_some(BackorderDocument { backorder_limit, backorder_left: backorder_limit });
+        let (signal, total) = (Signal::Gone, Level::default().into());
+        Self { sku, discontinued, signal, total, backorder, available_from, warehouses: Vec::new() }
+    }
+
+    /// Says how much may still be promised without stock: what is owed has been, or might as well.
+    fn say_what_is_left(&mut self) {
+        if let Some(backorder) = &mut self.backorder {
+            let left = if self.discontinued { 0 } else { backorder.backorder_limit - self.total.level.owed };
+            backorder.backorder_left = left.max(0);
+        }
+    }
 }
 
 fn sum(one: LevelDocument, other: LevelDocument) -> LevelDocument {
@@ -174,10 +214,13 @@ async fn stock_at(shelf: &Shelf, sku: Sku, at: Moment) -> Result<Vec<StockDocume
         };
         let (looked, then) = shelf.database.read(look_on).await?;
         since = looked;
-        if let Some(Then { levels, is_discontinued }) = then {
-            let settings = SkuSettings { discontinued: is_discontinued, ..SkuSettings::default() };
-            let sites = shelf.database.read(move |read| store::warehouses_at(read, at)).await?;
-            return Ok(documents(levels, &BTreeMap::from([(sku, settings)]), &sites, shelf.thresholds));
+        if let Some(levels) = then {
+            let asked = sku.clone();
+            let said =
+                move |read: &mut db::Read<'_>| Ok((store::offer_at(read, &asked, at)?, store::warehouses_at(read, at)?));
+            let (offer, sites) = shelf.database.read(said).await?;
+            let was_said = (offer != Offer::default()).then(|| (sku, SkuSettings { offer, ..SkuSettings::default() }));
+            return Ok(documents(levels, &was_said.into_iter().collect(), &sites, shelf.thresholds));
         }
     }
 }

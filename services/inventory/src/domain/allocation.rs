@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::inventory::{AllocateBy, Allocation, LINES_LIMIT_BYTES, ReservedLine, Short, Terms, check_lines};
 use ids::{Sku, Warehouse};
+use world::Moment;
 
 use super::books::Policy;
 use super::command::{Line, Rejection};
 use super::parcels::Cover;
 use super::pool::Pool;
+use super::sku::SkuSettings;
 use super::warehouse::Warehouses;
 
 /// The pools of each SKU.
@@ -69,8 +71,14 @@ pub(super) struct Sources<'a> {
     pub(super) policy: &'a Policy,
     /// What was said of warehouses.
     pub(super) warehouses: &'a Warehouses,
+    /// What was said of SKUs.
+    pub(super) skus: &'a BTreeMap<Sku, SkuSettings>,
     /// What whoever asks has chosen.
     pub(super) terms: Option<&'a Terms>,
+    /// Whether pieces may be promised that are not there, as far as their SKU allows it.
+    pub(super) backorder: bool,
+    /// When it is asked for.
+    pub(super) now: Moment,
 }
 
 impl Sources<'_> {
@@ -82,11 +90,41 @@ impl Sources<'_> {
         self.terms.and_then(|terms| terms.allocation).unwrap_or(self.policy.allocation)
     }
 
+    /// Whether anything may be promised from a warehouse here.
+    fn serves(self, warehouse: &Warehouse) -> bool {
+        let market = self.terms.and_then(|terms| terms.market.as_ref());
+        self.warehouses.get(warehouse).is_none_or(|known| known.site.serves(market))
+    }
+
     /// Pieces of a warehouse that can be promised here.
     fn free(self, pools: &Pools, warehouse: &Warehouse) -> i64 {
-        let market = self.terms.and_then(|terms| terms.market.as_ref());
-        let serves = self.warehouses.get(warehouse).is_none_or(|known| known.site.serves(market));
-        if serves { pools.get(warehouse).map_or(0, Entry::available) } else { 0 }
+        if self.serves(warehouse) { pools.get(warehouse).map_or(0, Entry::available) } else { 0 }
+    }
+
+    /// Pieces of a SKU that may still be promised without stock.
+    fn without_stock(self, sku: &Sku, pools: &Pools) -> i64 {
+        if !self.backorder || self.terms.and_then(|terms| terms.backorder) == Some(false) {
+            return 0;
+        }
+        let limit = self.skus.get(sku).map_or(0, |settings| settings.offer.backorder_limit);
+        let owed: i64 = pools.values().map(|entry| entry.pool.owed()).sum();
+        (limit - owed).max(0)
+    }
+
+    /// Where pieces may be owed, in the order in which warehouses are emptied: wherever the SKU lies, or
+    /// could lie by what was said of warehouses.
+    fn may_owe<'a>(self, pools: &'a Pools) -> Vec<&'a Warehouse>
+    where
+        Self: 'a,
+    {
+        let known = pools.keys().chain(self.warehouses.keys()).chain(&self.policy.warehouses);
+        let known: BTreeSet<&Warehouse> = known.filter(|warehouse| self.serves(warehouse)).collect();
+        self.in_order(known.into_iter())
+    }
+
+    /// When more of a SKU is expected.
+    fn available_from(self, sku: &Sku) -> Option<Moment> {
+        self.skus.get(sku).and_then(|settings| settings.offer.available_from).filter(|from| *from > self.now)
     }
 
     /// Warehouses in the order in which they are emptied: by their priority, then as the setting says,
@@ -106,7 +144,8 @@ impl Sources<'_> {
 /// Finds where every line can be taken from, or why not.
 ///
 /// Lines of one SKU are one wish. Those bound to a warehouse are served first; the rest follows the
-/// order of the warehouses, or takes few of them, and is split over several only if that is allowed.
+/// order of the warehouses, or takes few of them, and is split over several only if that is allowed. What
+/// is not there may be promised all the same, as far as its SKU allows it, and is owed in one warehouse.
 pub(super) fn allocate(stock: &Stock, lines: &[Line], sources: Sources<'_>) -> Result<Vec<ReservedLine>, Unmet> {
     let wishes = wishes(lines);
     // Then also what falls short could be more than an event can name.
@@ -119,15 +158,24 @@ pub(super) fn allocate(stock: &Stock, lines: &[Line], sources: Sources<'_>) -> R
         let ordered = sources.in_order(pools.keys());
         if let Some(allocations) = wish.take(pools, &ordered, sources) {
             reserved.push(wish.reserved(sku, allocations));
+            continue;
+        }
+        let without_stock = sources.without_stock(sku, pools);
+        let available_from = sources.available_from(sku);
+        if let Some(allocations) = wish.owe(pools, without_stock, sources) {
+            reserved.push(ReservedLine { available_from, ..wish.reserved(sku, allocations) });
         } else {
-            let (wanted, available) = (wish.wanted(), wish.could_have(pools, sources));
-            short.push(Short { sku: (*sku).clone(), wanted, available });
+            let (sku, wanted) = ((*sku).clone(), wish.wanted());
+            let available = wish.could_have(pools, sources) + without_stock;
+            let in_transit = pools.values().map(|entry| entry.pool.in_transit).sum();
+            short.push(Short { sku, wanted, available, in_transit, available_from });
         }
     }
     if !short.is_empty() {
         return Err(Unmet::Short(short));
     }
-    if sources.by() == AllocateBy::FewestParcels && parcels(&reserved) > 1 {
+    let all_is_there = reserved.iter().all(|line| line.owed() == 0);
+    if sources.by() == AllocateBy::FewestParcels && all_is_there && parcels(&reserved) > 1 {
         let fewer = in_few_parcels(stock, &wishes, sources);
         if parcels(&fewer) < parcels(&reserved) {
             reserved = fewer;
@@ -202,7 +250,7 @@ impl Wish<'_> {
     }
 
     fn reserved(&self, sku: &Sku, allocations: Vec<Allocation>) -> ReservedLine {
-        ReservedLine { sku: sku.clone(), quantity: self.wanted(), allocations }
+        ReservedLine { sku: sku.clone(), quantity: self.wanted(), allocations, available_from: None }
     }
 
     /// Pieces of a warehouse that are left once those are taken that are wanted from it and no other.
@@ -230,12 +278,43 @@ impl Wish<'_> {
         }
         let allocation = |warehouse: &&Warehouse| {
             let quantity = taken.remove(*warehouse)?;
-            Some(Allocation { warehouse: (*warehouse).clone(), quantity })
+            Some(Allocation::on_the_shelf((*warehouse).clone(), quantity))
         };
         (missing == 0).then(|| ordered.iter().filter_map(allocation).collect())
     }
 
-    /// The most that a wish of this kind could have had.
+    /// Takes what is there, and is owed the rest: what is bound where it is bound to, and all other pieces in
+    /// one warehouse. None where that would be more than may be promised without stock.
+    fn owe(&self, pools: &Pools, without_stock: i64, sources: Sources<'_>) -> Option<Vec<Allocation>> {
+        let bound = self.bound.iter().map(|(warehouse, quantity)| (*warehouse, *quantity));
+        let mut wanted: BTreeMap<&Warehouse, i64> = bound.collect();
+        let mut missing = self.anywhere;
+        let may_owe = sources.may_owe(pools);
+        if sources.split() {
+            for &warehouse in &may_owe {
+                let part = self.left(pools, warehouse, sources).clamp(0, missing);
+                if part > 0 {
+                    *wanted.entry(warehouse).or_default() += part;
+                    missing -= part;
+                }
+            }
+        }
+        if missing > 0 {
+            // A line that stays whole waits where the least of it is missing.
+            let most = |warehouse: &&&Warehouse| self.left(pools, warehouse, sources);
+            *wanted.entry(may_owe.iter().rev().max_by_key(most)?).or_default() += missing;
+        }
+        let allocation = |(warehouse, quantity): (&Warehouse, i64)| {
+            let owed = (quantity - sources.free(pools, warehouse)).max(0);
+            Allocation { owed, ..Allocation::on_the_shelf(warehouse.clone(), quantity) }
+        };
+        let allocations: Vec<Allocation> = wanted.into_iter().map(allocation).collect();
+        let owed: i64 = allocations.iter().map(|allocation| allocation.owed).sum();
+        let all_serve = self.bound.keys().all(|warehouse| sources.serves(warehouse));
+        (all_serve && owed <= without_stock).then_some(allocations)
+    }
+
+    /// The most of what is there that a wish of this kind could have had.
     fn could_have(&self, pools: &Pools, sources: Sources<'_>) -> i64 {
         let free = |warehouse: &Warehouse| sources.free(pools, warehouse);
         let bound: i64 = self.bound.iter().map(|(warehouse, wanted)| free(warehouse).min(*wanted)).sum();
@@ -274,7 +353,7 @@ mod tests {
     }
 
     fn wish_for(stock: &Stock, lines: &[Line], policy: &Policy) -> Result<Vec<ReservedLine>, Unmet> {
-        allocate(stock, lines, Sources { policy, warehouses: &Warehouses::new(), terms: None })
+        allocate(stock, lines, sources(policy, &Warehouses::new(), None))
     }
 
     fn taken(result: &Result<Vec<ReservedLine>, Unmet>) -> Vec<(String, i64)> {
@@ -283,22 +362,32 @@ mod tests {
         all.map(|allocation| (allocation.warehouse.to_string(), allocation.quantity)).collect()
     }
 
+    fn short(sku: &str, wanted: i64, available: i64) -> Short {
+        Short { sku: sku.parse().unwrap(), wanted, available, in_transit: 0, available_from: None }
+    }
+
+    fn sources<'a>(policy: &'a Policy, warehouses: &'a Warehouses, terms: Option<&'a Terms>) -> Sources<'a> {
+        static NOTHING_SAID: BTreeMap<Sku, SkuSettings> = BTreeMap::new();
+        let now = Moment::from_micros(0);
+        Sources { policy, warehouses, skus: &NOTHING_SAID, terms, backorder: true, now }
+    }
+
     fn falls_short(sku: &str, wanted: i64, available: i64) -> Result<Vec<ReservedLine>, Unmet> {
-        Err(Unmet::Short(vec![Short { sku: sku.parse().unwrap(), wanted, available }]))
+        Err(Unmet::Short(vec![short(sku, wanted, available)]))
     }
 
     #[test]
     fn what_an_event_cannot_name_is_not_held() {
-        let warehouses: Vec<_> = (0..2_505).map(|place| format!("{place:064}")).collect();
+        let warehouses: Vec<_> = (0..1_817).map(|place| format!("{place:064}")).collect();
         let levels: Vec<_> = warehouses.iter().map(|warehouse| ("a", warehouse.as_str(), 1)).collect();
         let stock = stock(&levels);
-        let result = wish_for(&stock, &[line("a", 2_504, None)], &policy(&[], true));
-        assert_eq!(taken(&result).len(), 2_504);
-        assert_eq!(wish_for(&stock, &[line("a", 2_505, None)], &policy(&[], true)), Err(Unmet::TooLarge));
+        let result = wish_for(&stock, &[line("a", 1_816, None)], &policy(&[], true));
+        assert_eq!(taken(&result).len(), 1_816);
+        assert_eq!(wish_for(&stock, &[line("a", 1_817, None)], &policy(&[], true)), Err(Unmet::TooLarge));
         let skus: Vec<_> = (0..1_000).map(|number| format!("{number:04}{}", "\u{1f375}".repeat(60))).collect();
         let lines: Vec<_> = skus.iter().map(|sku| line(sku, 1, None)).collect();
-        let few = &lines[..600];
-        assert_eq!(wish_for(&stock, few, &policy(&[], true)).unwrap_err().short().len(), 600);
+        let few = &lines[..550];
+        assert_eq!(wish_for(&stock, few, &policy(&[], true)).unwrap_err().short().len(), 550);
         assert_eq!(wish_for(&stock, &lines, &policy(&[], true)), Err(Unmet::TooLarge));
     }
 
@@ -344,7 +433,7 @@ mod tests {
         let stock = stock(&[("a", "north", 5), ("a", "west", 3)]);
         let lines = [line("a", 2, Some("north")), line("a", 9, None)];
         for (split, available) in [(true, 8), (false, 5)] {
-            let short = vec![Short { sku: "a".parse().unwrap(), wanted: 11, available }];
+            let short = vec![short("a", 11, available)];
             assert_eq!(wish_for(&stock, &lines, &policy(&[], split)), Err(Unmet::Short(short)), "split: {split}");
         }
     }
@@ -370,7 +459,7 @@ mod tests {
         stock: &Stock,
         lines: &[Line],
     ) -> Result<Vec<ReservedLine>, Unmet> {
-        allocate(stock, lines, Sources { policy: &policy(&["north", "west"], true), warehouses, terms: Some(terms) })
+        allocate(stock, lines, sources(&policy(&["north", "west"], true), warehouses, Some(terms)))
     }
 
     #[test]
@@ -432,7 +521,7 @@ mod tests {
                 .collect();
             let inactive = WAREHOUSES.get(closed).map(|warehouse| (*warehouse, Site { active: false, ..Site::default() }));
             let warehouses = known(&inactive.into_iter().collect::<Vec<_>>());
-            let terms = |by| Terms { allocation: Some(by), split: Some(split), market: None };
+            let terms = |by| Terms { allocation: Some(by), split: Some(split), ..Terms::default() };
             let in_order = under(&terms(AllocateBy::Priority), &warehouses, &stock, &lines);
             let few = under(&terms(AllocateBy::FewestParcels), &warehouses, &stock, &lines);
             if let (Ok(in_order), Ok(few)) = (&in_order, &few) {

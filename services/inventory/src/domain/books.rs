@@ -1,10 +1,11 @@
 //! What a command does to levels, reservations and movements: decide, then apply.
 //!
-//! Reading order: here what the books are, then `movements`, `skus`, `warehouses`, `restock` and `promises` (what is
-//! decided of each), and `apply` (what each event changes).
+//! Reading order: here what the books are, then `movements`, `skus`, `warehouses`, `restock`, `promises` and
+//! `owed` (what is decided of each), and `apply` (what each event changes).
 
 mod apply;
 mod movements;
+mod owed;
 mod promises;
 mod restock;
 mod skus;
@@ -66,6 +67,10 @@ pub struct Books {
     changed_restock: BTreeMap<(Sku, Warehouse), bool>,
     /// Levels that have changed and that somebody watches; what has crossed is not said yet.
     watched: BTreeSet<(Sku, Warehouse)>,
+    /// Levels that have changed and where somebody is owed pieces; nobody is served yet from what is free.
+    owing: BTreeSet<(Sku, Warehouse)>,
+    /// Reservations that have got pieces that they were owed; what is complete has not left yet.
+    served: BTreeSet<Number>,
     /// Names of movements that are new, in the order in which they came.
     new_movements: Vec<String>,
     /// Names of movements that were there before, and changed.
@@ -147,7 +152,8 @@ impl Books {
             Command::Ship { name } => self.decide_ship(owner, name),
             Command::Release { name, order } => self.decide_release(owner, name, order.as_ref(), new_number),
             Command::Return { name, order } => self.decide_return(owner, name, order, new_number),
-            Command::SetSku { sku, discontinued, seen } => self.decide_sku(sku, *discontinued, *seen, new_number),
+            Command::Settle(settle) => self.decide_settle(settle, now),
+            Command::SetSku { sku, offer, seen } => self.decide_sku(sku, *offer, *seen, new_number),
             Command::SetWarehouse { warehouse, site, seen } => {
                 self.decide_warehouse(warehouse, site, *seen, new_number)
             }
@@ -155,10 +161,11 @@ impl Books {
             Command::Expire { number } => (self.expiry(*number, now), Ok(Settled::Nothing)),
         };
         for (stream, event) in events {
-            let version = self.apply(stream, owner, now, &event);
-            self.news.push(News { stream, version, event });
+            self.say(stream, owner, now, event);
         }
+        self.serve(policy, now);
         self.say_what_crossed(now);
+        self.settle_levels(owner);
         match answer {
             // The answer shows the thing as it is after the events.
             Ok(Settled::Reservation { is_new, reservation }) => {
@@ -169,6 +176,10 @@ impl Books {
                 let now = self.movements.get(&key(owner, &movement.name)).cloned().unwrap_or(*movement);
                 Ok(Settled::Moved { is_new, movement: Box::new(now) })
             }
+            Ok(Settled::Sku { sku, settings }) => {
+                let settings = self.skus.get(&sku).copied().unwrap_or(settings);
+                Ok(Settled::Sku { sku, settings })
+            }
             Ok(Settled::Restock { sku, .. }) => {
                 let points = self.restock_of(&sku);
                 Ok(Settled::Restock { sku, points })
@@ -177,12 +188,18 @@ impl Books {
         }
     }
 
-    /// Lets holds lapse that a refusal would otherwise stumble over.
-    pub fn expire(&mut self, number: Number, now: Moment) {
+    /// Lets a hold lapse that a refusal would otherwise stumble over.
+    pub fn expire(&mut self, number: Number, policy: &Policy, now: Moment) {
         for (stream, event) in self.expiry(number, now) {
-            let version = self.apply(stream, "", now, &event);
-            self.news.push(News { stream, version, event });
+            self.say(stream, "", now, event);
         }
+        self.serve(policy, now);
+    }
+
+    /// Enters an event, and has it told.
+    fn say(&mut self, stream: Number, owner: &str, now: Moment, event: Event) {
+        let version = self.apply(stream, owner, now, &event);
+        self.news.push(News { stream, version, event });
     }
 
     fn expiry(&self, number: Number, now: Moment) -> Vec<(Number, Event)> {
@@ -200,7 +217,19 @@ impl Books {
         self.names.get(&key(owner, name)).and_then(|number| self.reservations.get(number))
     }
 
-    fn pool(&self, sku: &Sku, warehouse: &Warehouse) -> Pool {
+    /// Whether a reservation of this number is loaded.
+    pub fn knows(&self, number: Number) -> bool {
+        self.reservations.contains_key(&number)
+    }
+
+    /// The SKUs of which somebody is owed pieces.
+    pub fn owing_skus(&self) -> Vec<Sku> {
+        let owing = self.stock.iter().filter(|(_, pools)| pools.values().any(|entry| entry.pool.owed() > 0));
+        owing.map(|(sku, _)| sku.clone()).collect()
+    }
+
+    /// The level of a SKU in a warehouse.
+    pub fn pool(&self, sku: &Sku, warehouse: &Warehouse) -> Pool {
         self.stock.get(sku).and_then(|pools| pools.get(warehouse)).map(|entry| entry.pool).unwrap_or_default()
     }
 

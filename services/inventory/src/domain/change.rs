@@ -3,126 +3,98 @@
 
 use std::collections::BTreeSet;
 
-use contracts::inventory::{Event, Level, ReservedLine};
-use ids::{Sku, Warehouse};
-use serde::Serialize;
+use contracts::inventory::{Allocation, Event, Level, ReservedLine};
+use ids::{Name, Sku, Warehouse};
 
-use super::pool::Pool;
-
-/// What happens to the stock of one SKU in one warehouse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Pieces come onto the shelf.
-    Put(i64),
-    /// Available pieces leave it.
-    Take(i64),
-    /// What is on the shelf is counted.
-    Count {
-        /// Pieces that are there.
-        counted: i64,
-        /// Counted less what the books said before.
-        difference: i64,
-    },
-    /// Pieces are sent here.
-    Announce(i64),
-    /// Pieces that were sent here are on the shelf.
-    Arrive(i64),
-    /// Pieces that were sent here are given up.
-    Lose(i64),
-    /// Pieces are held.
-    Hold(i64),
-    /// A hold is let go.
-    LetGo(i64),
-    /// A hold becomes firm.
-    Firm(i64),
-    /// Firmly promised pieces leave the shelf.
-    Ship(i64),
-    /// A firm promise is let go.
-    LetFirmGo(i64),
-}
-
-/// By how much a change moves what a level counts. What a stock-take found missing counts as promised
-/// all the same, so it does not matter here how much of a promise is covered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Difference {
+/// By how much something moves what a level counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
     /// Pieces on the shelf.
     pub on_hand: i64,
-    /// Pieces that holds keep, or are owed.
+    /// Pieces that holds were promised, on the shelf or owed.
     pub held: i64,
     /// Pieces that are firmly promised, on the shelf or owed.
     pub firm: i64,
+    /// Pieces of holds that are not on the shelf.
+    pub owed_to_holds: i64,
+    /// Pieces of firm promises that are not on the shelf.
+    pub owed_firmly: i64,
     /// Pieces on their way here.
     pub in_transit: i64,
 }
 
 impl Change {
-    /// By how much it moves what a level counts.
-    pub fn difference(self) -> Difference {
-        let none = Difference::default();
-        match self {
-            Self::Put(quantity) => Difference { on_hand: quantity, ..none },
-            Self::Take(quantity) => Difference { on_hand: -quantity, ..none },
-            Self::Count { difference, .. } => Difference { on_hand: difference, ..none },
-            Self::Announce(quantity) => Difference { in_transit: quantity, ..none },
-            Self::Arrive(quantity) => Difference { on_hand: quantity, in_transit: -quantity, ..none },
-            Self::Lose(quantity) => Difference { in_transit: -quantity, ..none },
-            Self::Hold(quantity) => Difference { held: quantity, ..none },
-            Self::LetGo(quantity) => Difference { held: -quantity, ..none },
-            Self::Firm(quantity) => Difference { held: -quantity, firm: quantity, ..none },
-            Self::Ship(quantity) => Difference { on_hand: -quantity, firm: -quantity, ..none },
-            Self::LetFirmGo(quantity) => Difference { firm: -quantity, ..none },
-        }
-    }
-}
+    const NONE: Self = Self { on_hand: 0, held: 0, firm: 0, owed_to_holds: 0, owed_firmly: 0, in_transit: 0 };
 
-impl Pool {
-    /// As it was before all this happened to it.
-    ///
-    /// How much of its promises was covered then need not be known: firm ones are covered first, and as
-    /// long as anything is owed there is nothing available.
-    #[must_use]
-    pub fn before(self, since: Difference) -> Self {
-        let on_hand = self.on_hand - since.on_hand;
-        let held = self.reserved + self.owed_to_holds - since.held;
-        let firm = self.committed + self.owed_firmly - since.firm;
-        let committed = firm.min(on_hand);
-        let reserved = held.min(on_hand - committed);
+    /// Pieces come onto the shelf; they leave it where there are fewer than none.
+    fn put(quantity: i64) -> Self {
+        Self { on_hand: quantity, ..Self::NONE }
+    }
+
+    /// Pieces are sent here.
+    fn announce(quantity: i64) -> Self {
+        Self { in_transit: quantity, ..Self::NONE }
+    }
+
+    /// Pieces that were sent here are on the shelf.
+    fn arrive(quantity: i64) -> Self {
+        Self { on_hand: quantity, in_transit: -quantity, ..Self::NONE }
+    }
+
+    /// Pieces are held.
+    fn hold(of: &Allocation) -> Self {
+        Self { held: of.quantity, owed_to_holds: of.owed, ..Self::NONE }
+    }
+
+    /// A hold is let go.
+    pub(super) fn let_go(of: &Allocation) -> Self {
+        Self { held: -of.quantity, owed_to_holds: -of.owed, ..Self::NONE }
+    }
+
+    /// A hold becomes firm.
+    fn firm(of: &Allocation) -> Self {
         Self {
-            on_hand,
-            reserved,
-            committed,
-            owed_to_holds: held - reserved,
-            owed_firmly: firm - committed,
-            in_transit: self.in_transit - since.in_transit,
+            held: -of.quantity,
+            owed_to_holds: -of.owed,
+            firm: of.quantity,
+            owed_firmly: of.owed,
+            ..Self::NONE
+        }
+    }
+
+    /// Firmly promised pieces leave the shelf.
+    fn ship(of: &Allocation) -> Self {
+        Self { on_hand: -of.quantity, firm: -of.quantity, ..Self::NONE }
+    }
+
+    /// A firm promise is let go.
+    fn let_firm_go(of: &Allocation) -> Self {
+        Self { firm: -of.quantity, owed_firmly: -of.owed, ..Self::NONE }
+    }
+
+    /// What left the shelf is there again.
+    fn put_back(of: &Allocation) -> Self {
+        Self::put(of.quantity)
+    }
+
+    /// Pieces of a promise are owed; they are served where there are fewer than none.
+    fn owe(quantity: i64, is_firm: bool) -> Self {
+        if is_firm {
+            Self { owed_firmly: quantity, ..Self::NONE }
+        } else {
+            Self { owed_to_holds: quantity, ..Self::NONE }
         }
     }
 }
 
-impl std::ops::AddAssign for Difference {
+impl std::ops::AddAssign for Change {
     fn add_assign(&mut self, other: Self) {
         self.on_hand += other.on_hand;
         self.held += other.held;
         self.firm += other.firm;
+        self.owed_to_holds += other.owed_to_holds;
+        self.owed_firmly += other.owed_firmly;
         self.in_transit += other.in_transit;
-    }
-}
-
-impl Pool {
-    /// Enters what happened to it.
-    pub fn enter(&mut self, change: Change) {
-        match change {
-            Change::Put(quantity) => self.put(quantity),
-            Change::Take(quantity) => self.take(quantity),
-            Change::Count { counted, .. } => self.count(counted),
-            Change::Announce(quantity) => self.announce(quantity),
-            Change::Arrive(quantity) => self.arrive(quantity),
-            Change::Lose(quantity) => self.lose(quantity),
-            Change::Hold(quantity) => self.reserve(quantity),
-            Change::LetGo(quantity) => self.release(quantity),
-            Change::Firm(quantity) => self.commit(quantity),
-            Change::Ship(quantity) => self.ship(quantity),
-            Change::LetFirmGo(quantity) => self.uncommit(quantity),
-        }
     }
 }
 
@@ -143,41 +115,56 @@ pub struct Changed<'e> {
 pub fn changes(event: &Event) -> Vec<Changed<'_>> {
     let one = |sku, warehouse, change, level| vec![Changed { sku, warehouse, change, level: Some(level) }];
     match event {
-        Event::SupplierShipmentReceived(e) => one(&e.sku, &e.warehouse, Change::Put(e.quantity), e.level),
-        Event::StockCounted(e) => {
-            let count = Change::Count { counted: e.counted, difference: e.difference };
-            one(&e.sku, &e.warehouse, count, e.level)
-        }
-        Event::StockLevelAdjusted(e) if e.quantity > 0 => one(&e.sku, &e.warehouse, Change::Put(e.quantity), e.level),
-        Event::StockLevelAdjusted(e) => one(&e.sku, &e.warehouse, Change::Take(-e.quantity), e.level),
+        Event::SupplierShipmentReceived(e) => one(&e.sku, &e.warehouse, Change::put(e.quantity), e.level),
+        Event::StockCounted(e) => one(&e.sku, &e.warehouse, Change::put(e.difference), e.level),
+        Event::StockLevelAdjusted(e) => one(&e.sku, &e.warehouse, Change::put(e.quantity), e.level),
         Event::StockTransferred(e) => {
-            let mut both = one(&e.sku, &e.from, Change::Take(e.quantity), e.from_level);
-            both.extend(one(&e.sku, &e.to, Change::Put(e.quantity), e.to_level));
+            let mut both = one(&e.sku, &e.from, Change::put(-e.quantity), e.from_level);
+            both.extend(one(&e.sku, &e.to, Change::put(e.quantity), e.to_level));
             both
         }
         Event::StockTransferStarted(e) => {
-            let mut both = one(&e.sku, &e.from, Change::Take(e.quantity), e.from_level);
-            both.extend(one(&e.sku, &e.to, Change::Announce(e.quantity), e.to_level));
+            let mut both = one(&e.sku, &e.from, Change::put(-e.quantity), e.from_level);
+            both.extend(one(&e.sku, &e.to, Change::announce(e.quantity), e.to_level));
+            #[cfg(feature = "planted-bugs")]
+            if world::planted::is(world::planted::Bug::TransferCountedTwice) {
+                both.extend(one(&e.sku, &e.to, Change::put(e.quantity), e.to_level));
+            }
             both
         }
-        Event::StockTransferArrived(e) => one(&e.sku, &e.to, Change::Arrive(e.quantity), e.level),
-        Event::StockLostInTransit(e) => one(&e.sku, &e.to, Change::Lose(e.quantity), e.level),
-        Event::StockReserved(e) => of_lines(&e.lines, &[Change::Hold]),
+        Event::StockTransferArrived(e) => one(&e.sku, &e.to, Change::arrive(e.quantity), e.level),
+        Event::StockLostInTransit(e) => one(&e.sku, &e.to, Change::announce(-e.quantity), e.level),
+        Event::StockReserved(e) => of_lines(&e.lines, &[Change::hold]),
         #[cfg(feature = "planted-bugs")]
         Event::StockCommitted(e) if e.retaken && world::planted::is(world::planted::Bug::RetakenWithoutStock) => {
             Vec::new()
         }
         Event::StockCommitted(e) => match (e.retaken, e.shipped) {
-            (false, false) => of_lines(&e.lines, &[Change::Firm]),
-            (false, true) => of_lines(&e.lines, &[Change::Firm, Change::Ship]),
-            (true, false) => of_lines(&e.lines, &[Change::Hold, Change::Firm]),
-            (true, true) => of_lines(&e.lines, &[Change::Hold, Change::Firm, Change::Ship]),
+            (false, false) => of_lines(&e.lines, &[Change::firm]),
+            (false, true) => of_lines(&e.lines, &[Change::firm, Change::ship]),
+            (true, false) => of_lines(&e.lines, &[Change::hold, Change::firm]),
+            (true, true) => of_lines(&e.lines, &[Change::hold, Change::firm, Change::ship]),
         },
-        Event::StockShipped(e) => of_lines(&e.lines, &[Change::Ship]),
-        Event::StockReleased(e) => of_lines(&e.lines, &[Change::LetGo]),
-        Event::StockReservationExpired(e) => of_lines(&e.lines, &[Change::LetGo]),
-        Event::StockReturned(e) if e.was_shipped => of_lines(&e.lines, &[Change::Put]),
-        Event::StockReturned(e) => of_lines(&e.lines, &[Change::LetFirmGo]),
+        Event::StockShipped(e) => of_lines(&e.lines, &[Change::ship]),
+        Event::StockReleased(e) => of_lines(&e.lines, &[Change::let_go]),
+        Event::StockReservationExpired(e) => of_lines(&e.lines, &[Change::let_go]),
+        Event::StockReturned(e) if e.was_shipped => of_lines(&e.lines, &[Change::put_back]),
+        Event::StockReturned(e) => of_lines(&e.lines, &[Change::let_firm_go]),
+        Event::PromiseFellShort(e) => of_promise(&e.sku, &e.warehouse, Change::owe(e.quantity, e.firm)),
+        Event::BackorderServed(e) => of_promise(&e.sku, &e.warehouse, Change::owe(-e.quantity, e.firm)),
+        Event::PromiseMoved(e) => {
+            // What was owed there is promised there no more; here it is promised and lies on the shelf.
+            let (give_up, promise) = if e.firm {
+                let promise = Change { firm: e.quantity, ..Change::NONE };
+                (Change { firm: -e.quantity, owed_firmly: -e.quantity, ..Change::NONE }, promise)
+            } else {
+                let promise = Change { held: e.quantity, ..Change::NONE };
+                (Change { held: -e.quantity, owed_to_holds: -e.quantity, ..Change::NONE }, promise)
+            };
+            let mut both = of_promise(&e.sku, &e.from, give_up);
+            both.extend(of_promise(&e.sku, &e.to, promise));
+            both
+        }
         Event::StockMovementRejected(_)
         | Event::StockShortfallFound(_)
         | Event::StockReservationRejected(_)
@@ -185,6 +172,8 @@ pub fn changes(event: &Event) -> Vec<Changed<'_>> {
         | Event::StockCommitRejected(_)
         | Event::SkuDiscontinued(_)
         | Event::SkuReinstated(_)
+        | Event::SkuBackorderChanged(_)
+        | Event::ShortfallSettled(_)
         | Event::WarehouseChanged(_)
         | Event::RestockPointChanged(_)
         | Event::RestockNeeded(_)
@@ -192,12 +181,35 @@ pub fn changes(event: &Event) -> Vec<Changed<'_>> {
     }
 }
 
+fn of_promise<'e>(sku: &'e Sku, warehouse: &'e Warehouse, change: Change) -> Vec<Changed<'e>> {
+    vec![Changed { sku, warehouse, change, level: None }]
+}
+
+/// The movement that an event tells of, and the levels that it names, each with its SKU and its warehouse.
+pub(super) fn levels_mut(event: &mut Event) -> Option<(&Name, Vec<(&Sku, &Warehouse, &mut Level)>)> {
+    Some(match event {
+        Event::SupplierShipmentReceived(e) => (&e.movement, vec![(&e.sku, &e.warehouse, &mut e.level)]),
+        Event::StockCounted(e) => (&e.movement, vec![(&e.sku, &e.warehouse, &mut e.level)]),
+        Event::StockShortfallFound(e) => (&e.movement, vec![(&e.sku, &e.warehouse, &mut e.level)]),
+        Event::StockLevelAdjusted(e) => (&e.movement, vec![(&e.sku, &e.warehouse, &mut e.level)]),
+        Event::StockTransferred(e) => {
+            (&e.movement, vec![(&e.sku, &e.from, &mut e.from_level), (&e.sku, &e.to, &mut e.to_level)])
+        }
+        Event::StockTransferStarted(e) => {
+            (&e.movement, vec![(&e.sku, &e.from, &mut e.from_level), (&e.sku, &e.to, &mut e.to_level)])
+        }
+        Event::StockTransferArrived(e) => (&e.movement, vec![(&e.sku, &e.to, &mut e.level)]),
+        Event::StockLostInTransit(e) => (&e.movement, vec![(&e.sku, &e.to, &mut e.level)]),
+        _ => return None,
+    })
+}
+
 /// These changes of each allocation of the lines, in their order.
-fn of_lines<'e>(lines: &'e [ReservedLine], each: &[fn(i64) -> Change]) -> Vec<Changed<'e>> {
+fn of_lines<'e>(lines: &'e [ReservedLine], each: &[fn(&Allocation) -> Change]) -> Vec<Changed<'e>> {
     let allocations = lines.iter().flat_map(|line| line.allocations.iter().map(move |of| (&line.sku, of)));
     let changed = allocations.flat_map(|(sku, allocation)| {
         each.iter().map(move |change| {
-            let (warehouse, change) = (&allocation.warehouse, change(allocation.quantity));
+            let (warehouse, change) = (&allocation.warehouse, change(allocation));
             Changed { sku, warehouse, change, level: None }
         })
     });
@@ -210,6 +222,7 @@ pub fn skus_changed(event: &Event) -> BTreeSet<&Sku> {
     match event {
         Event::SkuDiscontinued(e) => BTreeSet::from([&e.sku]),
         Event::SkuReinstated(e) => BTreeSet::from([&e.sku]),
+        Event::SkuBackorderChanged(e) => BTreeSet::from([&e.sku]),
         stock => changes(stock).into_iter().map(|changed| changed.sku).collect(),
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use contracts::inventory::{Short, Terms};
 use ids::{Name, Number, Sku, Warehouse};
+use serde::Serialize;
 
 use super::movement::MovementRecord;
 use super::pool::Pool;
 use super::reservation::Reservation;
 use super::restock::{Reorder, RestockPoint};
-use super::sku::SkuSettings;
+use super::sku::{Offer, SkuSettings};
 use super::warehouse::{Site, WarehouseSettings};
 
 /// What can be asked of inventory.
@@ -61,12 +62,14 @@ pub enum Command {
         /// The order that asks, and waits for an answer whatever it is.
         order: ForOrder,
     },
-    /// Says whether a SKU is sold.
+    /// Decides what becomes of a promise that is owed pieces.
+    Settle(Settle),
+    /// Says whether a SKU is sold, and how much of it may be promised without stock.
     SetSku {
         /// The SKU.
         sku: Sku,
-        /// Whether it is sold no more.
-        discontinued: bool,
+        /// All that is said of it.
+        offer: Offer,
         /// The version that the caller has seen; any if it does not say one.
         seen: Option<i64>,
     },
@@ -145,6 +148,37 @@ pub enum Act {
     },
 }
 
+/// What somebody decides about a promise that is owed pieces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settle {
+    /// Whose reservation it is.
+    pub owner: String,
+    /// The reservation.
+    pub reservation: Name,
+    /// The SKU.
+    pub sku: Sku,
+    /// The warehouse in which it is owed.
+    pub warehouse: Warehouse,
+    /// What becomes of it.
+    pub way: Way,
+    /// Why.
+    pub reason: String,
+}
+
+/// What becomes of a promise that is owed pieces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Way {
+    /// The whole reservation is given up.
+    Release,
+    /// What is owed comes from another warehouse, which has to have it.
+    Move {
+        /// The other warehouse.
+        to: Warehouse,
+    },
+    /// It waits until goods come in.
+    Wait,
+}
+
 /// A wish to hold stock under a name of the caller's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserve {
@@ -202,7 +236,12 @@ pub enum Settled {
         reservation: Box<Reservation>,
     },
     /// What holds for a SKU now.
-    Sku(SkuSettings),
+    Sku {
+        /// The SKU.
+        sku: Sku,
+        /// What holds for it.
+        settings: SkuSettings,
+    },
     /// What holds for a warehouse now.
     Warehouse(Box<WarehouseSettings>),
     /// When more of a SKU is wanted now.
@@ -256,6 +295,8 @@ pub enum Rejection {
     NotCommitted,
     /// The goods that were promised are not on the shelf.
     GoodsMissing,
+    /// That promise is owed nothing there, or not any more.
+    NotOwed,
     /// A correction or a transfer would take what is promised, or more than there is.
     NotAvailable {
         /// The SKU.

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use contracts::inventory::{ReservedLine, Short, Terms};
-use ids::{Name, Number};
+use contracts::inventory::{Allocation, ReservedLine, Short, Terms};
+use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
 /// A promise of stock, or that there was none.
@@ -40,6 +40,37 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// Whether it promises pieces that have not left: as a live hold, or firmly.
+    pub fn is_live(&self) -> bool {
+        self.status == Status::Reserved || (self.is_firm() && !self.has_left)
+    }
+
+    /// Whether it is a firm promise.
+    pub fn is_firm(&self) -> bool {
+        self.status == Status::Committed
+    }
+
+    /// Pieces that it was promised.
+    pub fn pieces(&self) -> i64 {
+        self.lines.iter().map(|line| line.quantity).sum()
+    }
+
+    /// Pieces that it was promised and that are not on the shelf.
+    pub fn owed(&self) -> i64 {
+        self.lines.iter().map(ReservedLine::owed).sum()
+    }
+
+    pub(super) fn allocation_mut(&mut self, sku: &Sku, warehouse: &Warehouse) -> Option<&mut Allocation> {
+        let line = self.lines.iter_mut().find(|line| line.sku == *sku)?;
+        line.allocations.iter_mut().find(|allocation| allocation.warehouse == *warehouse)
+    }
+
+    /// What of a SKU it was promised from a warehouse.
+    pub(super) fn allocation(&self, sku: &Sku, warehouse: &Warehouse) -> Option<&Allocation> {
+        let line = self.lines.iter().find(|line| line.sku == *sku)?;
+        line.allocations.iter().find(|allocation| allocation.warehouse == *warehouse)
+    }
+
     /// Whether it held until a moment that has passed; then it holds nothing.
     pub fn has_lapsed(&self, now: Moment) -> bool {
         self.status == Status::Reserved && self.expires_at <= now

@@ -2,39 +2,65 @@
 
 use contracts::inventory::{self as say, Event, Short};
 use ids::{Number, Sku};
+use world::Moment;
 
 use super::command::Rejection;
+
+/// What is said of a SKU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Whether it is sold no more.
+    pub discontinued: bool,
+    /// Pieces that may be owed in all warehouses together when something is newly promised.
+    pub backorder_limit: i64,
+    /// When goods are expected, where that is known.
+    pub available_from: Option<Moment>,
+}
+
+impl Offer {
+    /// Takes over what an event says of it.
+    pub fn enter(&mut self, event: &Event) {
+        match event {
+            Event::SkuDiscontinued(_) => self.discontinued = true,
+            Event::SkuReinstated(_) => self.discontinued = false,
+            Event::SkuBackorderChanged(e) => (self.backorder_limit, self.available_from) = (e.limit, e.available_from),
+            _ => {}
+        }
+    }
+}
 
 /// What holds for a SKU in every warehouse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SkuSettings {
     /// Our number for it.
     pub number: Number,
-    /// Whether it is sold no more.
-    pub discontinued: bool,
+    /// What is said of it.
+    pub offer: Offer,
     /// How many events it has had; 0 as long as nobody has said anything about it.
     pub version: i64,
 }
 
 impl Default for SkuSettings {
     fn default() -> Self {
-        Self { number: Number::from_column(0), discontinued: false, version: 0 }
+        Self { number: Number::from_column(0), offer: Offer::default(), version: 0 }
     }
 }
 
 impl SkuSettings {
-    /// Decides what it means to say that a SKU is, or is not, sold any more; `seen` is the version that
-    /// the caller has seen.
-    pub(super) fn decide(self, sku: &Sku, discontinued: bool, seen: Option<i64>) -> Result<Option<Event>, Rejection> {
+    /// Decides what it means to say this of a SKU; `seen` is the version that the caller has seen.
+    pub(super) fn decide(self, sku: &Sku, offer: Offer, seen: Option<i64>) -> Result<Vec<Event>, Rejection> {
         if seen.is_some_and(|seen| seen != self.version) {
             return Err(Rejection::ChangedMeanwhile);
         }
-        let sku = sku.clone();
-        Ok(match (self.discontinued, discontinued) {
-            (false, true) => Some(say::SkuDiscontinued { sku }.into()),
-            (true, false) => Some(say::SkuReinstated { sku }.into()),
+        let is_sold = match (self.offer.discontinued, offer.discontinued) {
+            (false, true) => Some(say::SkuDiscontinued { sku: sku.clone() }.into()),
+            (true, false) => Some(say::SkuReinstated { sku: sku.clone() }.into()),
             (false, false) | (true, true) => None,
-        })
+        };
+        let Offer { backorder_limit: limit, available_from, .. } = offer;
+        let is_same = (self.offer.backorder_limit, self.offer.available_from) == (limit, available_from);
+        let backorder = (!is_same).then(|| say::SkuBackorderChanged { sku: sku.clone(), limit, available_from }.into());
+        Ok([is_sold, backorder].into_iter().flatten().collect())
     }
 }
 
@@ -44,7 +70,10 @@ pub(super) fn sold_no_more<'a>(wanted: impl Iterator<Item = (&'a Sku, i64)>) -> 
     for (sku, quantity) in wanted {
         match short.iter_mut().find(|short| short.sku == *sku) {
             Some(short) => short.wanted += quantity,
-            None => short.push(Short { sku: sku.clone(), wanted: quantity, available: 0 }),
+            None => {
+                let sku = sku.clone();
+                short.push(Short { sku, wanted: quantity, available: 0, in_transit: 0, available_from: None });
+            },
         }
     }
     short
@@ -55,14 +84,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sku_is_discontinued_once_and_sold_again_once() {
+    fn what_is_said_of_a_sku_is_said_once() {
         let sku: Sku = "a".parse().unwrap();
-        let sold = SkuSettings::default();
-        let not_sold = SkuSettings { discontinued: true, version: 1, ..sold };
-        assert!(matches!(sold.decide(&sku, true, None), Ok(Some(Event::SkuDiscontinued(_)))));
-        assert_eq!((sold.decide(&sku, false, None), not_sold.decide(&sku, true, Some(1))), (Ok(None), Ok(None)));
-        assert!(matches!(not_sold.decide(&sku, false, Some(1)), Ok(Some(Event::SkuReinstated(_)))));
-        assert_eq!(not_sold.decide(&sku, false, Some(0)), Err(Rejection::ChangedMeanwhile));
+        let (sold, not_sold) = (Offer::default(), Offer { discontinued: true, ..Offer::default() });
+        let (new, ended) = (SkuSettings::default(), SkuSettings { offer: not_sold, version: 1, ..SkuSettings::default() });
+        assert!(matches!(new.decide(&sku, not_sold, None).as_deref(), Ok([Event::SkuDiscontinued(_)])));
+        assert_eq!((new.decide(&sku, sold, None), ended.decide(&sku, not_sold, Some(1))), (Ok(vec![]), Ok(vec![])));
+        assert!(matches!(ended.decide(&sku, sold, Some(1)).as_deref(), Ok([Event::SkuReinstated(_)])));
+        assert_eq!(ended.decide(&sku, sold, Some(0)), Err(Rejection::ChangedMeanwhile));
+        let both = Offer { backorder_limit: 5, available_from: Some(Moment::from_micros(1)), ..not_sold };
+        let said = new.decide(&sku, both, None);
+        let Ok([Event::SkuDiscontinued(_), Event::SkuBackorderChanged(e)]) = said.as_deref() else { panic!("{said:?}") };
+        assert_eq!((e.limit, e.available_from), (5, both.available_from));
+        assert!(matches!(ended.decide(&sku, both, None).as_deref(), Ok([Event::SkuBackorderChanged(_)])));
     }
 
     #[test]

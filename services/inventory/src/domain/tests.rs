@@ -1,7 +1,9 @@
 //! The rules, told as stories: given these books, when something is asked, then this follows.
 //!
-//! Here stands what is told of movements and of batches; in `promises` what is told of reservations.
+//! Here stands what is told of movements and of batches; in `promises` what is told of reservations, in `owed` of
+//! those that are owed pieces.
 
+mod owed;
 mod promises;
 
 use std::cell::Cell;
@@ -12,8 +14,8 @@ use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
 use super::{
-    Act, Books, Command, ForOrder, Line, Movement, MovementRecord, Outcome, Policy, Pool, Rejection, Reservation,
-    Reserve, Settled, Status,
+    Act, Books, Command, ForOrder, Line, Movement, MovementRecord, Offer, Outcome, Policy, Pool, Rejection, Reservation,
+    Reserve, Settle, Settled, Status, Way,
 };
 
 /// Books, whoever asks of them, and the time.
@@ -122,8 +124,12 @@ impl Shop {
     }
 
     fn set(&mut self, discontinued: bool) {
-        let said = self.tell(&Command::SetSku { sku: sku("a"), discontinued, seen: None });
-        assert!(matches!(said, Ok(Settled::Sku(settings)) if settings.discontinued == discontinued), "{said:?}");
+        self.offer(Offer { discontinued, ..Offer::default() });
+    }
+
+    fn offer(&mut self, offer: Offer) {
+        let said = self.tell(&Command::SetSku { sku: sku("a"), offer, seen: None });
+        assert!(matches!(said, Ok(Settled::Sku { settings, .. }) if settings.offer == offer), "{said:?}");
     }
 
     fn extend(&mut self, reservation: &str, hold_secs: i64) -> Answer {
@@ -199,11 +205,12 @@ fn moved(answer: Answer) -> (bool, Level) {
 }
 
 fn short(wanted: i64, available: i64) -> Vec<Short> {
-    vec![Short { sku: sku("a"), wanted, available }]
+    vec![Short { sku: sku("a"), wanted, available, in_transit: 0, available_from: None }]
 }
 
 fn lines(quantity: i64) -> Vec<ReservedLine> {
-    vec![ReservedLine { sku: sku("a"), quantity, allocations: vec![Allocation { warehouse: main(), quantity }] }]
+    let allocations = vec![Allocation::on_the_shelf(main(), quantity)];
+    vec![ReservedLine { sku: sku("a"), quantity, allocations, available_from: None }]
 }
 
 #[test]
@@ -236,17 +243,19 @@ fn a_stock_take_says_what_it_changed_and_what_it_took_from_promises() {
         moved(shop.count("c-1", 7)),
         (true, Level { on_hand: 7, reserved: 7, committed: 0, owed: 1, in_transit: 0 })
     );
-    let [Event::StockCounted(counted), Event::StockShortfallFound(found)] = shop.said.as_slice() else {
+    let [Event::StockCounted(counted), Event::StockShortfallFound(found), Event::PromiseFellShort(_)] = &shop.said[..]
+    else {
         panic!("{:?}", shop.said);
     };
     assert_eq!((counted.counted, counted.difference, found.newly_owed), (7, -3, 1));
     assert_eq!(shop.count("c-2", 5).map(|_| shop.level()), Ok((5, 5, 0, 3)));
-    let [Event::StockCounted(counted), Event::StockShortfallFound(found)] = shop.said.as_slice() else {
+    let [Event::StockCounted(counted), Event::StockShortfallFound(found), Event::PromiseFellShort(_)] = &shop.said[..]
+    else {
         panic!("{:?}", shop.said);
     };
     assert_eq!((counted.difference, found.newly_owed), (-2, 2), "since the last one");
     assert_eq!(shop.count("c-3", 5).map(|_| shop.kinds()), Ok(vec!["StockCounted"]), "nothing more is owed");
-    assert_eq!(shop.count("c-4", 9).map(|_| shop.kinds()), Ok(vec!["StockCounted"]), "and less here");
+    assert_eq!(shop.count("c-4", 9).map(|_| shop.kinds()), Ok(vec!["StockCounted", "BackorderServed"]), "all is there");
 }
 
 #[test]
@@ -389,9 +398,9 @@ fn events_of_one_thing_are_numbered_from_one() {
     };
     assert_eq!(versions(&Command::Reserve(reserve)), [1]);
     assert_eq!(versions(&Command::Extend { name: name("r"), hold_secs: 61 }), [2]);
-    assert_eq!(versions(&movement("count", Act::Count { counted: 2, reason: None, reference: None })), [1, 2]);
+    assert_eq!(versions(&movement("count", Act::Count { counted: 2, reason: None, reference: None })), [1, 2, 3]);
     assert_eq!(versions(&movement("adjust", Act::Adjust { quantity: -1, reason: "broken".into() })), [1]);
-    assert_eq!(versions(&Command::Commit { name: name("r"), order: None, retake: false }), [3]);
+    assert_eq!(versions(&Command::Commit { name: name("r"), order: None, retake: false }), [4]);
     let unknown = Command::Commit { name: name("none"), order: Some(for_order(1)), retake: true };
     assert_eq!(versions(&unknown), [1, 2]);
 }

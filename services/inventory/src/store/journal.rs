@@ -10,7 +10,7 @@ use ids::{Name, Sku, Warehouse};
 use serde::Deserialize;
 use world::Moment;
 
-use crate::domain::{Difference, Pool, changes};
+use crate::domain::{Change, Pool, changes};
 
 /// Which entries of the journal are wanted: those that fit all that is said here.
 #[derive(Clone, Debug, Default)]
@@ -140,9 +140,7 @@ impl Wanted {
 pub(crate) struct Since {
     /// The journal was looked through up to here.
     upto: Position,
-    differences: BTreeMap<Warehouse, Difference>,
-    /// Whether it was sold no more at that moment, where it has been said since.
-    was_discontinued: Option<bool>,
+    differences: BTreeMap<Warehouse, Change>,
 }
 
 impl Since {
@@ -150,12 +148,12 @@ impl Since {
     pub(crate) fn moment(read: &mut Read<'_>, moment: Moment) -> Result<Self, Failure> {
         let newest = read.newest_event()?;
         let upto = last_before(read, moment + Duration::from_micros(1), newest)?;
-        Ok(Self { upto, differences: BTreeMap::new(), was_discontinued: None })
+        Ok(Self { upto, differences: BTreeMap::new() })
     }
 
     /// Looks on, so far and no further; once nothing is left to look at, gives the levels as they were
-    /// then, and whether the SKU was sold no more.
-    pub(crate) fn look_on(&mut self, read: &mut Read<'_>, sku: &Sku) -> Result<Option<Then>, Failure> {
+    /// then.
+    pub(crate) fn look_on(&mut self, read: &mut Read<'_>, sku: &Sku) -> Result<Option<Levels>, Failure> {
         let newest = read.newest_event()?;
         let window = newest.min(self.upto.saturating_add(MOST_LOOKED_AT));
         let wanted = Wanted { sku: Some(sku.clone()), ..Wanted::default() };
@@ -173,35 +171,22 @@ impl Since {
         if self.upto < newest {
             return Ok(None);
         }
-        let settings = super::settings(read, [sku])?.remove(sku).unwrap_or_default();
-        let is_discontinued = self.was_discontinued.unwrap_or(settings.discontinued);
         let before = |(sku, warehouse, pool): (Sku, Warehouse, Pool)| {
             let since = self.differences.get(&warehouse).copied().unwrap_or_default();
             (sku, warehouse, pool.before(since))
         };
-        let levels = super::levels(read, std::slice::from_ref(sku))?.into_iter().map(before).collect();
-        Ok(Some(Then { levels, is_discontinued }))
+        Ok(Some(super::levels(read, std::slice::from_ref(sku))?.into_iter().map(before).collect()))
     }
 
     fn enter(&mut self, event: &Event, sku: &Sku) {
         for changed in changes(event).into_iter().filter(|changed| changed.sku == sku) {
-            *self.differences.entry(changed.warehouse.clone()).or_default() += changed.change.difference();
+            *self.differences.entry(changed.warehouse.clone()).or_default() += changed.change;
         }
-        let was_discontinued = match event {
-            Event::SkuDiscontinued(e) if e.sku == *sku => false,
-            Event::SkuReinstated(e) if e.sku == *sku => true,
-            _ => return,
-        };
-        self.was_discontinued.get_or_insert(was_discontinued);
     }
 }
 
-/// How a SKU stood.
-#[derive(Debug)]
-pub(crate) struct Then {
-    pub(crate) levels: Vec<(Sku, Warehouse, Pool)>,
-    pub(crate) is_discontinued: bool,
-}
+/// Levels by SKU and warehouse.
+pub(crate) type Levels = Vec<(Sku, Warehouse, Pool)>;
 
 /// Some events between two positions, among them all that fit: a name that is wanted stands somewhere
 /// in the body.

@@ -29,7 +29,7 @@ fn told(entries: &[Value]) -> Vec<(String, String)> {
 fn effect(sku: &str, warehouse: &str, numbers: [i64; 4]) -> Value {
     let [on_hand, held, firm, in_transit] = numbers;
     json!({
-        "sku": sku, "warehouse": warehouse, "on_hand": on_hand, "held": held, "firm": firm, "in_transit": in_transit,
+        "sku": sku, "warehouse": warehouse, "on_hand": on_hand, "held": held, "firm": firm, "owed": 0, "in_transit": in_transit,
     })
 }
 

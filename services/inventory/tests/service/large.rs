@@ -35,18 +35,18 @@ fn longest_skus(count: u32, bytes_of_last: usize) -> Vec<String> {
 #[test]
 fn lines_are_held_up_to_what_an_event_can_name_and_more_are_refused_before_anything_happens() {
     everywhere(|shop| {
-        // 630 lines of 256 + 153 bytes, and one of 225 + 153: 252 KiB to the byte.
-        let skus = longest_skus(630, 225);
+        // 576 lines of 256 + 192 bytes would be 252 KiB to the byte; the last is shorter here.
+        let skus = longest_skus(575, 252);
         let warehouse = "w".repeat(64);
         let levels: Vec<_> = skus.iter().map(|sku| (sku.clone(), warehouse.clone(), 1_000_000)).collect();
         receive_all(shop, "m", &levels);
         let events = || wait(shop.database.read(|read| read.events_after(0, 10_000))).expect("events").len();
         let before = events();
         let lines = |skus: &[String]| lines(&skus.iter().map(|sku| (sku.as_str(), 1_000_000)).collect::<Vec<_>>());
-        let (status, no) = shop.put("/v1/reservations/r-1", &lines(&longest_skus(630, 226)));
+        let (status, no) = shop.put("/v1/reservations/r-1", &lines(&longest_skus(576, 1)));
         assert_eq!((status, &no["errors"][0]["pointer"]), (422, &json!("/lines")), "{no}");
         let detail = no["errors"][0]["detail"].as_str().expect("a detail");
-        assert!(detail.contains("153 more") && detail.ends_with("258048"), "{detail}");
+        assert!(detail.contains("192 more") && detail.ends_with("258048"), "{detail}");
         assert_eq!(events(), before, "nothing has happened");
         let name = "r".repeat(64);
         let (status, held) = shop.put(&format!("/v1/reservations/{name}"), &lines(&skus));
@@ -64,19 +64,19 @@ fn lines_are_held_up_to_what_an_event_can_name_and_more_are_refused_before_anyth
 #[test]
 fn stock_in_more_warehouses_than_an_event_can_name_is_refused_and_nothing_is_held() {
     everywhere(|shop| {
-        // 51 bytes for the line and 103 for each warehouse: 2,504 are within 252 KiB.
-        let levels: Vec<_> = (0..2_505).map(|place| ("a".to_owned(), format!("{place:064}"), 1)).collect();
+        // 51 bytes for the line and 142 for each warehouse: 1,816 are within 252 KiB.
+        let levels: Vec<_> = (0..1_817).map(|place| ("a".to_owned(), format!("{place:064}"), 1)).collect();
         receive_all(shop, "m", &levels);
         for _ in 0..2 {
-            let (status, no) = shop.put("/v1/reservations/r-1", &lines(&[("a", 2_505)]));
+            let (status, no) = shop.put("/v1/reservations/r-1", &lines(&[("a", 1_817)]));
             assert_eq!((status, &no["code"]), (422, &json!("reservation-too-large")), "{no}");
         }
         assert_eq!(shop.post("/v1/reservations/r-1/commit").1["code"], "reservation-too-large");
         assert_eq!(shop.get("/v1/reservations/r-1").1["status"], "refused");
-        assert_eq!(shop.level("a")["available"], 2_505);
-        let (status, held) = shop.put("/v1/reservations/r-2", &lines(&[("a", 2_504)]));
+        assert_eq!(shop.level("a")["available"], 1_817);
+        let (status, held) = shop.put("/v1/reservations/r-2", &lines(&[("a", 1_816)]));
         assert_eq!((status, &held["status"]), (201, &json!("reserved")));
         assert_eq!(shop.post("/v1/reservations/r-2/release").1["status"], "released");
-        assert_eq!(shop.level("a")["available"], 2_505);
+        assert_eq!(shop.level("a")["available"], 1_817);
     });
 }

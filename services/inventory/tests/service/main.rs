@@ -3,6 +3,7 @@
 mod shop;
 
 mod availability;
+mod backorders;
 mod driven;
 mod journal;
 mod keys;

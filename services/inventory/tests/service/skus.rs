@@ -10,10 +10,10 @@ fn nothing_is_newly_promised_of_what_is_discontinued_and_what_is_promised_stays_
         shop.receive("m-1", "a", "main", 5);
         shop.receive("m-2", "b", "main", 5);
         assert_eq!(shop.put("/v1/reservations/r-1", &lines(&[("a", 2)])).0, 201);
-        assert_eq!(shop.get("/v1/skus/a"), (200, json!({"sku": "a", "discontinued": false})));
+        assert_eq!(shop.get("/v1/skus/a"), (200, json!({"sku": "a", "discontinued": false, "backorder_limit": 0})));
         for _ in 0..2 {
             let (status, said) = shop.put("/v1/skus/a", &json!({"discontinued": true}));
-            assert_eq!((status, said), (200, json!({"sku": "a", "discontinued": true})));
+            assert_eq!((status, said), (200, json!({"sku": "a", "discontinued": true, "backorder_limit": 0})));
         }
         let (_, stock) = shop.get("/v1/stock/a");
         assert_eq!((&stock["discontinued"], &stock["available"]), (&json!(true), &json!(3)));

@@ -163,7 +163,12 @@ fn ours(kind: &str, number: Number) -> Name {
 }
 
 fn hear(order: &Order, heard: Heard, policy: &Policy) -> Vec<Event> {
-    let Status::Pending(step) = order.status else { return vec![] };
+    let step = match (order.status, heard) {
+        (Status::Pending(step), _) => step,
+        // People gave up what was promised, for a stock-take has not found it.
+        (Status::Confirmed, Heard::StockReleased) => return vec![stock_is_lost(order, policy)],
+        _ => return vec![],
+    };
     #[cfg(feature = "planted-bugs")]
     match (step, heard) {
         (Step::Authorizing, Heard::PaymentDeclined { .. }) if planted::is(Bug::OrphanOrder) => {
@@ -186,10 +191,9 @@ fn hear(order: &Order, heard: Heard, policy: &Policy) -> Vec<Event> {
             vec![release_due(order, Reason::PaymentDeclined)]
         }
         (Step::Committing, Heard::StockCommitted) => vec![capture_due(order)],
-        (Step::Committing, Heard::StockNotCommitted) if policy.lost_stock_needs_a_person => {
-            vec![attention(order, Reason::PaidButNoStock)]
-        }
-        (Step::Committing, Heard::StockNotCommitted) => vec![void_due(order, Reason::OutOfStock)],
+        (Step::Committing, Heard::StockNotCommitted) => vec![stock_is_lost(order, policy)],
+        // Whatever payments has taken by now, it gives back.
+        (Step::Capturing, Heard::StockReleased) => vec![void_due(order, Reason::OutOfStock)],
         (Step::Capturing, Heard::PaymentCaptured) => {
             vec![say::OrderConfirmed { order: order.name.clone(), total: order.total }.into()]
         }
@@ -202,6 +206,15 @@ fn hear(order: &Order, heard: Heard, policy: &Policy) -> Vec<Event> {
         (Step::Releasing, Heard::StockReleased) => vec![cancelled(order, why(order))],
         // The answer to a step that is over: said twice, or overtaken by a cancellation.
         _ => vec![],
+    }
+}
+
+/// What follows if the stock of an order that is paid, or about to be, is gone.
+fn stock_is_lost(order: &Order, policy: &Policy) -> Event {
+    if policy.lost_stock_needs_a_person {
+        attention(order, Reason::PaidButNoStock)
+    } else {
+        void_due(order, Reason::OutOfStock)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::binary::{Server, ask_with, banyan};
 use crate::openapi::schemas::faults;
 
 /// The examples in their order: the id of the operation, and the name of its example.
-const STORY: [(&str, &str); 76] = [
+const STORY: [(&str, &str); 80] = [
     ("live", "live"),
     ("ready", "ready"),
     ("move_stock", "receive"),
@@ -35,6 +35,10 @@ const STORY: [(&str, &str); 76] = [
     ("release_reservation", "another"),
     ("set_sku", "mugs"),
     ("get_sku", "mugs"),
+    ("set_sku", "lamps"),
+    ("reserve", "preorder"),
+    ("list_shortfalls", "waiting"),
+    ("resolve_shortfall", "wait"),
     ("set_warehouse", "north"),
     ("get_warehouse", "north"),
     ("list_warehouses", "all"),

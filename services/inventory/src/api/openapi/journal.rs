@@ -12,6 +12,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         must("on_hand", meaning("Pieces that came onto the shelf; below 0, that left it.", any_integer())),
         must("held", meaning("Pieces that holds were promised more, or fewer; covered or owed.", any_integer())),
         must("firm", meaning("Pieces that are firmly promised more, or fewer; covered or owed.", any_integer())),
+        must("owed", meaning("Pieces that are promised and not on the shelf more, or fewer.", any_integer())),
         must("in_transit", meaning("Pieces that set out to this warehouse, or arrived.", any_integer())),
         may("level", meaning("The level after it, where the entry says it.", reference("Level"))),
     ]);
@@ -48,7 +49,7 @@ pub(in crate::api) fn entries() -> Operation {
         "on_hand": 100, "reserved": 0, "committed": 0, "owed": 0, "in_transit": 0, "available": 100,
     });
     let effect = json!({
-        "sku": "TEA-250", "warehouse": "main", "on_hand": 100, "held": 0, "firm": 0, "in_transit": 0, "level": level,
+        "sku": "TEA-250", "warehouse": "main", "on_hand": 100, "held": 0, "firm": 0, "owed": 0, "in_transit": 0, "level": level,
     });
     let received = json!({
         "event": "inventory-226423123968000001-1", "type": "SupplierShipmentReceived",

@@ -1,6 +1,6 @@
 //! What each event changes in the books.
 
-use contracts::inventory::{self as say, Event};
+use contracts::inventory::{self as say, Allocation, Event};
 use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
@@ -9,7 +9,6 @@ use crate::domain::change::{Changed, changes};
 use crate::domain::movement::{MovementRecord, Outcome};
 use crate::domain::pool::Pool;
 use crate::domain::reservation::{Reservation, Status};
-use crate::domain::sku::SkuSettings;
 use crate::domain::warehouse::{Site, WarehouseSettings};
 
 /// Of whose thing an event tells, and when it happened.
@@ -45,7 +44,11 @@ impl Books {
     /// When something becomes of a movement of which the events before said nothing.
     pub fn apply(&mut self, stream: Number, owner: &str, at: Moment, event: &Event) -> i64 {
         for Changed { sku, warehouse, change, .. } in changes(event) {
-            self.pool_mut(sku, warehouse).enter(change);
+            let pool = self.pool_mut(sku, warehouse);
+            pool.enter(change);
+            if pool.owed() > 0 {
+                self.owing.insert((sku.clone(), warehouse.clone()));
+            }
         }
         let of = Of { stream, owner, at };
         match event {
@@ -67,8 +70,15 @@ impl Books {
             Event::StockReleased(e) => self.released(of, e),
             Event::StockReservationExpired(e) => self.reservation_expired(of, e),
             Event::StockReturned(e) => self.returned(of, e),
-            Event::SkuDiscontinued(e) => self.sku_mut(stream, &e.sku, true),
-            Event::SkuReinstated(e) => self.sku_mut(stream, &e.sku, false),
+            Event::PromiseFellShort(e) => self.promise_fell_short(of, e),
+            Event::BackorderServed(e) => self.backorder_served(of, e),
+            Event::ShortfallSettled(e) => self.shortfall_settled(of, e),
+            Event::PromiseMoved(e) => self.promise_moved(of, e),
+            Event::SkuDiscontinued(say::SkuDiscontinued { sku })
+            | Event::SkuReinstated(say::SkuReinstated { sku })
+            | Event::SkuBackorderChanged(say::SkuBackorderChanged { sku, .. }) => {
+                self.offer_changed(stream, sku, event)
+            }
             Event::WarehouseChanged(e) => self.warehouse_changed(of, e),
             Event::RestockPointChanged(e) => self.restock_point_changed(stream, e),
             Event::RestockNeeded(e) => self.ran_low(&e.sku, &e.warehouse, true),
@@ -209,6 +219,50 @@ impl Books {
         reservation.version
     }
 
+    fn promise_fell_short(&mut self, of: Of<'_>, e: &say::PromiseFellShort) -> i64 {
+        let reservation = self.reservation_mut(of, &e.reservation);
+        if let Some(allocation) = reservation.allocation_mut(&e.sku, &e.warehouse) {
+            allocation.owed += e.quantity;
+            allocation.missing += e.quantity;
+        }
+        reservation.version
+    }
+
+    fn backorder_served(&mut self, of: Of<'_>, e: &say::BackorderServed) -> i64 {
+        self.served.insert(of.stream);
+        let reservation = self.reservation_mut(of, &e.reservation);
+        if let Some(allocation) = reservation.allocation_mut(&e.sku, &e.warehouse) {
+            allocation.owed -= e.quantity;
+            allocation.missing = allocation.missing.min(allocation.owed);
+        }
+        reservation.version
+    }
+
+    fn shortfall_settled(&mut self, of: Of<'_>, e: &say::ShortfallSettled) -> i64 {
+        let reservation = self.reservation_mut(of, &e.reservation);
+        if let Some(allocation) = reservation.allocation_mut(&e.sku, &e.warehouse) {
+            allocation.missing = 0;
+        }
+        reservation.version
+    }
+
+    fn promise_moved(&mut self, of: Of<'_>, e: &say::PromiseMoved) -> i64 {
+        self.served.insert(of.stream);
+        let reservation = self.reservation_mut(of, &e.reservation);
+        if let Some(line) = reservation.lines.iter_mut().find(|line| line.sku == e.sku) {
+            if let Some(left) = line.allocations.iter_mut().find(|allocation| allocation.warehouse == e.from) {
+                left.quantity -= e.quantity;
+                left.owed -= e.quantity;
+            }
+            match line.allocations.iter_mut().find(|allocation| allocation.warehouse == e.to) {
+                Some(there) => there.quantity += e.quantity,
+                None => line.allocations.push(Allocation::on_the_shelf(e.to.clone(), e.quantity)),
+            }
+            line.allocations.retain(|allocation| allocation.quantity > 0);
+        }
+        reservation.version
+    }
+
     fn warehouse_changed(&mut self, of: Of<'_>, e: &say::WarehouseChanged) -> i64 {
         let is_known = self.warehouses.contains_key(&e.warehouse);
         self.changed_warehouses.entry(e.warehouse.clone()).or_insert(is_known);
@@ -237,11 +291,12 @@ impl Books {
         reservation
     }
 
-    /// Enters whether a SKU is sold; gives back the how-many-eth event of it this is.
-    fn sku_mut(&mut self, number: Number, sku: &Sku, discontinued: bool) -> i64 {
+    /// Enters what is said of a SKU; gives back the how-many-eth event of it this is.
+    fn offer_changed(&mut self, number: Number, sku: &Sku, event: &Event) -> i64 {
         self.changed_skus.entry(sku.clone()).or_insert_with(|| self.skus.contains_key(sku));
         let settings = self.skus.entry(sku.clone()).or_default();
-        *settings = SkuSettings { number, discontinued, version: settings.version + 1 };
+        settings.offer.enter(event);
+        (settings.number, settings.version) = (number, settings.version + 1);
         settings.version
     }
 

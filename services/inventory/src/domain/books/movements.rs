@@ -29,7 +29,10 @@ impl Books {
             outcome: Outcome::Entered { level: Level::default() },
             version: 0,
         };
-        let events = events.into_iter().map(|event| (number, event)).collect();
+        let mut events: Vec<_> = events.into_iter().map(|event| (number, event)).collect();
+        if answer.is_ok() {
+            events.extend(self.falls_short(movement, number));
+        }
         (events, answer.map(|()| Settled::Moved { is_new: true, movement: Box::new(blank) }))
     }
 
@@ -37,7 +40,7 @@ impl Books {
         let Some(movement) = self.movements.get(&key(owner, name)) else {
             return nothing_but(Err(Rejection::UnknownMovement));
         };
-        match movement.arrive(quantity, |warehouse| self.pool(&movement.sku, warehouse)) {
+        match movement.arrive(quantity) {
             Ok(events) => {
                 let events = events.into_iter().map(|event| (movement.number, event)).collect();
                 (events, Ok(movement.as_it_is()))

@@ -1,14 +1,14 @@
 //! What is decided of reservations, from the hold to the goods that leave the shelf.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contracts::inventory::{self as say, Event, ReservedLine};
-use ids::{Name, Number, Sku, Warehouse};
+use ids::{Name, Number};
 use world::Moment;
 
 use super::{Books, Decision, Policy, blank, nothing_but};
-use crate::domain::allocation::{Stock, allocate};
+use crate::domain::allocation::{Sources, Stock, allocate};
+use crate::domain::change::Change;
 use crate::domain::command::{ForOrder, Line, Rejection, Reserve, Settled};
 use crate::domain::reservation::{Reservation, Status};
 
@@ -49,7 +49,7 @@ impl Books {
             return (vec![(number, refused.into())], Err(no));
         }
         let without = replaced.as_ref().map(|(_, released)| self.stock_without(&released.lines, &reserve.lines));
-        let sources = self.sources(policy, reserve.terms.as_ref());
+        let sources = self.sources(policy, reserve.terms.as_ref(), now);
         match allocate(without.as_ref().unwrap_or(&self.stock), &reserve.lines, sources) {
             Ok(lines) => {
                 let expires_at = now + seconds(reserve.hold_secs);
@@ -105,7 +105,7 @@ impl Books {
         for line in lines {
             let Some(pools) = stock.get_mut(&line.sku) else { continue };
             for allocation in &line.allocations {
-                pools.entry(allocation.warehouse.clone()).or_default().pool.release(allocation.quantity);
+                pools.entry(allocation.warehouse.clone()).or_default().pool.enter(Change::let_go(allocation));
             }
         }
         stock
@@ -140,7 +140,7 @@ impl Books {
         };
         let number = reservation.number;
         let commit = |lines: Vec<ReservedLine>, retaken: bool| {
-            let shipped = policy.ship_on_commit && (retaken || self.all_are_there(&lines));
+            let shipped = policy.ship_on_commit && lines.iter().all(|line| line.owed() == 0);
             let (order, attempt) = (reservation.order.clone(), reservation.attempt);
             let event = say::StockCommitted { reservation: name.clone(), order, attempt, lines, retaken, shipped };
             (vec![(number, event.into())], Ok(as_it_is(reservation)))
@@ -165,7 +165,9 @@ impl Books {
                 if !discontinued.is_empty() {
                     return refuse(Rejection::Discontinued { short: discontinued.clone() }, &discontinued);
                 }
-                let sources = self.sources(policy, reservation.terms.as_ref());
+                let sources = self.sources(policy, reservation.terms.as_ref(), now);
+                // What was sold meanwhile is not promised a second time without stock.
+                let sources = Sources { backorder: false, ..sources };
                 match allocate(&self.stock, &reservation.wishes(), sources) {
                     Ok(lines) => commit(lines, true),
                     Err(unmet) => refuse(unmet.clone().into(), unmet.short()),
@@ -175,28 +177,13 @@ impl Books {
         }
     }
 
-    /// Whether all that a hold promises lies on the shelf.
-    fn all_are_there(&self, lines: &[ReservedLine]) -> bool {
-        let mut pools: BTreeMap<(&Sku, &Warehouse), i64> = BTreeMap::new();
-        for line in lines {
-            for allocation in &line.allocations {
-                *pools.entry((&line.sku, &allocation.warehouse)).or_default() += allocation.quantity;
-            }
-        }
-        pools.into_iter().all(|((sku, warehouse), quantity)| {
-            let mut pool = self.pool(sku, warehouse);
-            pool.commit(quantity);
-            pool.can_ship(quantity)
-        })
-    }
-
     pub(super) fn decide_ship(&self, owner: &str, name: &Name) -> Decision {
         let Some(reservation) = self.find(owner, name) else {
             return nothing_but(Err(Rejection::UnknownReservation));
         };
         match reservation.status {
             Status::Shipped => nothing_but(Ok(as_it_is(reservation))),
-            Status::Committed if !reservation.has_left && !self.can_ship(&reservation.lines) => {
+            Status::Committed if !reservation.has_left && reservation.owed() > 0 => {
                 nothing_but(Err(Rejection::GoodsMissing))
             }
             Status::Committed => {
@@ -207,15 +194,6 @@ impl Books {
             Status::Reserved => nothing_but(Err(Rejection::NotCommitted)),
             status => nothing_but(Err(no_longer_held(reservation, status))),
         }
-    }
-
-    fn can_ship(&self, lines: &[ReservedLine]) -> bool {
-        lines.iter().all(|line| {
-            let can = |allocation: &say::Allocation| {
-                self.pool(&line.sku, &allocation.warehouse).can_ship(allocation.quantity)
-            };
-            line.allocations.iter().all(can)
-        })
     }
 
     pub(super) fn decide_release(
@@ -278,7 +256,7 @@ impl Books {
 }
 
 impl Reservation {
-    fn for_order(&self) -> Option<ForOrder> {
+    pub(super) fn for_order(&self) -> Option<ForOrder> {
         self.order.clone().map(|order| ForOrder { order, attempt: self.attempt })
     }
 
@@ -289,7 +267,7 @@ impl Reservation {
     }
 }
 
-fn as_it_is(reservation: &Reservation) -> Settled {
+pub(super) fn as_it_is(reservation: &Reservation) -> Settled {
     Settled::Reservation { is_new: false, reservation: Box::new(reservation.clone()) }
 }
 
@@ -297,7 +275,7 @@ fn for_order(order: Option<&ForOrder>) -> (Option<Name>, i64) {
     (order.map(|order| order.order.clone()), order.map_or(0, |order| order.attempt))
 }
 
-fn released(name: &Name, order: Option<&ForOrder>, lines: Vec<ReservedLine>) -> say::StockReleased {
+pub(super) fn released(name: &Name, order: Option<&ForOrder>, lines: Vec<ReservedLine>) -> say::StockReleased {
     let (order, attempt) = for_order(order);
     say::StockReleased { reservation: name.clone(), order, attempt, lines, replaced_by: None }
 }

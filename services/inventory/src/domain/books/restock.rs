@@ -6,7 +6,7 @@ use contracts::inventory as say;
 use ids::{Number, Sku, Warehouse};
 use world::Moment;
 
-use super::{Books, Decision, News};
+use super::{Books, Decision};
 use crate::domain::command::Settled;
 use crate::domain::pool::Pool;
 use crate::domain::restock::{Reorder, RestockPoint};
@@ -49,8 +49,7 @@ impl Books {
         for (sku, warehouse) in std::mem::take(&mut self.watched) {
             let point = self.restock_point(&sku, &warehouse);
             if let Some(event) = point.crossed(&sku, &warehouse, self.pool(&sku, &warehouse)) {
-                let version = self.apply(point.number, "", now, &event);
-                self.news.push(News { stream: point.number, version, event });
+                self.say(point.number, "", now, event);
             }
         }
     }

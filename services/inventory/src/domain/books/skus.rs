@@ -5,7 +5,7 @@ use ids::{Number, Sku};
 
 use super::{Books, Decision, nothing_but};
 use crate::domain::command::Settled;
-use crate::domain::sku::{SkuSettings, sold_no_more};
+use crate::domain::sku::{Offer, SkuSettings, sold_no_more};
 
 impl Books {
     pub(super) fn settings(&self, sku: &Sku) -> SkuSettings {
@@ -15,24 +15,22 @@ impl Books {
     pub(super) fn decide_sku(
         &self,
         sku: &Sku,
-        discontinued: bool,
+        offer: Offer,
         seen: Option<i64>,
         new_number: &dyn Fn() -> Number,
     ) -> Decision {
         let settings = self.settings(sku);
-        match settings.decide(sku, discontinued, seen) {
-            Ok(None) => nothing_but(Ok(Settled::Sku(settings))),
-            Ok(Some(event)) => {
-                let number = if settings.version == 0 { new_number() } else { settings.number };
-                let after = SkuSettings { number, discontinued, version: settings.version + 1 };
-                (vec![(number, event)], Ok(Settled::Sku(after)))
-            }
-            Err(no) => nothing_but(Err(no)),
-        }
+        let events = match settings.decide(sku, offer, seen) {
+            Ok(events) => events,
+            Err(no) => return nothing_but(Err(no)),
+        };
+        let number = if settings.version == 0 && !events.is_empty() { new_number() } else { settings.number };
+        let events = events.into_iter().map(|event| (number, event)).collect();
+        (events, Ok(Settled::Sku { sku: sku.clone(), settings }))
     }
 
     /// Of what is wanted, that which is sold no more.
     pub(super) fn discontinued<'a>(&self, wanted: impl Iterator<Item = (&'a Sku, i64)>) -> Vec<Short> {
-        sold_no_more(wanted.filter(|(sku, _)| self.settings(sku).discontinued))
+        sold_no_more(wanted.filter(|(sku, _)| self.settings(sku).offer.discontinued))
     }
 }

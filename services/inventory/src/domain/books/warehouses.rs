@@ -2,6 +2,7 @@
 
 use contracts::inventory::Terms;
 use ids::{Number, Warehouse};
+use world::Moment;
 
 use super::{Books, Decision, Policy, nothing_but};
 use crate::domain::allocation::Sources;
@@ -10,8 +11,8 @@ use crate::domain::warehouse::{Site, WarehouseSettings};
 
 impl Books {
     /// Where a promise may come from under such terms.
-    pub(super) fn sources<'a>(&'a self, policy: &'a Policy, terms: Option<&'a Terms>) -> Sources<'a> {
-        Sources { policy, warehouses: &self.warehouses, terms }
+    pub(super) fn sources<'a>(&'a self, policy: &'a Policy, terms: Option<&'a Terms>, now: Moment) -> Sources<'a> {
+        Sources { policy, warehouses: &self.warehouses, skus: &self.skus, terms, backorder: true, now }
     }
 
     pub(super) fn decide_warehouse(
