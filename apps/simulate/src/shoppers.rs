@@ -204,7 +204,7 @@ impl Shoppers {
         if self.places.once_in(6) {
             return self.offer();
         }
-        if self.places.once_in(3) {
+        if self.places.once_in(2) {
             return self.look_after_shortfalls();
         }
         if self.chance.once_in(4) {
@@ -260,7 +260,7 @@ impl Shoppers {
         });
         let Some(item) = seen else {
             self.queue = Some(self.requests.all().len());
-            let state = if self.places.once_in(3) { "waiting" } else { "open" };
+            let state = if self.places.once_in(2) { "waiting" } else { "open" };
             return Sent::get("inventory", format!("/v1/shortfalls?state={state}"));
         };
         let mut body = json!({"reason": "so we decided"});

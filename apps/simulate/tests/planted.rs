@@ -86,3 +86,8 @@ fn goods_on_their_way_that_are_counted_twice_are_found() {
 fn a_lapsed_hold_that_is_taken_anew_without_stock_is_found() {
     is_found_in(Bug::RetakenWithoutStock, &Scenario { sales: true, ..Scenario::default() });
 }
+
+#[test]
+fn goods_that_serve_the_wrong_promise_are_found() {
+    is_found_in(Bug::WrongPromiseServed, &Scenario { sales: true, ..Scenario::default() });
+}

@@ -190,6 +190,9 @@ fn load_those_who_fall_short(tx: &mut Tx<'_>, books: &mut Books, touched: &Touch
 }
 
 /// Loads those who are owed pieces of what is loaded, as many of them as may be served.
+///
+/// All goods of a firm promise may leave once it is served, so its other SKUs are locked too: only now, out of
+/// the order of keys, as with lapsed holds.
 fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64) -> Result<(), Failure> {
     let owing = books.owing_skus();
     if freed == 0 || owing.is_empty() {
@@ -200,7 +203,12 @@ fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64) -> Result<(), Failu
                    FROM owed WHERE sku = ANY($1)
                ) AS owed WHERE place <= $2";
     let owed = tx.rows(Query::any_of(sql, owing.iter().map(Value::from), [freed.into()]))?;
-    load_numbers(tx, books, owed)
+    load_numbers(tx, books, owed)?;
+    let skus = books.unloaded_skus_of_firm_promises();
+    if skus.is_empty() {
+        return Ok(());
+    }
+    lock_and_load(tx, books, &Touched { skus, ..Touched::default() })
 }
 
 /// Loads the reservations of these numbers that are not loaded yet. Their stock is locked as far as it is

@@ -222,6 +222,13 @@ impl Books {
         self.reservations.contains_key(&number)
     }
 
+    /// The SKUs of firm promises that wait for goods, as far as their levels are not loaded.
+    pub fn unloaded_skus_of_firm_promises(&self) -> BTreeSet<Sku> {
+        let firm = self.reservations.values().filter(|of| of.is_live() && of.is_firm() && of.owed() > 0);
+        let skus = firm.flat_map(|of| &of.lines).map(|line| &line.sku);
+        skus.filter(|sku| !self.stock.contains_key(*sku)).cloned().collect()
+    }
+
     /// The SKUs of which somebody is owed pieces.
     pub fn owing_skus(&self) -> Vec<Sku> {
         let owing = self.stock.iter().filter(|(_, pools)| pools.values().any(|entry| entry.pool.owed() > 0));

@@ -196,3 +196,19 @@ fn an_order_of_lines_that_are_partly_there_is_held_whole() {
         assert_eq!((status, &held["lines"][0]["allocations"][0]["owed"]), (201, &json!(2)), "{held:#}");
     });
 }
+
+#[test]
+fn goods_of_other_skus_leave_with_those_that_they_waited_for() {
+    let config = inventory::Config { ship_on_commit: true, ..inventory::Config::default() };
+    everywhere_with(&config, |shop| {
+        shop.receive("b", "b", "main", 3);
+        shop.receive("other", "a", "main", 1);
+        assert_eq!(reserve(shop, "other", "a", 1).0, 201);
+        offer(shop, "a", 2);
+        assert_eq!(shop.put("/v1/reservations/r", &lines(&[("a", 1), ("b", 2)])).0, 201);
+        assert_eq!(shop.post("/v1/reservations/r/commit").1["status"], "committed");
+        assert_eq!(shop.post("/v1/reservations/other/release").0, 200);
+        assert_eq!(shop.get("/v1/reservations/r").1["status"], "shipped");
+        assert_eq!((&shop.level("a")["on_hand"], &shop.level("b")["on_hand"]), (&json!(0), &json!(1)));
+    });
+}

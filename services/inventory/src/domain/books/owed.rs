@@ -117,7 +117,7 @@ impl Books {
             return nothing_but(Err(Rejection::NotOwed));
         };
         let owed = allocation.owed;
-        let settled = |settlement| say::ShortfallSettled {
+        let decided = |settlement| say::ShortfallSettled {
             reservation: reservation.name.clone(),
             order: reservation.order.clone(),
             sku: sku.clone(),
@@ -128,7 +128,7 @@ impl Books {
         };
         let events: Vec<Event> = match way {
             Way::Wait if allocation.missing == 0 => Vec::new(),
-            Way::Wait => vec![settled(Settlement::Wait).into()],
+            Way::Wait => vec![decided(Settlement::Wait).into()],
             Way::Move { to } => {
                 let available = self.pool(sku, to).available();
                 if to == warehouse || available < owed {
@@ -144,18 +144,21 @@ impl Books {
                     quantity: owed,
                     firm: reservation.is_firm(),
                 };
-                vec![settled(Settlement::Move).into(), moved.into()]
+                vec![decided(Settlement::Move).into(), moved.into()]
             }
             Way::Release => {
                 let (order, attempt) = (reservation.order.clone(), reservation.attempt);
-                let lines = reservation.lines.clone();
+                // By then somebody has decided about what is missing.
+                let mut settled = reservation.clone();
+                settled.allocation_mut(sku, warehouse).into_iter().for_each(|allocation| allocation.missing = 0);
+                let lines = settled.lines;
                 let given_up = if reservation.is_firm() {
                     let (reservation, was_shipped) = (reservation.name.clone(), false);
                     say::StockReturned { reservation, order, attempt, lines, was_shipped }.into()
                 } else {
                     released(&reservation.name, reservation.for_order().as_ref(), lines).into()
                 };
-                vec![settled(Settlement::Release).into(), given_up]
+                vec![decided(Settlement::Release).into(), given_up]
             }
         };
         (events.into_iter().map(|event| (reservation.number, event)).collect(), Ok(as_it_is(reservation)))
