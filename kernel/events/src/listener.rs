@@ -156,8 +156,10 @@ pub fn follow_restored(tx: &mut Tx<'_>, source: &str, before: Number, now: Numbe
 
 /// Events that are read ahead.
 const READ_AHEAD: usize = 256;
-/// Positions after which the place where reading begins is saved anew.
+/// Positions after which the place where reading begins is saved anew, with a batch that moves cursors.
 const SAVE_EVERY: Position = 1_000;
+/// Positions after which it is saved by itself, where nothing in them has moved a cursor.
+const SAVE_ALONE_EVERY: Position = 10_000;
 /// Parked events in one batch.
 const PARKED_IN_BATCH: usize = 16;
 /// How often parked events are looked at.
@@ -204,9 +206,9 @@ impl<C, A> Listener<C, A> {
     }
 
     /// Reads ahead until something means something or nothing is left; moves on in memory over
-    /// what means nothing, without a transaction.
+    /// what means nothing, until so much of it that its place is worth a transaction.
     fn read_ahead(&mut self, now: Moment) {
-        while self.waiting.is_empty() {
+        while self.waiting.is_empty() && !self.place_is_due() {
             let Some(start) = &mut self.read else { return };
             let (after, most) = match start.furthest {
                 Some(furthest) => (furthest, 0),
@@ -373,6 +375,11 @@ impl<C, A> Listener<C, A> {
         Ok(())
     }
 
+    /// Whether this batch moves cursors.
+    fn moves_cursors(&self) -> bool {
+        self.batch.iter().any(|taken| taken.from == From::Feed && taken.step != Step::Known)
+    }
+
     /// Moves the cursors over what this batch took from the feed.
     fn move_cursors(&self, tx: &mut Tx<'_>) {
         let mut reached: BTreeMap<String, Position> = BTreeMap::new();
@@ -382,10 +389,25 @@ impl<C, A> Listener<C, A> {
         }
         let moved = reached.into_iter().map(|(feed, position)| vec![feed.into(), position.into()]);
         tx.upsert(&CURSOR, moved.collect());
-        let Some(Start { incarnation: Some(incarnation), saved, .. }) = self.read else { return };
+    }
+
+    /// Whether so much has meant nothing that the place behind it is saved by itself.
+    fn place_is_due(&self) -> bool {
+        self.read.is_some_and(|start| start.position - start.saved >= SAVE_ALONE_EVERY)
+    }
+
+    /// The place that is saved with this batch, if it is.
+    fn place_to_save(&self) -> Option<(Number, Position)> {
+        let Start { incarnation, saved, .. } = self.read?;
         let reached = self.reached();
-        if saved == 0 || reached - saved >= SAVE_EVERY {
-            tx.upsert(&START, vec![vec![self.start_key().into(), incarnation.into(), reached.into()]]);
+        let with_cursors = self.moves_cursors() && (saved == 0 || reached - saved >= SAVE_EVERY);
+        (with_cursors || reached - saved >= SAVE_ALONE_EVERY).then_some((incarnation?, reached))
+    }
+
+    /// Saves where reading begins, now and then.
+    fn save_place(&self, tx: &mut Tx<'_>) {
+        if let Some((incarnation, position)) = self.place_to_save() {
+            tx.upsert(&START, vec![vec![self.start_key().into(), incarnation.into(), position.into()]]);
         }
     }
 
@@ -429,7 +451,8 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
             return false;
         }
         self.read_ahead(now);
-        self.read.is_none() || !self.waiting.is_empty() || self.parked_at.is_none_or(|at| at <= now)
+        let looks_at_parked = self.parked_at.is_none_or(|at| at <= now);
+        self.read.is_none() || !self.waiting.is_empty() || looks_at_parked || self.place_is_due()
     }
 
     fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure> {
@@ -524,9 +547,10 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
                 }
             }
         }
-        if self.batch.iter().any(|taken| taken.from == From::Feed && taken.step != Step::Known) {
+        if self.moves_cursors() {
             self.move_cursors(tx);
         }
+        self.save_place(tx);
         Ok(())
     }
 
@@ -536,6 +560,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         Self::put_off(tx, first, &failure.to_string())?;
         if first.from == From::Feed {
             self.move_cursors(tx);
+            self.save_place(tx);
         }
         Ok(())
     }
@@ -548,7 +573,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         }
         let reached = self.reached();
         let fresh = self.batch.iter().filter(|taken| taken.from == From::Feed).count();
-        let saves = self.batch.iter().any(|taken| taken.from == From::Feed && taken.step != Step::Known);
+        let saved = self.place_to_save();
         for taken in self.batch.iter().filter(|taken| taken.step != Step::Known) {
             tell(&taken.event, &self.service);
         }
@@ -563,8 +588,8 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         }
         self.status.waiting_since(oldest(&self.waiting));
         if let Some(start) = &mut self.read {
-            if saves && (start.saved == 0 || reached - start.saved >= SAVE_EVERY) {
-                start.saved = reached;
+            if let Some((_, position)) = saved {
+                start.saved = position;
             }
             start.position = start.position.max(reached);
             self.status.has_read(start.position);

@@ -37,6 +37,48 @@ fn where_reading_begins_is_saved_with_the_first_event_and_then_once_in_a_thousan
 }
 
 #[test]
+fn a_consumer_for_which_nothing_means_anything_does_not_read_it_all_again() {
+    let feed = Written::new();
+    let mut consumer = Consumer::of(&feed);
+    consumer.rests();
+    for _ in 0..9_999 {
+        feed.says("a", "Noise");
+    }
+    assert_eq!(consumer.turn(), Turn::Idle);
+    assert_eq!(consumer.positions(STARTS), [], "one less than ten thousand are worth no transaction");
+    feed.says("a", "Noise");
+    consumer.rests();
+    assert_eq!(consumer.positions(STARTS), [(SOURCE.to_owned(), 10_000)]);
+    for _ in 0..9_999 {
+        feed.says("a", "Noise");
+    }
+    consumer.rests();
+    assert_eq!(consumer.positions(STARTS), [(SOURCE.to_owned(), 10_000)], "counted anew from there");
+    consumer = consumer.restarted(&feed);
+    feed.reads();
+    consumer.rests();
+    assert_eq!(feed.reads()[0], (10_000, 256));
+    feed.becomes(2);
+    consumer.rests();
+    assert!(consumer.status.stopped().is_some(), "and it knows whom it has listened to");
+}
+
+#[test]
+fn what_means_nothing_is_looked_through_in_pieces_and_the_place_of_each_is_saved() {
+    let feed = Written::new();
+    let mut consumer = Consumer::of(&feed);
+    consumer.rests();
+    for _ in 0..25_000 {
+        feed.says("a", "Noise");
+    }
+    assert_eq!(consumer.turn(), Turn::Performed(0), "who asks for something meanwhile does not wait for all of it");
+    let first = consumer.positions(STARTS)[0].1;
+    assert!((10_000..10_256).contains(&first), "{first}");
+    consumer.rests();
+    assert_eq!((consumer.status.lag(), consumer.positions(STARTS)[0].1 / 10_000), (0, 2));
+}
+
+#[test]
 fn what_is_behind_the_cursor_of_its_partition_is_known_wherever_reading_begins() {
     let feed = Written::new();
     let mut consumer = Consumer::of(&feed);
