@@ -50,6 +50,9 @@ enum Verb {
         /// Goes on with what happens next
         #[arg(long)]
         follow: bool,
+        /// Where to begin; all that ever happened unless it is said
+        #[arg(long, value_name = "latest", requires = "follow")]
+        after: Option<After>,
         /// Only what happened to this order, reservation, SKU …
         #[arg(long, value_name = "SUBJECT")]
         subject: Option<String>,
@@ -148,6 +151,13 @@ enum Verb {
     },
 }
 
+/// A place in what happens.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum After {
+    /// Behind the newest event: only what happens from now on
+    Latest,
+}
+
 /// A shell that completes what is typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Completed {
@@ -181,8 +191,9 @@ pub(crate) fn run() -> Result<(), Stop> {
         Verb::Serve { services, alone, place } => start(place, named(&services)?, alone, None),
         Verb::Import { import } => bulk::import(&import),
         Verb::Export { export } => bulk::export(&export),
-        Verb::Events { follow, subject, at, server, json } => {
-            events::tell(&events::Asked { server, subject, at, follow, json })
+        Verb::Events { follow, after, subject, at, server, json } => {
+            let after = after.map(|After::Latest| "latest".to_owned());
+            events::tell(&events::Asked { server, subject, at, after, follow, json })
         }
         Verb::Keys { act } => keys::run(&act),
         Verb::Backup { to, data, config } => backup::back_up(&backup::Asked { to, data, config }),

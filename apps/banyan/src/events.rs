@@ -33,6 +33,8 @@ pub(crate) struct Asked {
     pub(crate) server: String,
     pub(crate) subject: Option<String>,
     pub(crate) at: Option<String>,
+    /// The place in each feed at which it begins.
+    pub(crate) after: Option<String>,
     pub(crate) follow: bool,
     pub(crate) json: bool,
 }
@@ -48,7 +50,7 @@ pub(crate) fn tell(asked: &Asked) -> Result<(), Stop> {
     runtime.block_on(async {
         let by = Context::system("events", Trace::begin(&mut world.chance("events")));
         let mut telling = Telling { client, by, subject: asked.subject.as_deref(), at, teller };
-        let mut feeds = telling.feeds(&asked.server).await?;
+        let mut feeds = telling.feeds(&asked.server, asked.after.as_deref()).await?;
         let told = match telling.past(&mut feeds).await {
             Ok(_) if asked.follow => telling.future(feeds).await,
             Ok(is_an_order) => telling.state(is_an_order).await,
@@ -135,7 +137,7 @@ struct Page {
 }
 
 impl Telling<'_> {
-    async fn feeds(&self, server: &str) -> Result<Vec<Feed>, Stop> {
+    async fn feeds(&self, server: &str, after: Option<&str>) -> Result<Vec<Feed>, Stop> {
         let feeds = self.client.get_json::<Feeds>("/v1/events", &self.by, PATIENCE).await;
         let feeds = feeds.map_err(|fault| {
             let what_to_do = match &fault {
@@ -144,8 +146,12 @@ impl Telling<'_> {
             };
             Stop::Failed(format!("the server at {server} {fault}{what_to_do}"))
         })?;
-        let feed =
-            |feed: FeedDocument| Feed { service: feed.service, after: None, waiting: VecDeque::new(), at_end: false };
+        let feed = |FeedDocument { service }| Feed {
+            service,
+            after: after.map(str::to_owned),
+            waiting: VecDeque::new(),
+            at_end: false,
+        };
         Ok(feeds.items.into_iter().map(feed).collect())
     }
 

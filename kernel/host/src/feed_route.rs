@@ -5,6 +5,8 @@
 //! is always a `next`: a feed has no end, and the same cursor asked again later gives what is new.
 //! With `Prefer: wait=10` the answer comes as soon as there is something, or after the seconds.
 //!
+//! Without a cursor it begins with the first event ever, with `after=latest` behind the newest one.
+//!
 //! With `Accept: text/event-stream` the answer is an endless stream (see `feed_stream`).
 //!
 //! A page may be shorter than its limit, even empty, and yet not be the last: one request looks at
@@ -124,6 +126,7 @@ impl Asked {
     fn read(mut query: Query, headers: &HeaderMap, database: &Database) -> Result<Self, Problem> {
         let kinds: BTreeSet<_> = query.all("type").into_iter().collect();
         let subject = query.one("subject");
+        let latest = query.says("after", "latest");
         let page = query.page();
         let (mut page, subject) = query.finish(|| Some((page?, subject?)))?;
         if let Some(last) = headers.get("last-event-id") {
@@ -140,7 +143,9 @@ impl Asked {
                 let fault = FieldError { pointer: "?after".to_owned(), detail };
                 return Err(Problem::unreadable("The cursor cannot be.").error(fault));
             }
-            place => place.map_or(0, |Place(_, position)| position),
+            Some(Place(_, position)) => position,
+            None if latest => *database.ring().newest().borrow(),
+            None => 0,
         };
         let interest = Interest { subject: subject.map(Into::into), kinds: Arc::new(kinds) };
         Ok(Self { limit: page.limit.into(), after, interest })

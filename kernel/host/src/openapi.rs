@@ -111,7 +111,8 @@ pub(crate) fn feeds() -> Operation {
 
 pub(crate) fn events() -> Operation {
     let about = "In order for each subject. There is always a `next`: a feed has no end, and the same cursor asked again \
-                 later gives what is new. A page may be shorter than its limit, even empty, and yet not be the last: go \
+                 later gives what is new. Without a cursor all history is looked through, also where `subject` and `type` \
+                 want little of it; who wants only what happens from now on asks with `after=latest`. A page may be shorter than its limit, even empty, and yet not be the last: go \
                  on from `next` until it no longer changes. `Prefer: wait=10` waits for something new. With `Accept: \
                  text/event-stream` the answer is an endless stream, resumed with `Last-Event-ID`; where it ends by \
                  itself, its last message is an `end` that says why and after which cursor to go on (`resume_after`).";
@@ -124,7 +125,7 @@ pub(crate) fn events() -> Operation {
         .takes_segment("service", "The service.", text(1..=64))
         .takes_query("type", "Only those of these types, as `?type=…&type=…`.", list(any_text()))
         .takes_query("subject", "Only those about this.", any_text())
-        .takes_page()
+        .takes_page_after("The `next` of the page before; `latest` for the place behind the newest event.")
         .takes_wait()
         .takes_header("Last-Event-ID", "The `id` of the last message of a stream; goes before `after`.", any_text())
         .answers(200, "A page of events, or a stream of them.", events)

@@ -66,6 +66,16 @@ impl Query {
         }
     }
 
+    /// Whether a parameter is given as this word, and only so; then it is taken.
+    pub fn says(&mut self, name: &str, word: &str) -> bool {
+        let mut these = self.pairs.iter().filter(|(given, _)| given == name);
+        let says = these.next().is_some_and(|(_, value)| value == word) && these.next().is_none();
+        if says {
+            self.pairs.retain(|(given, _)| given != name);
+        }
+        says
+    }
+
     /// The parsed value of a parameter that is given at most once; `Some(None)` where it is not given.
     pub fn parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<Option<T>> {
         let Some(text) = self.one(name)? else { return Some(None) };
@@ -153,6 +163,16 @@ mod tests {
         for bad in ["a=%", "a=%2", "a=%zz", "%ff=1", "a=%C3", "a=b%00"] {
             assert_eq!(Query::read(bad).unwrap_err().status(), 400, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_word_is_taken_where_it_is_all_that_is_said() {
+        let mut query = Query::read("after=latest&limit=5").unwrap();
+        assert_eq!((query.says("after", "newest"), query.says("after", "latest")), (false, true));
+        assert_eq!(query.page().map(|page| (page.limit, page.after)), Some((5, None)));
+        let mut twice = Query::read("after=latest&after=latest").unwrap();
+        assert!(!twice.says("after", "latest"));
+        assert_eq!(twice.page(), None);
     }
 
     #[test]

@@ -92,9 +92,8 @@ async fn beside_listeners(shop: &Shop, pool: &Arc<Pool>, options: &Options) -> R
         {
             let mut alone = arrive(pool, options, *rate, length, &before).await;
             let heard = Heard::nothing();
-            let newest = newest(pool).await?;
             let request = |number| {
-                let path = format!("/v1/events/orders?subject={}&after={newest}", during.of(number));
+                let path = format!("/v1/events/orders?subject={}&after=latest", during.of(number));
                 format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
             };
             let crowd = Crowd::gather(shop.address, (0..options.listeners).map(request), &heard).await?;
@@ -119,23 +118,6 @@ async fn beside_listeners(shop: &Shop, pool: &Arc<Pool>, options: &Options) -> R
         println!("{rate}/s, median: p99 {without:.1} → {with:.1} ms: {:.2} of it", with / without);
     }
     Ok(())
-}
-
-/// The cursor after all that orders has said, from which those who listen begin.
-async fn newest(pool: &Pool) -> Result<String, Stop> {
-    let mut after = String::new();
-    loop {
-        // No event is of this type, so that a page passes over as many as it looks at.
-        let path = format!("/v1/events/orders?type=None{after}");
-        let (_, page) = pool.ask("GET", &path, "", "").await.map_err(Stop::failed)?;
-        let page: serde_json::Value = serde_json::from_str(&page).map_err(Stop::failed)?;
-        let next = page["next"].as_str().unwrap_or_default();
-        let further = format!("&after={next}");
-        if further == after {
-            return Ok(next.to_owned());
-        }
-        after = further;
-    }
 }
 
 /// The names of the orders of a run: as scattered as those that callers choose, and known beforehand to

@@ -108,6 +108,35 @@ fn what_happens_next_is_told_as_it_happens() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test listens beside itself")]
+fn who_follows_after_the_latest_is_told_nothing_of_what_was_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::up(folder.path(), &[]);
+    server.receive(5);
+    let mut follow = banyan(&["events", "--follow", "--after", "latest", "--server", &server.url()]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let mut lines = BufReader::new(follow.stdout.take().expect("its output was asked for")).lines();
+    // It does not say when it has begun to listen: something happens until it tells of it.
+    let (told, hears) = std::sync::mpsc::channel();
+    let listens = std::thread::spawn(move || told.send(lines.next().expect("a line").expect("UTF-8")));
+    let mut told = None;
+    for number in 1.. {
+        server.order(&format!("o-{number}"), "pm_card_visa");
+        told = hears.recv_timeout(std::time::Duration::from_millis(200)).ok();
+        if told.is_some() {
+            break;
+        }
+    }
+    let first: Value = serde_json::from_str(&told.expect("a line")).expect("JSON");
+    assert_ne!(first["type"], "SupplierShipmentReceived");
+    follow.kill().expect("it runs");
+    follow.wait().expect("it ends");
+    listens.join().expect("it has read").expect("somebody heard");
+    let (code, _, said) = run(&mut banyan(&["events", "--after", "latest", "--server", &server.url()]));
+    assert_eq!(code, 2, "{said}");
+}
+
+#[test]
 fn without_a_server_it_says_so() {
     let (code, _, said) = run(&mut banyan(&["events", "--server", "http://127.0.0.1:1"]));
     assert_eq!((code, said.lines().count()), (1, 1), "{said}");

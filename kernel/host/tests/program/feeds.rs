@@ -45,6 +45,26 @@ fn an_empty_feed_has_a_cursor_as_well() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test asks beside itself")]
+fn who_asks_after_the_latest_begins_with_what_is_said_next() {
+    let database = memory("shop");
+    say(&database, &[("Said", "a"), ("Asked", "b"), ("Said", "a")]);
+    let running = Running::of(vec![producer(&database)]);
+    let address = running.address;
+    let end = get(address, "/v1/events/shop?after=latest&subject=a");
+    assert_eq!((positions(&end), next(&end)), (vec![], next(&get(address, "/v1/events/shop"))));
+    let path = "/v1/events/shop?after=latest&subject=a";
+    let open = std::thread::spawn(move || ask(address, "GET", path, "prefer: wait=30\r\n", ""));
+    sleep(Duration::from_millis(200));
+    say(&database, &[("Said", "b"), ("Said", "a")]);
+    assert_eq!(positions(&open.join().expect("an answer")), [5]);
+    assert_eq!(positions(&get(address, &format!("/v1/events/shop?after={}", next(&end)))), [4, 5]);
+    for bad in ["after=Latest", "after=latest&after=latest", "after=latest&limit=0"] {
+        assert_eq!(get(address, &format!("/v1/events/shop?{bad}")).code(), "invalid-request", "{bad}");
+    }
+}
+
+#[test]
 fn types_and_a_subject_are_picked_out_and_the_cursor_moves_over_the_rest() {
     let database = memory("shop");
     say(&database, &[("Said", "a"), ("Asked", "b"), ("Asked", "a"), ("Sung", "a"), ("Said", "b")]);

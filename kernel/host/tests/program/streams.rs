@@ -104,6 +104,20 @@ fn a_stream_without_news_says_that_it_is_there_and_leads_past_what_nobody_wanted
 }
 
 #[test]
+fn a_stream_after_the_latest_begins_with_what_is_said_next_and_goes_on_from_there() {
+    let database = memory("shop");
+    say(&database, &[("Said", "a"), ("Said", "a")]);
+    let running = within(&database, &Limits::default());
+    let mut stream = Stream::open(running.address, "?after=latest", None);
+    say(&database, &[("Said", "b"), ("Said", "a")]);
+    let first = stream.next().expect("an event");
+    assert_eq!(first.position(), Some(3));
+    // A browser that comes back asks for the same address, and says what it heard last.
+    let mut again = Stream::open(running.address, "?after=latest", first.line("id:"));
+    assert_eq!(again.next().and_then(|said| said.position()), Some(4));
+}
+
+#[test]
 #[expect(clippy::disallowed_methods, reason = "a test listens beside itself")]
 fn who_joins_in_while_things_are_said_hears_each_of_them_once_and_in_order() {
     const SAID: usize = 3_000;

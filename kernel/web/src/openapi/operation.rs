@@ -208,8 +208,14 @@ impl Operation {
     /// Takes [`Page`]: `limit` and `after`.
     #[must_use]
     pub fn takes_page(self) -> Self {
+        self.takes_page_after("The `next` of the page before; none for the first.")
+    }
+
+    /// Takes [`Page`], and says of `after` what is otherwise than elsewhere.
+    #[must_use]
+    pub fn takes_page_after(self, text: &'static str) -> Self {
         self.takes_query("limit", "Items at most; 50 unless it is said.", schema::integer(1..=Page::LARGEST.into()))
-            .takes_query("after", "The `next` of the page before; none for the first.", schema::cursor())
+            .takes_query("after", text, schema::cursor())
     }
 
     /// Takes [`Wait`](crate::Wait): `Prefer: wait=10`.
