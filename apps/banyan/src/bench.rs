@@ -13,6 +13,7 @@ mod fanout;
 mod http;
 mod import;
 mod lapse;
+mod receivers;
 mod reserve;
 mod shop;
 mod spread;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use db::{Database, Location};
+use db::{Database, Location, Options};
 use events::{NoFeed, TableFeed};
 use host::{Feeds, Ground, HttpFeed, Program, Signals};
 use settings::{Secret, Settings};
@@ -260,7 +260,8 @@ fn open(plan: &Plan, places: &[Place], folder: &Folder, world: &World) -> Result
             let said = path.display().to_string();
             (Location::File(path), said)
         };
-        let database = Database::open(known.name, location, place.options(), world.clone(), known.migrations);
+        let options = Options { gives_way: known.gives_way, ..place.options() };
+        let database = Database::open(known.name, location, options, world.clone(), known.migrations);
         Ok(Opened { known, database: database.map_err(|error| Stop::Failed(format!("{error} ({said})")))? })
     };
     plan.services.iter().zip(places).map(open).collect()

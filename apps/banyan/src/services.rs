@@ -21,6 +21,8 @@ pub(crate) struct Known {
     pub(crate) listens: &'static [&'static str],
     /// Whether it keeps something in the data folder beside its database.
     pub(crate) keeps_files: bool,
+    /// Whether its threads let those of others go first: nobody who shops waits for it.
+    pub(crate) gives_way: bool,
     /// Whether its settings can be, so that a wrong one is said before anything is touched.
     pub(crate) check: fn(&Settings) -> Result<(), SettingsError>,
     /// Puts it together; the folder is for what it keeps beside its database.
@@ -39,6 +41,7 @@ pub(crate) static ALL: &[Known] = &[
         kinds: inventory::api::problem::KINDS,
         listens: &[orders::NAME],
         keeps_files: false,
+        gives_way: false,
         check: |settings| agree(settings, settings.section::<inventory::Config>(inventory::NAME)?.contradiction()),
         assemble: |settings, ground, _| {
             inventory::assemble(&settings.section(inventory::NAME)?, ground).map_err(Stop::failed)
@@ -51,6 +54,7 @@ pub(crate) static ALL: &[Known] = &[
         kinds: notifications::api::problem::KINDS,
         listens: &[inventory::NAME, orders::NAME, payments::NAME],
         keeps_files: false,
+        gives_way: true,
         check: |settings| settings.section::<notifications::Config>(notifications::NAME).map(drop),
         assemble: |settings, ground, _| {
             notifications::assemble(&settings.section(notifications::NAME)?, ground).map_err(Stop::failed)
@@ -63,6 +67,7 @@ pub(crate) static ALL: &[Known] = &[
         kinds: orders::api::problem::KINDS,
         listens: &[inventory::NAME, payments::NAME],
         keeps_files: false,
+        gives_way: false,
         check: |settings| agree(settings, settings.section::<orders::Config>(orders::NAME)?.contradiction()),
         assemble: |settings, ground, _| {
             orders::assemble(&settings.section(orders::NAME)?, ground).map_err(Stop::failed)
@@ -75,6 +80,7 @@ pub(crate) static ALL: &[Known] = &[
         kinds: payments::api::problem::KINDS,
         listens: &[orders::NAME],
         keeps_files: true,
+        gives_way: false,
         check: |settings| agree(settings, settings.section::<payments::Config>(payments::NAME)?.contradiction()),
         assemble: |settings, ground, folder| {
             let book = folder.join(PROVIDERS_BOOK);

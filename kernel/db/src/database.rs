@@ -22,6 +22,7 @@ use crate::session::{Commit, Link, Session};
 use crate::sqlite::{Durability, MemoryDisk, Sqlite};
 use crate::table::{Query, Write, int};
 use crate::tx::{Committed, Ended, Read, Tx};
+use crate::way::give_way;
 use crate::worker::{guarded, run_after_commit};
 use crate::{Context, Failure, Refused, Table};
 
@@ -71,6 +72,8 @@ pub struct Options {
     /// Whether the files were just restored from a backup: then a new incarnation begins, so that
     /// consumers learn that they may have heard of events that this database no longer knows.
     pub restored: bool,
+    /// Whether its threads, and the tasks of its service, let those of others go first.
+    pub gives_way: bool,
 }
 
 impl Default for Options {
@@ -82,6 +85,7 @@ impl Default for Options {
             durability: Durability::Full,
             allow_fsync_off: false,
             restored: false,
+            gives_way: false,
         }
     }
 }
@@ -141,7 +145,7 @@ impl Database {
             }
             location => {
                 let open = || reader(service, location, &source);
-                Readers::start(options.readers, &world, open).map_err(|cause| CannotOpen { service, cause })?
+                Readers::start(&options, &world, open).map_err(|cause| CannotOpen { service, cause })?
             }
         };
         let checkpoints = match &location {
@@ -470,12 +474,16 @@ impl Readers {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the database's own threads are started here")]
-    fn start(count: usize, world: &World, open: impl Fn() -> Result<Session, Failure>) -> Result<Self, Failure> {
+    fn start(options: &Options, world: &World, open: impl Fn() -> Result<Session, Failure>) -> Result<Self, Failure> {
         let (submit, waiting) = sync_channel::<Job>(WAITING_READS);
         let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..count.max(1) {
+        let gives_way = options.gives_way;
+        for _ in 0..options.readers.max(1) {
             let (mut session, world, waiting) = (open()?, world.clone(), waiting.clone());
             std::thread::spawn(move || {
+                if gives_way {
+                    give_way();
+                }
                 while let Some(jobs) = next(&waiting) {
                     read_all(&mut session, &world, jobs);
                 }

@@ -10,7 +10,7 @@
 //! `desk`, `worker` and `inlet` (batches), `keyed` (what is asked again under a key), `outbox` and `ring`
 //! (events), `database` (opening and reading), `session`, `sqlite` with `flush` and `checkpoint`, `postgres`
 //! (the two databases), `migrate`, `schema`, `checkup` (a database seen before it is opened),
-//! `at_rest` (files on which nobody runs).
+//! `at_rest` (files on which nobody runs), `way` (which threads go first).
 //!
 //! **Invariant:** database drivers are used here and nowhere else.
 //!
@@ -39,6 +39,7 @@ mod sqlite;
 mod table;
 mod tx;
 mod value;
+mod way;
 mod worker;
 
 pub use asked::{Actor, Asked, Context, LOCAL_OWNER, Origin, Trace, Unreadable};
@@ -59,4 +60,5 @@ pub use sqlite::{Durability, MemoryDisk};
 pub use table::{Column, Query, Table, int, text};
 pub use tx::{AskedAlong, Read, Tx};
 pub use value::{Columns, Row, Value};
+pub use way::give_way;
 pub use worker::Worker;

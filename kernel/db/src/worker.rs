@@ -15,6 +15,7 @@ use crate::meters::Meters;
 use crate::ring::lock;
 use crate::session::Session;
 use crate::tx::{Committed, Ended, Tx};
+use crate::way::give_way;
 use crate::{Asked, Database, Failure, Refused};
 
 /// Weight of a batch, about 5 ms of work: an order of 1,000 lines weighs 1,000.
@@ -431,6 +432,9 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
 
     /// Performs on this thread until the desk is closed.
     pub fn run(mut self) {
+        if self.database.options().gives_way {
+            give_way();
+        }
         let bell = self.queues[self.place].bell.clone();
         loop {
             let turn = self.turn(&Plan::ALL);

@@ -9,6 +9,7 @@ use db::Database;
 use events::EventDocument;
 use telemetry::Meters;
 use thiserror::Error;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -42,10 +43,10 @@ pub enum Broken {
     #[error("the task {0} ended although nobody had stopped it; the log says why")]
     Task(String),
     /// A thread cannot be started.
-    #[error("no thread can be started for the desk of {service}: {cause}")]
+    #[error("no thread can be started for {what}: {cause}")]
     NoThread {
-        /// The service.
-        service: &'static str,
+        /// What was to run on it.
+        what: &'static str,
         /// What the system says.
         cause: io::Error,
     },
@@ -121,7 +122,11 @@ impl Program {
                 crew.start_worker(name, place, worker, running.clone())?;
             }
             for Task { name, run } in tasks {
-                crew.start_task(name, run);
+                if database.options().gives_way {
+                    crew.start_task_that_gives_way(name, run)?;
+                } else {
+                    crew.start_task(name, run);
+                }
             }
             if database.is_shared() {
                 crew.start_task("news", hear_of_news(database.clone(), news_every));
@@ -180,6 +185,8 @@ impl Program {
 /// The threads and tasks of a program.
 struct Crew {
     tasks: JoinSet<&'static str>,
+    /// The thread of those tasks that let others go first, once there are some.
+    giving_way: Option<Runtime>,
     threads: Vec<std::thread::JoinHandle<()>>,
     end: mpsc::UnboundedSender<&'static str>,
     ended: mpsc::UnboundedReceiver<&'static str>,
@@ -188,7 +195,7 @@ struct Crew {
 impl Crew {
     fn new() -> Self {
         let (end, ended) = mpsc::unbounded_channel();
-        Self { tasks: JoinSet::new(), threads: Vec::new(), end, ended }
+        Self { tasks: JoinSet::new(), giving_way: None, threads: Vec::new(), end, ended }
     }
 
     fn start_worker(
@@ -204,7 +211,7 @@ impl Crew {
             worker.run();
         };
         let thread = std::thread::Builder::new().name(format!("{service}-desk-{place}")).spawn(work);
-        self.threads.push(thread.map_err(|cause| Broken::NoThread { service, cause })?);
+        self.threads.push(thread.map_err(|cause| Broken::NoThread { what: service, cause })?);
         Ok(())
     }
 
@@ -213,6 +220,30 @@ impl Crew {
             run.await;
             name
         });
+    }
+
+    fn start_task_that_gives_way(
+        &mut self,
+        name: &'static str,
+        run: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Broken> {
+        let runtime = match self.giving_way.take() {
+            Some(runtime) => runtime,
+            None => Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("gives-way")
+                .on_thread_start(db::give_way)
+                .enable_all()
+                .build()
+                .map_err(|cause| Broken::NoThread { what: name, cause })?,
+        };
+        let named = async move {
+            run.await;
+            name
+        };
+        self.tasks.spawn_on(named, runtime.handle());
+        self.giving_way = Some(runtime);
+        Ok(())
     }
 
     /// Starts to tell some of those who listen to a service's events.
@@ -252,6 +283,9 @@ impl Crew {
         let all = async { while self.ended.recv().await.is_some() {} };
         let drained = timeout(Duration::from_secs(secs), all).await;
         self.tasks.shutdown().await;
+        if let Some(runtime) = self.giving_way.take() {
+            runtime.shutdown_background();
+        }
         let running = self.threads.iter().filter(|thread| !thread.is_finished()).count();
         if drained.is_err() && running > 0 {
             return Err(Broken::NotDrained { workers: running, secs });

@@ -7,7 +7,8 @@ use std::time::Duration;
 use telemetry::Stopwatch;
 use world::World;
 
-use super::crowd::{Crowd, Heard, allow_open_files};
+use super::crowd::{Crowd, Heard, RECORDED_AT, allow_open_files};
+use super::receivers::{Receivers, Wanted};
 use super::shop::{Pool, Shop, fill, sku};
 use super::spread::Spread;
 use super::{On, append, median};
@@ -30,10 +31,20 @@ pub(crate) struct Options {
     /// Also with so many who each listen to what becomes of one order, one run without them and one with
     #[arg(long, default_value_t = 0)]
     listeners: usize,
+    /// Also with so many webhook endpoints for confirmed orders, of which four in ten are slow, fail, redirect or
+    /// answer 64 MiB; one run without them and one with
+    #[arg(long, default_value_t = 0)]
+    endpoints: usize,
+    /// Each of these endpoints wants all orders, and not a sixteenth of them
+    #[arg(long)]
+    all: bool,
     /// Such pairs of runs
     #[arg(long, default_value_t = 3)]
     rounds: usize,
 }
+
+/// How long it takes until nothing is left of those who have listened.
+const LEAVING: Duration = Duration::from_secs(3);
 
 pub(super) fn run(options: &Options) -> Result<(), Stop> {
     allow_open_files(options.listeners)?;
@@ -41,6 +52,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(Stop::failed)?;
     let shop = Shop::start(&options.on, &folder)?;
+    let receivers = Receivers::open()?;
     println!("checkout on {}: carts of 1 to 3 lines, {} SKUs", options.on.name(), options.skus);
     runtime.block_on(async {
         shop.is_up().await?;
@@ -49,8 +61,8 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
         fill(&pool, options.skus).await?;
         let warm_up = arrive(&pool, options, 200, Duration::from_secs(3), &Names(0)).await;
         println!("warm-up: {} checkouts", warm_up.confirmed.count());
-        if options.listeners > 0 {
-            return beside_listeners(&shop, &pool, options).await;
+        if options.listeners > 0 || options.endpoints > 0 {
+            return beside_others(&shop, &pool, &receivers, options).await;
         }
         for (run, rate) in (1..).zip(&options.rates) {
             let append = append::measure(&folder)?;
@@ -80,37 +92,60 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     })
 }
 
-/// How much longer checkouts take while as many listen as are asked for: each to one order, of which
-/// those that are placed are among the first.
-async fn beside_listeners(shop: &Shop, pool: &Arc<Pool>, options: &Options) -> Result<(), Stop> {
+/// How much longer checkouts take while others hear of them: as many as are asked for who each listen to
+/// one order, of which those that are placed are among the first, and as many webhook endpoints.
+async fn beside_others(shop: &Shop, pool: &Arc<Pool>, receivers: &Receivers, options: &Options) -> Result<(), Stop> {
     let mut names = (1..).map(Names);
     let length = Duration::from_secs(options.secs);
+    let wanted = Wanted { endpoints: options.endpoints, all: options.all };
     for rate in &options.rates {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for (round, (before, during)) in
             (1..=options.rounds).zip(std::iter::from_fn(|| Some((names.next()?, names.next()?))))
         {
+            let cpu = shop.cpu_secs();
             let mut alone = arrive(pool, options, *rate, length, &before).await;
-            let heard = Heard::nothing();
+            let cpu_alone = shop.cpu_secs() - cpu;
+            let heard = Heard::nothing(RECORDED_AT);
+            receivers.heard.begin();
+            receivers.register(pool, wanted, round, true).await?;
             let request = |number| {
                 let path = format!("/v1/events/orders?subject={}&after=latest", during.of(number));
                 format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
             };
             let crowd = Crowd::gather(shop.address, (0..options.listeners).map(request), &heard).await?;
+            let cpu = shop.cpu_secs();
             let mut beside = arrive(pool, options, *rate, length, &during).await;
+            let cpu_beside = shop.cpu_secs() - cpu;
+            let behind_secs = shop.metric("banyan_webhook_oldest_undelivered_seconds").await;
             let (alone_ms, beside_ms) = (alone.confirmed.percentile_ms(0.99), beside.confirmed.percentile_ms(0.99));
             println!(
-                "{rate}/s, round {round}: p99 {alone_ms:.1} ms alone, {beside_ms:.1} ms beside {} listeners; {} and {} \
-                 confirmed, {} and {} otherwise; they heard {} events, p99 after {:.0} ms; {} cut off",
-                crowd.count(),
+                "{rate}/s, round {round}: p99 {alone_ms:.1} ms alone, {beside_ms:.1} ms beside others; {} and {} confirmed, \
+                 {} and {} otherwise; processor {cpu_alone:.1} and {cpu_beside:.1} s",
                 alone.confirmed.count(),
                 beside.confirmed.count(),
                 alone.otherwise,
                 beside.otherwise,
+            );
+            println!(
+                "  {} listeners heard {} events, p99 after {:.0} ms; {} cut off",
+                crowd.count(),
                 heard.count(),
                 heard.percentile_ms(0.99),
                 heard.gone(),
             );
+            println!(
+                "  {} endpoints; those that take what they get got {} messages, p50 after {:.0} ms, p99 {:.0} ms; the \
+                 slowest is {behind_secs:.1} s behind",
+                options.endpoints,
+                receivers.heard.count(),
+                receivers.heard.percentile_ms(0.5),
+                receivers.heard.percentile_ms(0.99),
+            );
+            receivers.register(pool, wanted, round, false).await?;
+            drop(crowd);
+            // That all of them leave at once is felt, and not by those who shop alone.
+            tokio::time::sleep(LEAVING).await;
             without.push(alone_ms);
             with.push(beside_ms);
         }

@@ -32,15 +32,16 @@ pub(super) struct Heard {
 /// What takes longer counts as this; all that is compared lies within a minute.
 const LONGEST_TENTHS: usize = 100_000;
 /// What stands before the moment at which an event was recorded.
-const MARK: &[u8] = b"\"recorded_at\":\"";
+pub(super) const RECORDED_AT: &[u8] = b"\"recorded_at\":\"";
 /// Such as `2026-01-31T12:00:00.104211Z`.
 const MOMENT_BYTES: usize = 27;
 const MICROS_PER_MINUTE: i64 = 60_000_000;
 
 impl Heard {
-    pub(super) fn nothing() -> Arc<Self> {
+    /// Nothing yet. What will be heard has this before the moment at which it happened.
+    pub(super) fn nothing(mark: &'static [u8]) -> Arc<Self> {
         let tenths = (0..=LONGEST_TENTHS).map(|_| AtomicU32::new(0)).collect();
-        let (count, gone, mark) = (AtomicUsize::new(0), AtomicUsize::new(0), memmem::Finder::new(MARK));
+        let (count, gone, mark) = (AtomicUsize::new(0), AtomicUsize::new(0), memmem::Finder::new(mark));
         Arc::new(Self { tenths, count, gone, mark, world: World::real() })
     }
 
@@ -80,11 +81,11 @@ impl Heard {
     }
 
     /// Counts the events in some bytes, and says where the last one's moment ends.
-    fn take(&self, bytes: &[u8]) -> usize {
+    pub(super) fn take(&self, bytes: &[u8]) -> usize {
         let now = self.world.now().micros().rem_euclid(MICROS_PER_MINUTE);
         let mut end = 0;
         while let Some(found) = self.mark.find(&bytes[end..]) {
-            let begin = end + found + MARK.len();
+            let begin = end + found + self.mark.needle().len();
             let Some(moment) = bytes.get(begin..begin + MOMENT_BYTES) else { break };
             end = begin + MOMENT_BYTES;
             let late = (now - micros_of_minute(moment)).rem_euclid(MICROS_PER_MINUTE);
@@ -134,7 +135,7 @@ impl Crowd {
 }
 
 async fn listen(stream: TcpStream, heard: Arc<Heard>) {
-    const KEPT: usize = MARK.len() + MOMENT_BYTES - 1;
+    const KEPT: usize = RECORDED_AT.len() + MOMENT_BYTES - 1;
     // What may be the beginning of a moment that has not wholly come.
     let (mut kept, mut length) = ([0; KEPT], 0);
     while stream.readable().await.is_ok() {
@@ -191,7 +192,7 @@ pub(super) async fn until_heard(heard: &Heard, wanted: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Heard, MICROS_PER_MINUTE, micros_of_minute};
+    use super::{Heard, MICROS_PER_MINUTE, RECORDED_AT, micros_of_minute};
 
     #[test]
     fn a_moment_is_read_as_the_microseconds_of_its_minute() {
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_was_heard_is_counted_by_how_late_it_came() {
-        let heard = Heard::nothing();
+        let heard = Heard::nothing(RECORDED_AT);
         let now = heard.world.now();
         let message = format!("data: {{\"recorded_at\":\"{now}\"}}\n\ndata: {{\"recorded_at\":\"");
         let end = heard.take(message.as_bytes());

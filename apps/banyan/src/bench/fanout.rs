@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::time::{MissedTickBehavior, interval};
 use world::World;
 
-use super::crowd::{Crowd, Heard, allow_open_files, until_heard};
+use super::crowd::{Crowd, Heard, RECORDED_AT, allow_open_files, until_heard};
 use super::shop::{Pool, Shop, fill};
 use super::{On, median};
 use crate::stop::Stop;
@@ -49,7 +49,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
         let pool = Arc::new(Pool::to(shop.address));
         fill(&pool, 100).await?;
         let before = shop.memory_mib();
-        let heard = Heard::nothing();
+        let heard = Heard::nothing(RECORDED_AT);
         let request = "GET /v1/events/inventory HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
         let opening = Stopwatch::start();
         let crowd = Crowd::gather(shop.address, vec![request.to_owned(); options.listeners], &heard).await?;
@@ -118,7 +118,7 @@ fn bare(runtime: &Runtime, listeners: usize, room: usize) -> Result<f64, Stop> {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Stop::failed)?;
         let address: SocketAddr = listener.local_addr().map_err(Stop::failed)?;
-        let heard = Heard::nothing();
+        let heard = Heard::nothing(RECORDED_AT);
         let accepted = async {
             let mut accepted: Vec<TcpStream> = Vec::with_capacity(connections);
             while accepted.len() < connections {

@@ -31,7 +31,10 @@ impl Shop {
         let program = std::env::current_exe().map_err(Stop::failed)?;
         let mut command = Command::new(program);
         command.args(["up", "--listen", &address.to_string(), "--data"]).arg(folder.join("shop"));
-        command.env("BANYAN_LOG", "warn").stdin(Stdio::null());
+        command
+            .env("BANYAN_LOG", "warn")
+            .env("BANYAN_NOTIFICATIONS__ALLOW_PRIVATE_TARGETS", "true")
+            .stdin(Stdio::null());
         if let Some(url) = &on.postgres {
             command.env("BANYAN_DATABASE_URL", url);
         }

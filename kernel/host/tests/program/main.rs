@@ -8,6 +8,7 @@ mod aside;
 mod docs;
 mod ending;
 mod feeds;
+mod giving_way;
 mod health;
 mod metrics;
 mod problems;
