@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::binary::{Server, banyan, run};
 
@@ -128,4 +129,55 @@ fn what_is_on_postgres_is_copied_by_its_own_means() {
     command.arg(folder.path().join("backup")).arg("--data").arg(folder.path());
     let (code, _, said) = run(command.env("BANYAN_ORDERS__DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"));
     assert!(code == 1 && said.contains("orders is on PostgreSQL") && said.contains("pg_dump"), "{said}");
+}
+
+/// The first block of this language in what the document says of `PostgreSQL`.
+fn documented(language: &str) -> String {
+    let document = include_str!("../../../../docs/backup.md");
+    let on_postgres = document.split("## On PostgreSQL").nth(1).expect("a part about it");
+    let block = on_postgres.split(&format!("```{language}\n")).nth(1).and_then(|rest| rest.split("```").next());
+    block.expect("a block").to_owned()
+}
+
+#[test]
+fn what_the_document_says_of_postgres_puts_a_shop_back_that_goes_on_at_once() {
+    let postgres = testkit::Postgres::shared();
+    let (folder, url) = (tempfile::tempdir().expect("a folder"), postgres.database());
+    let data = folder.path().join("data");
+    let data = data.to_str().expect("a path of letters");
+    let up = || {
+        let mut up = banyan(&["up", "--listen", "127.0.0.1:0", "--data", data]);
+        Server::start(up.env("BANYAN_DATABASE_URL", &url))
+    };
+    let shell = |line: &str| {
+        let mut shell = Command::new("sh");
+        let done = shell.args(["-ec", line]).current_dir(folder.path()).env("BANYAN_DATABASE_URL", &url).output();
+        let done = done.expect("there is a shell");
+        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    let commands = documented("sh");
+    let (dump, put_back) = commands.trim().split_once('\n').expect("one line each");
+
+    let mut server = up();
+    server.receive(5);
+    server.order("o-1", "pm_card_visa");
+    shell(dump);
+    server.order("o-2", "pm_card_visa");
+    let later = server.get("/v1/events/orders").1["next"].as_str().expect("a cursor").to_owned();
+    server.signal("TERM");
+    server.wait();
+    shell(put_back);
+    postgres.sql(&url, &documented("sql"));
+
+    let server = up();
+    assert_eq!(server.get("/v1/orders/o-1").1["status"], "confirmed");
+    assert_eq!(server.get("/v1/orders/o-2").0, 404, "that was later");
+    server.order("o-2", "pm_card_visa");
+    assert_eq!(server.get("/v1/orders/o-2").1["status"], "confirmed", "each hears the others");
+    let (ready, services) = server.get("/health/ready");
+    assert_eq!(ready, 200, "{services}");
+    let (status, told) = server.get(&format!("/v1/events/orders?after={later}"));
+    assert_eq!((status, &told["code"]), (410, &serde_json::json!("cursor-of-another-life")));
+    let (code, out, said) = run(&mut banyan(&["audit", "--server", &server.url()]));
+    assert_eq!(code, 0, "{out}{said}");
 }
