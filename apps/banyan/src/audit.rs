@@ -253,8 +253,14 @@ impl Stock {
             Event::StockShipped(e) => self.lines(&e.lines, -1, -1),
             Event::StockReturned(e) if e.was_shipped => self.lines(&e.lines, 1, 0),
             Event::StockReturned(e) => self.lines(&e.lines, 0, -1),
-            // One that is lost has left a shelf before; and between two shelves the sum is the same.
-            Event::SkuDiscontinued(_)
+            // One that is lost has left a shelf before; and between two shelves the sum is the same. What is
+            // owed is promised, whether it is there or not.
+            Event::PromiseFellShort(_)
+            | Event::BackorderServed(_)
+            | Event::ShortfallSettled(_)
+            | Event::PromiseMoved(_)
+            | Event::SkuBackorderChanged(_)
+            | Event::SkuDiscontinued(_)
             | Event::SkuReinstated(_)
             | Event::WarehouseChanged(_)
             | Event::RestockPointChanged(_)
