@@ -10,8 +10,8 @@ use serde::Deserialize;
 use settings::{Field, Kind, Secret, Section, Settings, SettingsError};
 use web::{Client, Trust, Unusable};
 
-use crate::services;
 use crate::stop::Stop;
+use crate::{otel, services};
 
 /// What an operator may choose about the program as a whole.
 #[derive(Clone, Debug, Deserialize)]
@@ -402,7 +402,8 @@ pub(crate) fn sections() -> &'static [Section] {
             let fields = [known.section.fields, PLACE].concat().leak();
             Section { fields, ..known.section }
         };
-        [PROGRAM, HTTP, TLS].into_iter().chain(services::ALL.iter().map(of_service)).collect()
+        let of_services = services::ALL.iter().map(of_service);
+        [PROGRAM, HTTP, TLS].into_iter().chain(of_services).chain(otel::SECTIONS).collect()
     });
     &SECTIONS
 }

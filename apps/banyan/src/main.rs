@@ -14,7 +14,7 @@
 //! banyan completions SHELL, banyan man [VERB…]: what the command line says of itself
 //! ```
 //!
-//! Reading order: `cli`, `services` (what there is), `config` (what may be chosen), `run` (from
+//! Reading order: `cli`, `services` (what there is), `config` and `otel` (what may be chosen), `run` (from
 //! settings to a program at work), `folder`, `demo`, `events`, `bulk`, `keys`, `audit`,
 //! `backup`, `doctor`.
 //!
@@ -32,6 +32,7 @@ mod doctor;
 mod events;
 mod folder;
 mod keys;
+mod otel;
 mod run;
 mod services;
 mod stop;

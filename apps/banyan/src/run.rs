@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use db::{Database, Location, Options};
 use events::{NoFeed, TableFeed};
-use host::{Feeds, Ground, HttpFeed, Program, Signals};
+use host::{Feeds, Ground, HttpFeed, Otlp, Program, Signals};
 use settings::{Secret, Settings};
 use telemetry::{Format, Meters, Stopwatch};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
-use web::{Certificate, Client, Gate, Limits, Port, Tls};
+use web::{Certificate, Client, Gate, Limits, Port, Tls, Trust};
 use world::World;
 
 use crate::config::{self, LogFormat, Place};
 use crate::demo;
 use crate::folder::{self, Folder};
+use crate::otel;
 use crate::services::Known;
 use crate::stop::Stop;
 
@@ -39,7 +40,7 @@ pub(crate) struct Plan {
 /// Runs until a signal comes.
 pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let since = Stopwatch::start();
-    let Checked { address, pair, limits, places, clients } = check(plan)?;
+    let Checked { address, pair, limits, places, clients, otlp } = check(plan)?;
     let format = match plan.program.log_format {
         LogFormat::Auto => Format::of_stderr(),
         LogFormat::Pretty => Format::Pretty,
@@ -81,7 +82,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let is_empty = opened.iter().all(|opened| *opened.database.ring().newest().borrow() == 0);
     let feeds = feeds(plan, &opened, clients, &world, runtime.handle());
     let program = Program::new(&world, gate, limits, &meters).asking_for_news_every(plan.program.news_every());
-    let program = program.telling_details(crate::events::details);
+    let program = program.telling_details(crate::events::details).telling(otlp);
     let program = assemble(plan, program, &meters, &opened, &feeds, &folder)?;
     say_started(plan, &opened, &folder, &at, since.elapsed());
     warn_of_no_tls(address, tls.is_some());
@@ -141,6 +142,8 @@ pub(crate) struct Checked {
     /// One for each service of the plan.
     pub(crate) places: Vec<Place>,
     pub(crate) clients: BTreeMap<&'static str, Client>,
+    /// To whom spans and metrics are sent, if they are.
+    pub(crate) otlp: Option<Otlp>,
 }
 
 /// Looks whether all that was chosen can be.
@@ -166,7 +169,9 @@ pub(crate) fn check(plan: &Plan) -> Result<Checked, Stop> {
             db::server_of(url.expose()).map_err(|reason| settings.refused(&path, &reason, wanted))?;
         }
     }
-    Ok(Checked { address, pair, limits, places, clients: clients(plan)? })
+    let trust = program.trust(settings)?;
+    let otlp = otel::chosen(settings, &trust, &World::real())?;
+    Ok(Checked { address, pair, limits, places, clients: clients(plan, &trust)?, otlp })
 }
 
 /// Where to listen. Where there can be no keys yet, an address that others reach is refused before
@@ -217,9 +222,8 @@ fn place(plan: &Plan, known: &Known) -> Result<Place, Stop> {
 }
 
 /// Clients of the services that run elsewhere and are listened to here.
-fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
+fn clients(plan: &Plan, trust: &Trust) -> Result<BTreeMap<&'static str, Client>, Stop> {
     let mut clients = BTreeMap::new();
-    let trust = plan.program.trust(&plan.settings)?;
     if plan.alone {
         return Ok(clients);
     }
@@ -236,8 +240,7 @@ fn clients(plan: &Plan) -> Result<BTreeMap<&'static str, Client>, Stop> {
             })?;
             let wanted = "the address of a service, such as http://127.0.0.1:8081";
             let refused = |_| plan.settings.refused(&format!("{source}.url"), "no service can be asked there", wanted);
-            clients
-                .insert(*source, Client::trusting(&url, &trust).map_err(refused)?.with_key(plan.program.key.clone()));
+            clients.insert(*source, Client::trusting(&url, trust).map_err(refused)?.with_key(plan.program.key.clone()));
         }
     }
     Ok(clients)

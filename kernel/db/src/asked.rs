@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use telemetry::otlp::{self, Span, Step};
 use world::{Chance, Moment, stable_hash};
 
 /// A command as it arrives at the desk.
@@ -164,13 +166,15 @@ pub struct Trace {
     pub trace_id: u128,
     /// The step in it; never 0.
     pub span_id: u64,
+    /// Whether whoever began it wants to see its steps.
+    pub is_sampled: bool,
 }
 
 impl Trace {
     /// The beginning of a new trace.
     pub fn begin(chance: &mut Chance) -> Self {
         let trace_id = (u128::from(chance.bits()) << 64) | u128::from(chance.bits()) | 1;
-        Self { trace_id, span_id: chance.bits() | 1 }
+        Self { trace_id, span_id: chance.bits() | 1, is_sampled: true }
     }
 
     /// A next step in the same trace.
@@ -187,6 +191,13 @@ impl Trace {
         Self { span_id: stable_hash(step.as_bytes()).max(1), ..self }
     }
 
+    /// Tells a collector, where there is one, of this step, which has just ended and took so long;
+    /// `parent` is the step that it follows from.
+    pub fn tell(self, parent: Option<u64>, took: Duration, span: impl FnOnce() -> Span) {
+        let Self { trace_id, span_id, is_sampled } = self;
+        otlp::tell(Step { trace_id, span_id, parent, is_sampled }, took, span);
+    }
+
     /// The trace's number as others write it: 32 hexadecimal digits.
     pub fn id(self) -> String {
         format!("{:032x}", self.trace_id)
@@ -195,7 +206,7 @@ impl Trace {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-01", self.trace_id, self.span_id)
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.is_sampled))
     }
 }
 
@@ -220,7 +231,10 @@ impl FromStr for Trace {
         }
         let trace_id = u128::from_str_radix(trace, 16).map_err(|_| unreadable.clone())?;
         let span_id = u64::from_str_radix(span, 16).map_err(|_| unreadable.clone())?;
-        if trace_id == 0 || span_id == 0 { Err(unreadable) } else { Ok(Self { trace_id, span_id }) }
+        let flags = u8::from_str_radix(flags, 16).map_err(|_| unreadable.clone())?;
+        // Of the flags only the lowest says whether it is sampled.
+        let trace = Self { trace_id, span_id, is_sampled: flags & 1 == 1 };
+        if trace_id == 0 || span_id == 0 { Err(unreadable) } else { Ok(trace) }
     }
 }
 
@@ -232,6 +246,8 @@ mod tests {
     fn a_traceparent_is_read_as_the_standard_has_it() {
         let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(text.parse::<Trace>().unwrap().to_string(), text);
+        let unsampled = text.replace("-01", "-02").parse::<Trace>().unwrap();
+        assert_eq!((unsampled.is_sampled, unsampled.to_string()), (false, text.replace("-01", "-00")));
         for bad in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
@@ -247,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_step_for_a_cause_is_the_same_each_time_and_no_other() {
-        let trace = Trace { trace_id: 7, span_id: 7 };
+        let trace = Trace { trace_id: 7, span_id: 7, is_sampled: true };
         let step = trace.step_for("inventory", "orders-1-1");
         assert_eq!((step, step.trace_id), (trace.step_for("inventory", "orders-1-1"), 7));
         let others = [

@@ -247,7 +247,8 @@ mod tests {
         };
         let world = World::simulated(1);
         let desk = Desk { queues: [queue(), queue()].into(), key_of: |key| *key, weigh: |_| 1, world };
-        let ask = |key| drop(desk.ask(Asked::new(key, Context::system("test", Trace { trace_id: 1, span_id: 1 }))));
+        let by = Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true });
+        let ask = |key| drop(desk.ask(Asked::new(key, by.clone())));
         let waiting = || [0, 1].map(|place| lock(&desk.queues[place].waiting).commands.len());
         for _ in 0..BEHIND {
             ask(1);

@@ -12,7 +12,7 @@ use world::Moment;
 
 use crate::ring::Bell;
 use crate::tx::Tx;
-use crate::{Asked, Failure};
+use crate::{Asked, Failure, Trace};
 
 /// Commands that come from elsewhere than a request.
 ///
@@ -41,8 +41,9 @@ pub trait Inlet<C, A>: Send {
     fn ended(&mut self, kept: bool);
 }
 
-/// Finds what has become due, at most this many, in an order that stays the same: oldest first.
-pub type FindDue<C> = Box<dyn FnMut(&mut Tx<'_>, usize) -> Result<Vec<Asked<C>>, Failure> + Send>;
+/// Finds what has become due, at most this many, in an order that stays the same: oldest first; each with
+/// the step of a trace that it follows from, where it is part of a story.
+pub type FindDue<C> = Box<dyn FnMut(&mut Tx<'_>, usize) -> Result<Vec<(Asked<C>, Option<Trace>)>, Failure> + Send>;
 
 /// Work that becomes due with time, found by a query every little while.
 ///
@@ -93,7 +94,13 @@ impl<C: Send, A> Inlet<C, A> for Due<C> {
             let pause = if self.failed == 0 { self.every } else { self.every.max(SHORTEST_PAUSE) };
             self.next_at = Some(tx.now() + pause);
         }
-        Ok(found.split_off(self.failed.min(found.len())))
+        let found = found.split_off(self.failed.min(found.len()));
+        for (asked, from) in &found {
+            if let Some(from) = from {
+                tx.tell_step(&asked.by, *from);
+            }
+        }
+        Ok(found.into_iter().map(|(asked, _)| asked).collect())
     }
 
     fn settle(&mut self, _tx: &mut Tx<'_>, _answers: &[A]) -> Result<(), Failure> {

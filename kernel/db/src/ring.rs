@@ -164,7 +164,7 @@ mod tests {
             schema: 1,
             occurred_at: world::Moment::from_micros(0),
             recorded_at: world::Moment::from_micros(0),
-            by: crate::Context::system("test", crate::Trace { trace_id: 1, span_id: 1 }),
+            by: crate::Context::system("test", crate::Trace { trace_id: 1, span_id: 1, is_sampled: true }),
             body: "{}".into(),
         }
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ids::Number;
+use telemetry::otlp::{self, Kind, Span};
 use world::{Moment, World};
 
 use crate::flush::Ticket;
 use crate::outbox::{BODY_LIMIT_BYTES, Envelope, NewEvent, Position, events_after, events_of, events_where};
 use crate::session::{Commit, Session};
 use crate::table::{Query, Table, Write};
-use crate::{Failure, Row, Value};
+use crate::{Context, Failure, Row, Trace, Value};
 
 /// Work that waits for a commit.
 type AfterCommit = Box<dyn FnOnce() + Send>;
@@ -214,6 +215,22 @@ impl<'s> Tx<'s> {
     /// Says what happened to everybody who reads this service's events, if the transaction commits.
     pub fn publish(&mut self, event: NewEvent) {
         self.news.push(event);
+    }
+
+    /// Tells a collector of traces, once the commit stands, of a step that the service takes by itself
+    /// because something has become due: the step of `by`, which follows from another.
+    pub fn tell_step(&mut self, by: &Context, from: Trace) {
+        if otlp::is_on() {
+            let (service, step, cause) = (self.service().clone(), by.trace, by.causation.clone());
+            let span = move || Span {
+                name: cause.to_string(),
+                kind: Kind::Internal,
+                service: service.to_string(),
+                has_failed: false,
+                attributes: Vec::new(),
+            };
+            self.after_commit(move || step.tell(Some(from.span_id), Duration::ZERO, span));
+        }
     }
 
     /// Runs something after the commit and never without it: a wake-up, a call to a provider.

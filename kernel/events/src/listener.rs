@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::{
-    Actor, Asked, AskedAlong, Bell, Context, Envelope, Failure, Inlet, Position, Query, Row, Table, Tx, int, text,
+    Actor, Asked, AskedAlong, Bell, Context, Envelope, Failure, Inlet, Position, Query, Row, Table, Trace, Tx, int,
+    text,
 };
 use ids::Number;
+use telemetry::Stopwatch;
+use telemetry::otlp::{Kind, Span};
 use world::Moment;
 
 use crate::feed::{Feed, FeedError, Partitions};
@@ -76,6 +79,8 @@ pub struct Listener<C, A> {
     /// When parked events are looked at next.
     parked_at: Option<Moment>,
     batch: Vec<Taken>,
+    /// Since the batch was begun.
+    begun: Stopwatch,
     /// Where the cursors stand in the database, as far as it is known without a look.
     cursors: BTreeMap<u8, Position>,
     /// Until then every batch looks first, because what was assumed turned out to be otherwise.
@@ -120,6 +125,23 @@ struct Taken {
     event: Arc<Envelope>,
     from: From,
     step: Step,
+    /// Whether it could not be dealt with.
+    has_failed: bool,
+}
+
+impl Taken {
+    /// How often it was tried before.
+    fn attempts(&self) -> i64 {
+        match self.from {
+            From::Feed => 0,
+            From::Parked { attempts } => attempts,
+        }
+    }
+
+    /// The step of its trace in which a service acts on it.
+    fn trace(&self, service: &str) -> Trace {
+        step_of(&self.event, service, self.attempts())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -182,6 +204,7 @@ impl<C, A> Listener<C, A> {
             upto: 0,
             parked_at: None,
             batch: Vec::new(),
+            begun: Stopwatch::start(),
             cursors: BTreeMap::new(),
             looks_first_until: None,
             assumed: None,
@@ -358,10 +381,7 @@ impl<C, A> Listener<C, A> {
 
     /// What becomes of the event in front of the queue of its subject when it could not be dealt with.
     fn put_off(tx: &mut Tx<'_>, taken: &Taken, cause: &str) -> Result<(), Failure> {
-        let attempts = match taken.from {
-            From::Feed => 1,
-            From::Parked { attempts } => attempts + 1,
-        };
+        let attempts = taken.attempts() + 1;
         if attempts >= MOST_ATTEMPTS {
             tx.delete(&PARKED, vec![parked::key(&taken.event)]);
             return parked::bury(tx, &taken.event, attempts, cause);
@@ -457,6 +477,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
 
     fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure> {
         self.batch.clear();
+        self.begun = Stopwatch::start();
         self.assumed = None;
         if self.read.is_none() {
             self.service = tx.service().clone();
@@ -480,8 +501,9 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
             let from = From::Parked { attempts: event.attempts };
             let event = Arc::new(event.event);
             let (step, command) = step((self.listening.understand)(&event));
-            commands.extend(command.map(|command| asked(command, &event, &self.service)));
-            self.batch.push(Taken { event, from, step });
+            let taken = Taken { event, from, step, has_failed: false };
+            commands.extend(command.map(|command| asked(command, &taken, &self.service)));
+            self.batch.push(taken);
         }
         let room = most - self.batch.len();
         if look_at_parked {
@@ -501,8 +523,9 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
             } else if looked_up.parked.contains(event.subject.as_ref()) {
                 (step, command) = (Step::QueueBehind, None);
             }
-            commands.extend(command.map(|command| asked(command, &event, &self.service)));
-            self.batch.push(Taken { event, from: From::Feed, step });
+            let taken = Taken { event, from: From::Feed, step, has_failed: false };
+            commands.extend(command.map(|command| asked(command, &taken, &self.service)));
+            self.batch.push(taken);
         }
         Ok(commands)
     }
@@ -510,8 +533,8 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
     fn settle(&mut self, tx: &mut Tx<'_>, answers: &[A]) -> Result<(), Failure> {
         self.check_assumed(tx)?;
         let mut answers = answers.iter();
-        let mut put_off: BTreeSet<&str> = BTreeSet::new();
-        for taken in &self.batch {
+        let mut put_off: BTreeSet<Arc<str>> = BTreeSet::new();
+        for taken in &mut self.batch {
             let verdict = match &taken.step {
                 Step::Perform => answers.next().map_or(Verdict::Done, self.listening.judge),
                 Step::Bury(cause) => Verdict::DeadLetter(cause.clone()),
@@ -532,11 +555,12 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
                 // one by one, where the later one finds the earlier one parked.
                 return Err(Failure::Conflict(format!("an event of {} overtook another", taken.event.subject)));
             }
+            taken.has_failed = verdict != Verdict::Done;
             match verdict {
                 Verdict::Done if taken.from != From::Feed => tx.delete(&PARKED, vec![parked::key(&taken.event)]),
                 Verdict::Done => {}
                 Verdict::Retry(cause) => {
-                    put_off.insert(&taken.event.subject);
+                    put_off.insert(taken.event.subject.clone());
                     Self::put_off(tx, taken, &cause)?;
                 }
                 Verdict::DeadLetter(cause) => {
@@ -556,7 +580,8 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
 
     fn condemn(&mut self, tx: &mut Tx<'_>, failure: &Failure) -> Result<(), Failure> {
         // The attempt before this one took exactly one, and `ended` has left it in `batch`.
-        let Some(first) = self.batch.first() else { return Ok(()) };
+        let Some(first) = self.batch.first_mut() else { return Ok(()) };
+        first.has_failed = true;
         Self::put_off(tx, first, &failure.to_string())?;
         if first.from == From::Feed {
             self.move_cursors(tx);
@@ -575,7 +600,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         let fresh = self.batch.iter().filter(|taken| taken.from == From::Feed).count();
         let saved = self.place_to_save();
         for taken in self.batch.iter().filter(|taken| taken.step != Step::Known) {
-            tell(&taken.event, &self.service);
+            tell(taken, &self.service, self.begun.elapsed());
         }
         self.waiting.drain(..fresh);
         for taken in self.batch.drain(..).filter(|taken| taken.from == From::Feed) {
@@ -613,25 +638,60 @@ fn step<C>(meaning: Understood<C>) -> (Step, Option<C>) {
 
 /// A command in the name of the service that said the event, as a consequence of it and the next step
 /// of its trace.
-fn asked<C>(command: C, event: &Envelope, service: &str) -> Asked<C> {
-    let id = event.id();
-    let trace = event.by.trace.step_for(service, &id);
+fn asked<C>(command: C, taken: &Taken, service: &str) -> Asked<C> {
+    let event = &taken.event;
     let actor = Actor::Service(event.source.clone());
-    Asked::new(command, Context { actor, trace, causation: id.into(), ..event.by.clone() })
+    let (trace, causation) = (taken.trace(service), event.id().into());
+    Asked::new(command, Context { actor, trace, causation, ..event.by.clone() })
 }
 
-/// Says in the log that an event was taken in, where somebody wants to know that of each.
-fn tell(event: &Envelope, service: &str) {
-    let (trace, request_id) = (event.by.trace, &*event.by.correlation);
+/// The step of its trace in which a service acts on an event that it has tried so often before: another
+/// for each try, and the same however often a try is made of which nothing was kept.
+fn step_of(event: &Envelope, service: &str, attempts: i64) -> Trace {
+    let id = event.id();
+    let cause = if attempts == 0 { id } else { format!("{id}, tried {attempts} times before") };
+    event.by.trace.step_for(service, &cause)
+}
+
+/// Says that an event was taken in: in the log where somebody wants to know that of each, and, where it was
+/// acted on, as a step of its trace.
+fn tell(taken: &Taken, service: &str, took: Duration) {
+    let (event, trace) = (&taken.event, taken.trace(service));
+    let (parent, request_id) = (event.by.trace.span_id, &*event.by.correlation);
+    if taken.step != Step::QueueBehind {
+        trace.tell(Some(parent), took, || span(taken, service));
+    }
     tracing::debug!(
         service,
         event = event.id(),
         r#type = %event.kind,
         subject = %event.subject,
         trace_id = trace.id(),
-        parent_id = format!("{:016x}", trace.span_id),
-        span_id = format!("{:016x}", trace.step_for(service, &event.id()).span_id),
+        parent_id = format!("{parent:016x}"),
+        span_id = format!("{:016x}", trace.span_id),
         request_id,
         "An event was taken in"
     );
+}
+
+/// What is said of a step in which a service acts on an event.
+/// Source: <https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>.
+fn span(taken: &Taken, service: &str) -> Span {
+    let event = &taken.event;
+    Span {
+        name: format!("hear {}", event.kind),
+        kind: Kind::Consumer,
+        service: service.to_owned(),
+        has_failed: taken.has_failed,
+        attributes: vec![
+            ("messaging.system", "banyan".into()),
+            ("messaging.operation.name", "hear".into()),
+            ("messaging.operation.type", "process".into()),
+            ("messaging.destination.name", (*event.source).into()),
+            ("messaging.message.id", event.id().into()),
+            ("banyan.subject", (*event.subject).into()),
+            ("banyan.request_id", (*event.by.correlation).into()),
+            ("banyan.attempt", (taken.attempts() + 1).into()),
+        ],
+    }
 }

@@ -484,7 +484,7 @@ mod tests {
                 kind: "Said",
                 schema: 1,
                 occurred_at: tx.now(),
-                by: Context::system("test", Trace { trace_id: 1, span_id: 1 }),
+                by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
                 body: "{\n \"a\": 1}".to_owned(),
             });
             Ok(())

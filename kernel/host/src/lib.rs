@@ -32,6 +32,7 @@ mod http_feed;
 mod key_routes;
 mod metrics;
 mod openapi;
+mod otlp;
 mod page;
 mod panics;
 mod problems;
@@ -47,6 +48,7 @@ pub use feed_route::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE, TOO_MANY_LIS
 pub use health::NOT_READY;
 pub use http_feed::HttpFeed;
 pub use key_routes::{KeyDocument, UNKNOWN_KEY};
+pub use otlp::{Collector, Otlp};
 pub use panics::log_panics;
 pub use program::{Broken, Program};
 pub use service::{Column, Feeds, Ground, Overview, Service, Task, Work};

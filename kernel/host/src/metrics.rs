@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
+use telemetry::otlp::{Attribute, Kind, Span};
 use telemetry::{CONTENT_TYPE, Counter, Histogram, Meters};
 use tokio::time::timeout;
 use web::{Access, Answered, Observe, Routes, Scope};
@@ -26,11 +27,20 @@ pub(crate) fn routes(board: &Arc<Board>) -> Routes {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 async fn page(State(board): State<Arc<Board>>) -> Response {
-    join_all(board.parts.iter().map(|part| measure(part, &board.meters))).await;
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], each_name_once(&board.meters.render())).into_response()
+    look_up(&board).await;
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text(&board)).into_response()
+}
+
+/// What is measured, as the text of the page.
+pub(crate) fn text(board: &Board) -> String {
+    each_name_once(&board.meters.render())
 }
 
 /// Enters what is not counted as it happens, but looked up.
+pub(crate) async fn look_up(board: &Board) {
+    join_all(board.parts.iter().map(|part| measure(part, &board.meters))).await;
+}
+
 async fn measure(part: &Part, meters: &Meters) {
     let meters = meters.labelled("service", part.name);
     (part.tell)(&meters);
@@ -67,14 +77,49 @@ async fn measure(part: &Part, meters: &Meters) {
     }
 }
 
-/// Counts answers and their times, by route, method, status and problem.
-pub(crate) fn observe(board: &Arc<Board>) -> Observe {
+/// Counts answers and their times, by route, method, status and problem, and tells of each as a span
+/// of the service that answers the route.
+pub(crate) fn observe(board: &Arc<Board>, services: BTreeMap<String, &'static str>) -> Observe {
     let answers = Answers { meters: board.meters.clone(), counted: Mutex::default() };
     let board = board.clone();
     Arc::new(move |answered| {
         answers.count(answered);
         board.trend.count(answered);
+        if !NOBODYS_STORY.contains(&answered.route) {
+            let service = services.get(answered.route).copied();
+            answered.trace.tell(answered.parent, answered.took, || span(answered, service));
+        }
     })
+}
+
+/// Routes that are asked again and again, and are part of nobody's story.
+const NOBODYS_STORY: [&str; 4] = ["/health/live", "/health/ready", "/metrics", "/v1/events/{service}"];
+
+/// What is said of a request in its trace. What follows a `?` is left out, for it may tell of customers.
+/// Source: <https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server>.
+fn span(answered: &Answered<'_>, service: Option<&str>) -> Span {
+    let Answered { status, problem, request_id, path, scheme, .. } = *answered;
+    // What HTTP does not define has names of its own there.
+    let (method, name) =
+        if answered.method == "OTHER" { ("_OTHER", "HTTP") } else { (answered.method, answered.method) };
+    let route = Some(answered.route).filter(|route| *route != "none");
+    let has_failed = status >= 500;
+    let mut attributes: Vec<(_, Attribute)> = vec![
+        ("http.request.method", method.into()),
+        ("url.path", path.into()),
+        ("url.scheme", scheme.into()),
+        ("http.response.status_code", i64::from(status).into()),
+        ("banyan.request_id", request_id.into()),
+    ];
+    attributes.extend(route.map(|route| ("http.route", route.into())));
+    attributes.extend(problem.map(|code| (if has_failed { "error.type" } else { "banyan.problem" }, code.into())));
+    Span {
+        name: route.map_or(name.to_owned(), |route| format!("{name} {route}")),
+        kind: Kind::Server,
+        service: service.unwrap_or("banyan").to_owned(),
+        has_failed,
+        attributes,
+    }
 }
 
 struct Answers {

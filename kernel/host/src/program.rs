@@ -1,5 +1,6 @@
 //! The program: services at work together, from the first thread to the last.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use world::World;
 
 use crate::board::{Board, Details, Part, Workers};
 use crate::broadcast::Broadcast;
+use crate::otlp::{self, Otlp};
 use crate::service::{Service, Task, Work};
 use crate::{aside, docs, feed_route, health, key_routes, metrics, openapi, problems, sign_in, status_page, trend};
 
@@ -31,6 +33,7 @@ pub struct Program {
     news_every: Duration,
     details: Details,
     services: Vec<Service>,
+    otlp: Option<Otlp>,
 }
 
 /// Why the program ended before it was told to, or not as it should.
@@ -70,7 +73,7 @@ impl Program {
     pub fn new(world: &World, gate: Gate, limits: Limits, meters: &Meters) -> Self {
         let (world, meters) = (world.clone(), meters.clone());
         let details = |_: &_| String::new();
-        Self { world, gate, limits, meters, news_every: NEWS_EVERY, details, services: Vec::new() }
+        Self { world, gate, limits, meters, news_every: NEWS_EVERY, details, services: Vec::new(), otlp: None }
     }
 
     /// Says how often a database that other processes write to as well is asked for news.
@@ -83,6 +86,12 @@ impl Program {
     #[must_use]
     pub fn telling_details(self, details: fn(&EventDocument) -> String) -> Self {
         Self { details, ..self }
+    }
+
+    /// Sends what it tells of itself to a collector of `OpenTelemetry`, where there is one.
+    #[must_use]
+    pub fn telling(self, otlp: Option<Otlp>) -> Self {
+        Self { otlp, ..self }
     }
 
     /// Adds a service.
@@ -99,10 +108,11 @@ impl Program {
     /// When two services answer the same route.
     pub async fn run(self, port: impl Into<Port>, asked_to_stop: impl Future<Output = ()>) -> Result<(), Broken> {
         let port = port.into();
-        let Self { world, gate, limits, meters, news_every, details, services } = self;
+        let Self { world, gate, limits, meters, news_every, details, services, otlp } = self;
         let (stop, stopping) = watch::channel(false);
         let mut crew = Crew::new();
         let (mut routes, mut parts, mut closes) = (Routes::default(), Vec::new(), Vec::new());
+        let mut answering = BTreeMap::new();
         for service in services {
             let Service {
                 name,
@@ -131,6 +141,7 @@ impl Program {
             if database.is_shared() {
                 crew.start_task("news", hear_of_news(database.clone(), news_every));
             }
+            answering.extend(of_service.templates().map(|template| (template.to_owned(), name)));
             routes = routes.merge(of_service);
             closes.push(close);
             let mut broadcast = || crew.start_broadcast(&database, limits.backlog_bytes, &meters, &stopping);
@@ -151,6 +162,8 @@ impl Program {
         }
         let board = Arc::new(Board::of(parts, &meters, details, &world, &limits, stopping));
         crew.start_task("trend", trend::keep(board.clone()));
+        let (all_ended, ended) = watch::channel(());
+        let telling = otlp.map(|otlp| otlp::start(&otlp, &board, &ended));
         let routes = routes
             .merge(feed_route::routes(&board))
             .merge(aside::routes(&board))
@@ -159,7 +172,8 @@ impl Program {
             .merge(problems::routes(&board))
             .merge(status_page::routes(&board))
             .with_schemas(openapi::schemas());
-        let guarded = web::guard(docs::with_description(routes), gate, &world, &limits, metrics::observe(&board));
+        let observe = metrics::observe(&board, answering);
+        let guarded = web::guard(docs::with_description(routes), gate, &world, &limits, observe);
         let mut broken = None;
         let until = async {
             tokio::select! {
@@ -178,6 +192,10 @@ impl Program {
             close();
         }
         let drained = crew.go_home(limits.drain_secs).await;
+        drop(all_ended);
+        if let Some(telling) = telling {
+            telling.join_all().await;
+        }
         broken.map_or(drained, Err)
     }
 }

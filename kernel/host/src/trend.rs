@@ -193,6 +193,7 @@ pub(crate) async fn keep(board: Arc<Board>) {
 mod tests {
     use std::time::Duration;
 
+    use db::Trace;
     use web::Answered;
     use world::Moment;
 
@@ -204,7 +205,10 @@ mod tests {
 
     fn answer(trend: &Trend, route: &str, millis: u64, problem: Option<&str>) {
         let took = Duration::from_millis(millis);
-        trend.count(&Answered { method: "GET", route, status: 200, problem, took });
+        let trace = Trace { trace_id: 1, span_id: 1, is_sampled: false };
+        let (parent, request_id, path, scheme) = (None, "r-1", "/", "http");
+        let (method, status) = ("GET", 200);
+        trend.count(&Answered { method, route, status, problem, took, trace, parent, request_id, path, scheme });
     }
 
     #[test]

@@ -47,7 +47,8 @@
 //! ```
 //!
 //! **Invariant:** a name that nobody knows is refused, in the file and in the environment; a typing
-//! error is never a default in silence.
+//! error is never a default in silence. Settings that others have named (`otel.…`) stand under their
+//! names in the environment, where those that nobody knows here may be meant for somebody else.
 //!
 //! **Invariant:** no error, reference or debug output holds the value of a secret.
 
@@ -69,7 +70,7 @@ use serde_path_to_error::Segment;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use crate::reference::{known, nearest, variable};
+use crate::reference::{is_of_others, known, nearest, variable};
 
 /// What was chosen, each value with where it comes from.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ impl Settings {
         }
         // In order, so that of two faults the same one is told each time.
         let environment: BTreeMap<_, _> = environment.into_iter().collect();
-        for (name, text) in environment.into_iter().filter(|(name, _)| name.starts_with(reference::PREFIX)) {
+        for (name, text) in environment {
             settings.take_variable(name, &text)?;
         }
         Ok(settings)
@@ -251,9 +252,16 @@ impl Settings {
     fn take_variable(&mut self, name: String, text: &str) -> Result<(), SettingsError> {
         let mut paths = reference::paths(self.sections);
         let Some(path) = paths.find(|path| variable(path) == name) else {
+            if !name.starts_with(reference::PREFIX) {
+                return Ok(());
+            }
             let nearest = nearest(&name, reference::paths(self.sections).map(|path| variable(&path)));
             return Err(SettingsError::Unknown { name, origin: Origin::Environment, nearest });
         };
+        // Source: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#parsing-empty-value>.
+        if is_of_others(&path) && text.is_empty() {
+            return Ok(());
+        }
         let field = known(self.sections, &path).expect("the path was drawn from the sections");
         let value = field.kind.parse(text).unwrap_or_else(|| Value::String(text.to_owned()));
         let chosen = Chosen { shown: field.shown(&value), value, origin: Origin::Variable { variable: name } };

@@ -72,7 +72,7 @@ impl Kind {
             Self::Text | Self::Secret => Some(Value::String(text.to_owned())),
             Self::Whole | Self::AtLeast(_) => text.parse().ok().map(Value::Integer),
             Self::Decimal => text.parse().ok().map(Value::Float),
-            Self::Flag => text.parse().ok().map(Value::Boolean),
+            Self::Flag => text.to_ascii_lowercase().parse().ok().map(Value::Boolean),
             Self::List => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
@@ -117,9 +117,19 @@ impl Field {
     }
 }
 
-/// The variable of a setting: `orders.hold_secs` is `BANYAN_ORDERS__HOLD_SECS`.
+/// The variable of a setting: `orders.hold_secs` is `BANYAN_ORDERS__HOLD_SECS`; `otel.bsp.schedule_delay`
+/// has the name that `OpenTelemetry` gave it, `OTEL_BSP_SCHEDULE_DELAY`.
 pub(crate) fn variable(path: &str) -> String {
-    format!("{PREFIX}{}", path.replace('.', "__").to_uppercase())
+    if is_of_others(path) {
+        path.replace('.', "_").to_uppercase()
+    } else {
+        format!("{PREFIX}{}", path.replace('.', "__").to_uppercase())
+    }
+}
+
+/// Whether others named the variable of a setting; programs beside this one read it too.
+pub(crate) fn is_of_others(path: &str) -> bool {
+    path.starts_with("otel.")
 }
 
 pub(crate) fn paths(sections: &[Section]) -> impl Iterator<Item = String> {

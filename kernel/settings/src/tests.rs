@@ -248,3 +248,30 @@ fn a_kind_that_differs_is_found() {
     fields[0].kind = Kind::Text;
     check_reference::<Orders>(&fields);
 }
+
+#[test]
+fn variables_that_others_named_are_read_under_their_names_and_those_nobody_knows_here_are_theirs() {
+    #[derive(Debug, Deserialize)]
+    struct Otel {
+        sdk_disabled: Option<bool>,
+        service_name: Option<String>,
+    }
+    const OTEL: &[Section] = &[Section {
+        name: "otel",
+        meaning: "What others named.",
+        fields: &[field("sdk_disabled", Kind::Flag, ""), field("service_name", Kind::Text, "")],
+    }];
+    let merge = |name: &str, value: &str| Settings::merge(OTEL, None, [(name.to_owned(), value.to_owned())]);
+    let read = |name, value| merge(name, value).unwrap().section::<Otel>("otel").unwrap();
+    assert_eq!(read("OTEL_SDK_DISABLED", "TRUE").sdk_disabled, Some(true));
+    assert_eq!(read("OTEL_SERVICE_NAME", "shop").service_name.as_deref(), Some("shop"));
+    // Empty is as if it were not there.
+    assert_eq!(read("OTEL_SDK_DISABLED", "").sdk_disabled, None);
+    assert_eq!(read("OTEL_LOGS_EXPORTER", "otlp").service_name, None);
+    assert_eq!(
+        merge("OTEL_SDK_DISABLED", "yes").unwrap_err().to_string(),
+        "setting otel.sdk_disabled = \"yes\" (variable OTEL_SDK_DISABLED) is refused: it takes true or false"
+    );
+    assert!(merge("BANYAN_OTEL__SDK_DISABLED", "true").is_err(), "it has one name");
+    assert!(reference(OTEL).contains("| `OTEL_SERVICE_NAME` |"));
+}

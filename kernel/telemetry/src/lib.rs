@@ -4,6 +4,7 @@
 //! tracing  ──▶ init(Format, filter)  ──▶ stderr: lines for a person, or JSON for a machine
 //! Meters   ──▶ counter, gauge, seconds, counts, bytes  ──▶ render(): the text of /metrics
 //! Stopwatch ─▶ how long something took, for a meter
+//! otlp     ──▶ spans and meters in the form in which collectors of OpenTelemetry take them
 //! ```
 //!
 //! A log message is a sentence that reads alone, and what differs from one to the next stands in
@@ -20,6 +21,7 @@
 mod disk;
 mod log;
 mod meters;
+pub mod otlp;
 mod process;
 mod stopwatch;
 

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
+use telemetry::otlp;
 use world::{Chance, Moment, World};
 
 use crate::ask::Repeatable;
@@ -27,6 +28,8 @@ pub struct Caller {
     pub until: Moment,
     /// Whether what belongs to others may be seen: with the scope `admin`, and as long as no key is needed.
     pub is_admin: bool,
+    /// The step of its trace from which the caller asks, where it says one.
+    pub(crate) parent: Option<u64>,
 }
 
 impl Caller {
@@ -74,12 +77,15 @@ impl Reception {
 
     /// Puts together what is known of a request; who asks was found out at the gate.
     pub(crate) fn caller(&self, headers: &HeaderMap, actor: Actor, owner: Arc<str>, is_admin: bool) -> Caller {
+        let handed_over = handed_over(headers);
         let (trace, drawn_id) = {
             let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-            let trace = match handed_over(headers) {
+            let trace = match handed_over {
                 Some(trace) => trace.step(&mut chance),
                 None => Trace::begin(&mut chance),
             };
+            let is_sampled = otlp::samples(handed_over.map(|trace| trace.is_sampled), trace.trace_id);
+            let trace = Trace { is_sampled, ..trace };
             (trace, (chance.bits(), chance.bits()))
         };
         let request_id: Arc<str> = match given_request_id(headers) {
@@ -95,7 +101,8 @@ impl Reception {
             correlation: request_id.clone(),
             causation: request_id,
         };
-        Caller { context, until: self.world.now() + self.request_time, is_admin }
+        let parent = handed_over.map(|trace| trace.span_id);
+        Caller { context, until: self.world.now() + self.request_time, is_admin, parent }
     }
 }
 

@@ -15,7 +15,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use db::Context;
 use futures_util::{Stream, StreamExt};
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -34,6 +34,7 @@ pub struct Client {
     http: legacy::Client<Connector, Body>,
     base: String,
     key: Option<Secret>,
+    headers: HeaderMap,
 }
 
 /// Why there is no answer.
@@ -144,13 +145,25 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
             .build(trust.connector(is_https, CONNECT_TIME));
-        Ok(Self { http, base: base.to_owned(), key: None })
+        Ok(Self { http, base: base.to_owned(), key: None, headers: HeaderMap::new() })
     }
 
     /// Asks with an API key, where there is one.
     #[must_use]
     pub fn with_key(self, key: Option<Secret>) -> Self {
         Self { key, ..self }
+    }
+
+    /// Asks with these headers too, such as those that a collector of telemetry wants.
+    pub fn with_headers(mut self, headers: &[(String, String)]) -> Result<Self, String> {
+        for (name, value) in headers {
+            let refused = || format!("{name} is no header that can be sent");
+            let mut value = HeaderValue::from_str(value).map_err(|_| refused())?;
+            // It may be a key.
+            value.set_sensitive(true);
+            self.headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused())?, value);
+        }
+        Ok(self)
     }
 
     /// Reads what stands under a path and query (see [`path`](crate::path)).
@@ -226,7 +239,11 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, by: &Context) -> http::request::Builder {
-        let request = Request::builder()
+        let mut request = Request::builder();
+        if let Some(headers) = request.headers_mut() {
+            headers.clone_from(&self.headers);
+        }
+        let request = request
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(TRACEPARENT, by.trace.to_string())

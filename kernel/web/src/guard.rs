@@ -15,7 +15,9 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use db::Trace;
 use futures_util::FutureExt;
+use http::uri::Scheme;
 use http::{Method, header};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -46,6 +48,16 @@ pub struct Answered<'a> {
     pub problem: Option<&'a str>,
     /// From the head of the request to the head of the answer.
     pub took: Duration,
+    /// The step of its trace that the request is.
+    pub trace: Trace,
+    /// The step from which the caller asked, where it said one.
+    pub parent: Option<u64>,
+    /// The name of the request.
+    pub request_id: &'a str,
+    /// The path that was asked for, without what follows a `?`.
+    pub path: &'a str,
+    /// `https` where the server speaks TLS, else `http`.
+    pub scheme: &'a str,
 }
 
 /// Counts answers; called once for each.
@@ -85,7 +97,8 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let method = request.method().clone();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let scheme = request.extensions().get::<Scheme>().cloned().unwrap_or(Scheme::HTTP);
     let (peer, is_always) = (request.extensions().get::<Peer>().copied(), ALWAYS.contains(&route));
     let access = guard.access.of(route, &method);
     let entry = guard.gate.enter(&method, request.headers(), peer, access, !is_always);
@@ -100,6 +113,8 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
         status = field::Empty,
         problem = field::Empty,
     );
+    let (trace, parent) = (caller.context.trace, caller.parent);
+    let said_id = caller.context.causation.clone();
     let request_id = header_value(caller.request_id());
     let traceparent = header_value(&caller.context.trace.to_string());
     prepare(&guard.limits, &mut request, caller);
@@ -127,7 +142,18 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let status = response.status().as_u16();
     span.record("status", status);
     log(&span, status, code, problem.as_ref().and_then(Problem::cause));
-    (guard.observe)(&Answered { method: method_name(&method), route, status, problem: code, took: began.elapsed() });
+    (guard.observe)(&Answered {
+        method: method_name(&method),
+        route,
+        status,
+        problem: code,
+        took: began.elapsed(),
+        trace,
+        parent,
+        request_id: &said_id,
+        path: uri.path(),
+        scheme: scheme.as_str(),
+    });
     response
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::uri::Scheme;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -199,8 +200,8 @@ async fn connection(
         _ = stopping.changed() => Begun::Nothing,
     };
     match begun {
-        Begun::Tls(stream) => requests(stream, peer, routes, limits, stopping).await,
-        Begun::Plain(stream) if tls.is_none() => requests(stream, peer, routes, limits, stopping).await,
+        Begun::Tls(stream) => requests(stream, peer, Scheme::HTTPS, routes, limits, stopping).await,
+        Begun::Plain(stream) if tls.is_none() => requests(stream, peer, Scheme::HTTP, routes, limits, stopping).await,
         Begun::Plain(stream) => {
             let what = "This port speaks TLS, and this request came without: ask with https:// in place of http://.";
             say(stream, "400 Bad Request", &Problem::new(&INVALID_REQUEST).detail(what)).await;
@@ -213,6 +214,7 @@ async fn connection(
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
+    scheme: Scheme,
     routes: Router,
     limits: Limits,
     mut stopping: watch::Receiver<()>,
@@ -220,6 +222,7 @@ async fn requests(
     let stream = Impatient::new(stream, Duration::from_secs(limits.write_secs));
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(scheme.clone());
         routes.clone().call(request)
     });
     let served = http1::Builder::new()

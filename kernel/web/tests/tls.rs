@@ -109,7 +109,7 @@ impl Running {
 }
 
 fn somebody() -> Context {
-    Context::system("request-1", Trace { trace_id: 1, span_id: 2 })
+    Context::system("request-1", Trace { trace_id: 1, span_id: 2, is_sampled: true })
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ const CAUSE: &str = "the hold's time has passed";
 pub(crate) fn lapsed_holds() -> Due<Command> {
     let find = |tx: &mut db::Tx<'_>, most: usize| {
         let lapsed = store::lapsed(tx, most)?.into_iter();
-        Ok(lapsed.map(|(number, story)| Asked::new(Command::Expire { number }, lapse_of(&story))).collect())
+        let expire = |number, story| (Asked::new(Command::Expire { number }, lapse_of(&story)), Some(story.trace));
+        Ok(lapsed.map(|(number, story)| expire(number, story)).collect())
     };
     Due::new(EVERY, Box::new(find))
 }

@@ -24,7 +24,9 @@ fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], policy: &Policy) -> Res
     let (mut books, lapsed) = store::load(tx, touched(commands))?;
     for (number, story) in &lapsed {
         books.expire(*number, policy, tx.now());
-        publish::all(tx, &mut books, &lapse_of(story));
+        let by = lapse_of(story);
+        tx.tell_step(&by, story.trace);
+        publish::all(tx, &mut books, &by);
     }
     let answers: Vec<Answer> = commands.iter().map(|asked| carry_out(tx, &mut books, asked, policy)).collect();
     #[cfg(feature = "planted-bugs")]

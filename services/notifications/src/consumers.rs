@@ -182,7 +182,7 @@ mod tests {
             kind,
             schema: 1,
             occurred_at: world.now(),
-            by: Context::system("the test", Trace { trace_id: 7, span_id: 7 }),
+            by: Context::system("the test", Trace { trace_id: 7, span_id: 7, is_sampled: true }),
             body: "{}".to_owned(),
         };
         let news: Vec<_> = kinds.iter().map(|kind| event(kind)).collect();

@@ -18,8 +18,8 @@ pub(crate) fn old_messages(config: &Config) -> Due<Command> {
     let find = move |tx: &mut db::Tx<'_>, _most: usize| {
         let before = tx.now() - keep;
         let is_old = store::oldest_message(tx)?.is_some_and(|recorded_at| recorded_at < before);
-        let by = Context::system("messages are old", Trace { trace_id: 1, span_id: 1 });
-        Ok(is_old.then(|| Asked::new(Command::Forget, by)).into_iter().collect())
+        let by = Context::system("messages are old", Trace { trace_id: 1, span_id: 1, is_sampled: true });
+        Ok(is_old.then(|| (Asked::new(Command::Forget, by), None)).into_iter().collect())
     };
     Due::new(EVERY, Box::new(find))
 }

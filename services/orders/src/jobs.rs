@@ -15,7 +15,10 @@ const CAUSE: &str = "the step's time has passed";
 
 /// Finds orders whose deadline has passed, and has their owners of facts asked.
 pub(crate) fn overdue_orders() -> Due<Command> {
-    let find = |tx: &mut db::Tx<'_>, most: usize| Ok(store::overdue(tx, most)?.iter().map(asked).collect());
+    let find = |tx: &mut db::Tx<'_>, most: usize| {
+        let overdue = store::overdue(tx, most)?;
+        Ok(overdue.iter().map(|overdue| (asked(overdue), Some(overdue.trace))).collect())
+    };
     Due::new(EVERY, Box::new(find))
 }
 

@@ -116,7 +116,7 @@ impl Running {
             kind: event.kind(),
             schema: event.schema(),
             occurred_at: self.world.now(),
-            by: Context::system("the test", Trace { trace_id: 7, span_id: 7 }),
+            by: Context::system("the test", Trace { trace_id: 7, span_id: 7, is_sampled: true }),
             body: event.body(),
         };
         let said = self.inventory.write(move |tx| {

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use db::{Asked, Context, Desk};
 use futures_util::{StreamExt, stream};
+use telemetry::Stopwatch;
+use telemetry::otlp::{Kind, Span};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
@@ -32,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) request: Authorize,
     /// On whose behalf.
     pub(crate) by: Context,
+    /// The step of the trace from which it follows.
+    pub(crate) parent: u64,
 }
 
 /// Where calls are handed in; cheap to clone.
@@ -65,7 +69,8 @@ pub(crate) async fn run(
 }
 
 async fn make(call: Call, within: Duration, provider: &dyn Provider, desk: &Desk<On, Answer>) {
-    let Call { account, doing, request, by } = call;
+    let Call { account, doing, request, by, parent } = call;
+    let watch = Stopwatch::start();
     let (key, number) = (request.key.clone(), request.key.number());
     let (trace_id, request_id) = (by.trace.id(), by.correlation.clone());
     let answer = match doing {
@@ -81,6 +86,13 @@ async fn make(call: Call, within: Duration, provider: &dyn Provider, desk: &Desk
         Ok(Err(ProviderError::NoAnswer(cause))) => Said::NoAnswer(cause),
         Err(_) => Said::NoAnswer(format!("no answer within {} ms", within.as_millis())),
     };
+    by.trace.tell(Some(parent), watch.elapsed(), || Span {
+        name: format!("{doing:?}"),
+        kind: Kind::Client,
+        service: NAME.to_owned(),
+        has_failed: matches!(said, Said::NotDone(_) | Said::NoAnswer(_)),
+        attributes: vec![("banyan.try", key.to_string().into()), ("banyan.request_id", (*request_id).into())],
+    });
     tracing::debug!(service = NAME, %key, ?doing, ?said, trace_id, %request_id, "The provider was asked");
     let command = On { account, command: Command::Learn { number, doing, said } };
     match desk.ask(Asked::new(command, by)).await {

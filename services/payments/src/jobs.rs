@@ -13,7 +13,8 @@ use crate::store;
 pub(crate) fn due_payments(config: &Config) -> Due<On> {
     let find = |tx: &mut db::Tx<'_>, most: usize| {
         let due = store::due(tx, most)?.into_iter();
-        Ok(due.map(|(account, by)| Asked::new(On { account, command: Command::Wake }, by)).collect())
+        let wake = |account, by| Asked::new(On { account, command: Command::Wake }, by);
+        Ok(due.map(|(account, by, from)| (wake(account, by), Some(from))).collect())
     };
     Due::new(Duration::from_millis(config.due_every_ms.max(1)), Box::new(find))
 }

@@ -171,9 +171,10 @@ fn call(account: &Account, payment: &Payment, doing: Doing, number: i64, by: &Co
     let terms = payment.terms.as_ref()?;
     let key = account.key(number);
     let trace = by.trace.step_for(NAME, &format!("{doing:?} {key}"));
+    let parent = by.trace.span_id;
     let by = Context { trace, ..on_behalf(by, &key.to_string()) };
     let request = Authorize { key, amount: terms.amount, method: terms.method.clone() };
-    Some(Call { account: account.clone(), doing, request, by })
+    Some(Call { account: account.clone(), doing, request, by, parent })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use db::{Actor, Context, Failure, Query, Read, Row, Table, Tx, Value, int, text};
+use db::{Actor, Context, Failure, Query, Read, Row, Table, Trace, Tx, Value, int, text};
 use ids::{Name, Number};
 use serde::{Deserialize, Serialize};
 use world::Moment;
@@ -131,8 +131,8 @@ pub(crate) fn save<'a>(
 }
 
 /// The payments that are due, the longest due first, and on whose behalf they are looked at, each time
-/// as a step of its own.
-pub(crate) fn due(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Account, Context)>, Failure> {
+/// as a step of its own; and the step that this one follows from.
+pub(crate) fn due(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Account, Context, Trace)>, Failure> {
     let sql = "SELECT name, context, due_at FROM payment WHERE due_at <= $1 ORDER BY due_at, number LIMIT $2";
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let rows = tx.rows(Query::sql(sql, [tx.now().into(), most.into()]))?;
@@ -140,7 +140,8 @@ pub(crate) fn due(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Account, Context)
         let mut row = row.columns();
         let (account, by) = (Account(row.text()?), row.json::<KeptContext>()?.read()?);
         let trace = by.trace.step_for(crate::NAME, &format!("due at {}", row.moment()?));
-        Ok((account, Context { trace, ..on_behalf(&by, "it was due") }))
+        let from = by.trace;
+        Ok((account, Context { trace, ..on_behalf(&by, "it was due") }, from))
     };
     rows.into_iter().map(read).collect()
 }
@@ -227,7 +228,10 @@ mod tests {
         let started = AuthorizationStarted { payment: name(""), number: 1 };
         let events: [Event; 2] = [requested.into(), started.into()];
         let payment = events.iter().fold(Option::None, |payment, event| Payment::apply(payment, event, world.now()));
-        let by = Context { market: Some("uk".into()), ..Context::system("test", Trace { trace_id: 1, span_id: 1 }) };
+        let by = Context {
+            market: Some("uk".into()),
+            ..Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true })
+        };
         let schedule = Schedule { due_at: due_in.map(|wait| world.now() + wait), asked: 1 };
         Record { number: world.number(), version: 2, payment: payment.expect("a payment"), schedule, by }
     }

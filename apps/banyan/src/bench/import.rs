@@ -80,7 +80,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
 
 async fn import(shop: &Shop, rows: usize) -> Result<Duration, Stop> {
     let client = Client::new(&format!("http://{}", shop.address)).map_err(Stop::Failed)?;
-    let by = Context::system("bench", Trace { trace_id: 1, span_id: 1 });
+    let by = Context::system("bench", Trace { trace_id: 1, span_id: 1, is_sampled: true });
     let header = std::iter::once("sku,warehouse,counted\n".to_owned());
     let pieces = (0..rows).step_by(PIECE).map(move |first| {
         let mut text = String::new();

@@ -203,7 +203,7 @@ impl Stock {
 }
 
 pub(super) fn by() -> Context {
-    Context::system("bench", Trace { trace_id: 1, span_id: 1 })
+    Context::system("bench", Trace { trace_id: 1, span_id: 1, is_sampled: true })
 }
 
 pub(super) fn sku(number: usize) -> ids::Sku {

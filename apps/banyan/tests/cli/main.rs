@@ -13,6 +13,7 @@ mod events;
 mod keys;
 mod large;
 mod openapi;
+mod otlp;
 mod serving;
 mod settings;
 mod starting;

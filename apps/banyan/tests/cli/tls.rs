@@ -16,13 +16,13 @@ use crate::binary::{Server, ask, banyan, run};
 use crate::serving::addresses;
 
 /// An authority, and a pair that it gave to 127.0.0.1.
-struct Files {
+pub(crate) struct Files {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         // Else it has the name of those to whom it gives a certificate, which then seem to be their own authority.
         params.distinguished_name.push(DnType::CommonName, "an authority");
@@ -44,7 +44,7 @@ impl Files {
         fs::write(self.path("key.pem"), key.serialize_pem()).expect("a file");
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -60,7 +60,7 @@ impl Files {
 fn over_tls(files: &Files, address: &str, path: &str, body: Option<&Value>) -> Result<Value, NoAnswer> {
     let trust = Trust::of_file(&files.path("authority.pem")).expect("a certificate");
     let client = Client::trusting(&format!("https://{address}"), &trust).expect("an address");
-    let by = Context::system("test", Trace { trace_id: 1, span_id: 2 });
+    let by = Context::system("test", Trace { trace_id: 1, span_id: 2, is_sampled: true });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         match body {
@@ -70,7 +70,7 @@ fn over_tls(files: &Files, address: &str, path: &str, body: Option<&Value>) -> R
     })
 }
 
-fn served(files: &Files, words: &[&str], data: &Path, more: &[(String, String)]) -> Server {
+pub(crate) fn served(files: &Files, words: &[&str], data: &Path, more: &[(String, String)]) -> Server {
     let mut command = banyan(words);
     command.arg("--data").arg(data).envs(more.iter().cloned());
     files.settings(&mut command);

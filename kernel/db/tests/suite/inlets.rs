@@ -224,7 +224,8 @@ fn finishing(location: Location) -> (Tallies, World) {
         let rows = tx.rows(Query::sql("SELECT name FROM note ORDER BY number LIMIT $1", [most.into()]))?;
         let command = |row: db::Row| {
             let name = row.columns().text()?;
-            Ok(asked(if name.starts_with("poison") { Command::BreakCheck { name } } else { Command::Finish { name } }))
+            let is_poison = name.starts_with("poison");
+            Ok((asked(if is_poison { Command::BreakCheck { name } } else { Command::Finish { name } }), None))
         };
         rows.into_iter().map(command).collect()
     };

@@ -221,7 +221,7 @@ pub(crate) fn add(name: &str, by: i64) -> Asked<Command> {
 }
 
 pub(crate) fn asked(command: Command) -> Asked<Command> {
-    Asked::new(command, Context::system("test", Trace { trace_id: 1, span_id: 1 }))
+    Asked::new(command, Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }))
 }
 
 /// Waits for an answer; the desk's worker may run on this same thread in between.

@@ -58,7 +58,7 @@ impl Written {
             schema: 1,
             occurred_at: Moment::from_micros(0),
             recorded_at: Moment::from_micros(0),
-            by: Context::system("test", Trace { trace_id: 1, span_id: 1 }),
+            by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
             body: format!("\"{subject}-{number}\"").into(),
         }));
     }
@@ -127,6 +127,8 @@ enum Answer {
 
 /// What was performed and kept, in its order.
 type Log = Arc<Mutex<Vec<String>>>;
+/// Each try that was kept, whatever came of it, with the step of its trace.
+type Tries = Arc<Mutex<Vec<(String, u64)>>>;
 
 /// A consumer, driven turn by turn.
 pub(crate) struct Consumer {
@@ -138,6 +140,7 @@ pub(crate) struct Consumer {
     _desk: Desk<String, Verdict>,
     will: Will,
     heard: Log,
+    tries: Tries,
 }
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -164,7 +167,13 @@ fn understand(event: &Envelope) -> Understood<String> {
 
 const LISTENING: Listening<String, Verdict> = Listening { understand, judge: Clone::clone };
 
-fn perform(tx: &mut Tx<'_>, names: &[Asked<String>], will: &Will, heard: &Log) -> Result<Vec<Verdict>, Failure> {
+fn perform(
+    tx: &mut Tx<'_>,
+    names: &[Asked<String>],
+    will: &Will,
+    heard: &Log,
+    tries: &Tries,
+) -> Result<Vec<Verdict>, Failure> {
     // What it does is in the database, and so is not done where the batch is taken back.
     let known = tx.rows(Query::by(&HEARD, "name", names.iter().map(|asked| asked.command.as_str().into())).locked())?;
     assert!(known.is_empty(), "{known:?} was performed before");
@@ -183,6 +192,10 @@ fn perform(tx: &mut Tx<'_>, names: &[Asked<String>], will: &Will, heard: &Log) -
         let (heard, name) = (heard.clone(), asked.command.clone());
         tx.after_commit(move || lock(&heard).push(name));
     }
+    for asked in names {
+        let (tries, this) = (tries.clone(), (asked.command.clone(), asked.by.trace.span_id));
+        tx.after_commit(move || lock(&tries).push(this));
+    }
     Ok(verdicts)
 }
 
@@ -198,13 +211,14 @@ impl Consumer {
         let database = database.expect("a database");
         let listener = Listener::to(feed.clone(), LISTENING).for_partitions(partitions);
         let status = listener.status();
-        let (answers, log) = (will.clone(), heard.clone());
-        let perform: Perform<String, Verdict> = Arc::new(move |tx, names| perform(tx, names, &answers, &log));
+        let tries = Tries::default();
+        let (answers, log, all) = (will.clone(), heard.clone(), tries.clone());
+        let perform: Perform<String, Verdict> = Arc::new(move |tx, names| perform(tx, names, &answers, &log, &all));
         let kind = Kind { key_of: |_| 0, weigh: |_| 1 };
         let opened = open_desk(&database, &kind, &perform, vec![Box::new(listener)], &Arc::new(Meters::default()));
         let (counter, mut workers) = opened.expect("a desk");
         let worker = workers.pop().expect("a worker");
-        Self { world, disk, database, status, worker, _desk: counter, will, heard }
+        Self { world, disk, database, status, worker, _desk: counter, will, heard, tries }
     }
 
     /// The same consumer in another process.
@@ -299,6 +313,11 @@ impl Consumer {
     /// What was dealt with, in its order.
     pub(crate) fn heard(&self) -> Vec<String> {
         lock(&self.heard).clone()
+    }
+
+    /// The steps in which this process tried this.
+    pub(crate) fn steps(&self, name: &str) -> Vec<u64> {
+        lock(&self.tries).iter().filter(|(tried, _)| tried == name).map(|(_, step)| *step).collect()
     }
 
     pub(crate) fn read<T: Send + 'static>(

@@ -22,7 +22,7 @@ fn say(producer: &Database, version: i64, subject: &'static str) {
         kind: "Said",
         schema: 1,
         occurred_at: now,
-        by: Context::system("test", Trace { trace_id: 1, span_id: 1 }),
+        by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
         body: "{}".to_owned(),
     };
     let said = producer.write(move |tx| {

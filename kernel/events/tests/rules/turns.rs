@@ -1,5 +1,6 @@
 //! What becomes of events as they come: dealt with once, put off, given up, and in which order.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use db::{Failure, Turn};
@@ -114,6 +115,30 @@ fn what_is_to_be_tried_again_waits_longer_each_time_and_only_its_subject_with_it
     feed.tells_of(&["a"]);
     consumer.rests();
     assert_eq!(consumer.heard().last().map(String::as_str), Some("a-3"), "and the subject goes on");
+}
+
+#[test]
+fn each_try_is_a_step_of_its_own_and_the_same_one_where_it_has_to_be_made_again() {
+    let feed = Written::new();
+    let mut consumer = Consumer::of(&feed);
+    consumer.answers("a-1", again());
+    feed.tells_of(&["a", "a"]);
+    consumer.rests();
+    consumer.waits(Duration::from_secs(1));
+    consumer.deals_with("a-1");
+    consumer.waits(Duration::from_secs(1));
+    let steps = consumer.steps("a-1");
+    assert_eq!(BTreeSet::from_iter(steps.clone()).len(), 3, "{steps:?}");
+    consumer.waits(Duration::from_secs(1));
+    assert_eq!(consumer.steps("a-2").len(), 1, "what only waited behind was not tried");
+
+    // Another process that finds the event after its first try goes on with the second.
+    let mut consumer = Consumer::of(&feed);
+    consumer.answers("a-1", again());
+    consumer.rests();
+    let mut consumer = consumer.restarted(&feed);
+    consumer.waits(Duration::from_secs(1));
+    assert_eq!(consumer.steps("a-1"), steps[1..2]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn service(disk: &MemoryDisk) -> Database {
 fn say(service: &Database, first_version: i64, kind: &'static str, subjects: Vec<String>) {
     let said = service.write(move |tx| {
         for (version, subject) in (first_version..).zip(subjects) {
-            let by = Context::system("test", Trace { trace_id: 1, span_id: 1 });
+            let by = Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true });
             let (stream, body, occurred_at) = (Number::from_column(1), "{}".to_owned(), tx.now());
             tx.publish(NewEvent { stream, version, subject, kind, schema: 1, occurred_at, by, body });
         }

@@ -75,7 +75,7 @@ fn event(subject: usize, number: i64) -> NewEvent {
         kind: "Said",
         schema: 1,
         occurred_at: world::Moment::from_micros(0),
-        by: Context::system("test", Trace { trace_id: 1, span_id: 1 }),
+        by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
         body: format!("{{\"number\":{number}}}"),
     }
 }

@@ -45,7 +45,7 @@ fn what_waits_at_a_desk_is_finished_before_the_program_ends() {
     });
     let (desk, workers) = open_desk(&database, &KIND, &perform, Vec::new(), &Arc::default()).expect("a desk");
     let mut running = Running::of(vec![Service::new(&database, Routes::default(), &desk, workers)]);
-    let by = Context::system("test", Trace { trace_id: 1, span_id: 1 });
+    let by = Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true });
     let waiting: Vec<_> = (0..50).map(|_| desk.ask(Asked::new((), by.clone()))).collect();
     running.stop();
     running.end().expect("a good end");

@@ -203,7 +203,7 @@ fn what_another_process_has_said_is_heard_here_soon() {
             kind: "Said",
             schema: 1,
             occurred_at: tx.now(),
-            by: db::Context::system("test", db::Trace { trace_id: 1, span_id: 1 }),
+            by: db::Context::system("test", db::Trace { trace_id: 1, span_id: 1, is_sampled: true }),
             body: "{}".to_owned(),
         });
         Ok(())

@@ -105,7 +105,7 @@ pub(crate) fn say(database: &Database, things: &[(&'static str, &str)]) {
         kind,
         schema: 1,
         occurred_at: Moment::from_micros(0),
-        by: Context::system("test", Trace { trace_id: 1, span_id: 1 }),
+        by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
         body: "{\"a\":1}".to_owned(),
     };
     let events: Vec<_> = (0..).zip(things).map(event).collect();

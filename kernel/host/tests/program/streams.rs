@@ -163,7 +163,7 @@ fn who_reads_too_slowly_is_cut_off_and_told_where_to_go_on() {
         kind: "Said",
         schema: 1,
         occurred_at: world::Moment::from_micros(0),
-        by: db::Context::system("test", db::Trace { trace_id: 1, span_id: 1 }),
+        by: db::Context::system("test", db::Trace { trace_id: 1, span_id: 1, is_sampled: true }),
         body: format!("\"{}\"", "x".repeat(200_000)),
     };
     let is_cut_off = || meters.render().contains("banyan_event_streams_cut_off_total{service=\"shop\"} 1");

@@ -128,6 +128,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Self { router: self.router.merge(other.router), ..self }
     }
 
+    /// The templates of their paths, each as often as it answers a method.
+    pub fn templates(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.described.operations.iter().map(|operation| operation.path)
+    }
+
     /// What is said of them.
     pub fn description(&self) -> &Description {
         &self.described

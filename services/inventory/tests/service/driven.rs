@@ -39,7 +39,7 @@ impl Driven {
     /// Performs commands that belong to this story, as many at once as go together; nothing that is due
     /// comes between.
     fn ask_all(&mut self, story: &str, trace_id: u128, commands: Vec<Command>) -> Vec<inventory::Answer> {
-        let by = Context::system(story, Trace { trace_id, span_id: 1 });
+        let by = Context::system(story, Trace { trace_id, span_id: 1, is_sampled: true });
         let asked = commands.into_iter().map(|command| self.desk.ask(Asked::new(command, by.clone())));
         let answered: Vec<_> = asked.collect();
         while self.workers[0].turn(&Plan { from_inlets: 0, ..Plan::ALL }) != Turn::Idle {}

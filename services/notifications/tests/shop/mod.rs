@@ -124,7 +124,7 @@ impl Shop {
             kind,
             schema: 1,
             occurred_at: now,
-            by: Context::system("the test", Trace { trace_id: 7, span_id: 7 }),
+            by: Context::system("the test", Trace { trace_id: 7, span_id: 7, is_sampled: true }),
             body: json!({"order": subject}).to_string(),
         };
         let news: Vec<_> = subjects.iter().map(event).collect();

@@ -125,7 +125,7 @@ impl Shop {
             kind: event.kind(),
             schema: event.schema(),
             occurred_at: now,
-            by: Context::system("the test", Trace { trace_id: 7, span_id: 7 }),
+            by: Context::system("the test", Trace { trace_id: 7, span_id: 7, is_sampled: true }),
             body: event.body(),
         };
         let said = self.orders.write(move |tx| {
