@@ -174,13 +174,14 @@ impl Trace {
     /// The beginning of a new trace.
     pub fn begin(chance: &mut Chance) -> Self {
         let trace_id = (u128::from(chance.bits()) << 64) | u128::from(chance.bits()) | 1;
-        Self { trace_id, span_id: chance.bits() | 1, is_sampled: true }
+        Self { trace_id, span_id: chance.bits() | 1, is_sampled: otlp::samples(None, trace_id) }
     }
 
-    /// A next step in the same trace.
+    /// A next step in a trace that comes from elsewhere.
     #[must_use]
     pub fn step(self, chance: &mut Chance) -> Self {
-        Self { span_id: chance.bits() | 1, ..self }
+        let is_sampled = otlp::samples(Some(self.is_sampled), self.trace_id);
+        Self { span_id: chance.bits() | 1, is_sampled, ..self }
     }
 
     /// The next step in the same trace in which somebody acts for a cause: the same each time, so that

@@ -30,7 +30,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the program waits at its end for what is left to be taken.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How often it is looked whether a batch is full.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What a program tells collectors of itself, and how.
 #[derive(Clone, Debug)]

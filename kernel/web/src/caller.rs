@@ -9,7 +9,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use telemetry::otlp;
 use world::{Chance, Moment, World};
 
 use crate::ask::Repeatable;
@@ -84,8 +83,6 @@ impl Reception {
                 Some(trace) => trace.step(&mut chance),
                 None => Trace::begin(&mut chance),
             };
-            let is_sampled = otlp::samples(handed_over.map(|trace| trace.is_sampled), trace.trace_id);
-            let trace = Trace { is_sampled, ..trace };
             (trace, (chance.bits(), chance.bits()))
         };
         let request_id: Arc<str> = match given_request_id(headers) {
