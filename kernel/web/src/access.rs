@@ -30,22 +30,38 @@ impl From<Scope> for Access {
 
 /// Who may call what, by the template of the path.
 #[derive(Clone, Debug)]
-pub(crate) struct AccessTable(BTreeMap<&'static str, Vec<(&'static str, Access)>>);
+pub(crate) struct AccessTable(BTreeMap<&'static str, Vec<Entry>>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    method: &'static str,
+    access: Access,
+    takes_no_query: bool,
+}
 
 impl AccessTable {
     pub(crate) fn of_operations(operations: &[Operation]) -> Self {
         let mut table: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for operation in operations {
-            table.entry(operation.path).or_default().push((operation.method, operation.access));
+            let (method, access, takes_no_query) = (operation.method, operation.access, operation.takes_no_query());
+            table.entry(operation.path).or_default().push(Entry { method, access, takes_no_query });
         }
         Self(table)
     }
 
     /// Who may call a route by a method; none where nobody answers it, and there is nothing to keep.
     pub(crate) fn of(&self, path: &str, method: &Method) -> Option<Access> {
+        self.entry(path, method).map(|entry| entry.access)
+    }
+
+    /// Whether a route is a read that has no parameters, so that each is one too many.
+    pub(crate) fn takes_no_query(&self, path: &str, method: &Method) -> bool {
+        self.entry(path, method).is_some_and(|entry| entry.takes_no_query)
+    }
+
+    fn entry(&self, path: &str, method: &Method) -> Option<&Entry> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let found = self.0.get(path)?.iter().find(|(answered, _)| answered == method);
-        found.map(|(_, access)| *access)
+        self.0.get(path)?.iter().find(|entry| entry.method == method)
     }
 }
 

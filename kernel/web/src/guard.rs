@@ -18,7 +18,7 @@ use axum::response::Response;
 use db::Trace;
 use futures_util::FutureExt;
 use http::uri::Scheme;
-use http::{Method, header};
+use http::{Method, Uri, header};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span, debug, error, field};
@@ -33,6 +33,7 @@ use crate::kinds::{OUTCOME_UNKNOWN, OVERLOADED, UNAVAILABLE};
 use crate::limits::Limits;
 use crate::openapi::Routes;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::slot::Slot;
 
 /// What is said of every answer to whoever counts them.
@@ -119,8 +120,10 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let traceparent = header_value(&caller.context.trace.to_string());
     prepare(&guard.limits, &mut request, caller);
 
-    let answer = match (entry.refused, guard.open.clone().try_acquire_owned()) {
-        (Some(refused), _) => Ok(refused),
+    let refused =
+        entry.refused.map_or_else(|| unknown_parameter(&guard.access, route, &method, &uri), |no| Some(Ok(no)));
+    let answer = match (refused, guard.open.clone().try_acquire_owned()) {
+        (Some(refused), _) => refused,
         (None, Err(_)) if !is_always => Err(Problem::new(&OVERLOADED).retry_after_secs(1)),
         (None, permit) => {
             // Kept here too, for the request may be gone before it is answered.
@@ -155,6 +158,17 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
         scheme: scheme.as_str(),
     });
     response
+}
+
+/// Refuses a parameter where none is known; routes that know some look at them themselves.
+fn unknown_parameter(
+    access: &AccessTable,
+    route: &str,
+    method: &Method,
+    uri: &Uri,
+) -> Option<Result<Response, Problem>> {
+    let text = uri.query().filter(|_| access.takes_no_query(route, method))?;
+    Query::read(text).and_then(|query| query.finish(|| Some(()))).err().map(Err)
 }
 
 /// Puts on the request what its extractors look for.

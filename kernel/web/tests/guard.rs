@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
-use web::{Access, Body, Caller, Gate, Limits, Observe, Operation, Problem, Routes, guard};
+use web::{Access, Body, Caller, Gate, Limits, Observe, Operation, Problem, Query, Routes, Scope, guard};
 use world::World;
 
 /// What was observed: method, route, status, code.
@@ -67,6 +67,13 @@ fn routes() -> Routes {
             |caller: Caller| async move { caller.request_id().to_owned() },
             said("r9"),
         )
+        .get("/v1/one/{id}", Scope::OrdersRead, || async { "one" }, said("r11"))
+        .get(
+            "/v1/some",
+            Scope::OrdersRead,
+            |_: Query| async { "some" },
+            said("r12").takes_query("a", "A.", true.into()),
+        )
         .get("/health/live", Access::Everybody, || async { "yes" }, said("r10"))
 }
 
@@ -84,6 +91,31 @@ async fn ask(app: &Router, request: Request<AnyBody>) -> (StatusCode, http::Head
     let (head, body) = answer.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (head.status, head.headers, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn a_read_that_has_no_parameters_refuses_each_as_a_list_does() {
+    let (app, _) = guarded(&Limits::default());
+    for (method, path, status) in [
+        ("GET", "/v1/one/a", 200),
+        ("GET", "/v1/one/a?", 200),
+        ("GET", "/v1/one/a?limit=1", 400),
+        ("HEAD", "/v1/one/a?limit=1", 400),
+        ("GET", "/v1/one/a?%", 400),
+        // It looks at them itself.
+        ("GET", "/v1/some?b=1", 200),
+        // Whoever looks whether it lives may say what it likes.
+        ("GET", "/health/live?at=1", 200),
+    ] {
+        let (answered, _, problem) = ask(&app, request(method, path).body(AnyBody::empty()).unwrap()).await;
+        assert_eq!(answered, status, "{method} {path}: {problem}");
+        if path.ends_with("limit=1") && method == "GET" {
+            assert_eq!(
+                (&problem["code"], &problem["errors"][0]["pointer"]),
+                (&"invalid-request".into(), &"?limit".into())
+            );
+        }
+    }
 }
 
 #[tokio::test]

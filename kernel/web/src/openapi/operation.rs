@@ -313,6 +313,12 @@ impl Operation {
         self.is_conditional
     }
 
+    /// Whether it is a read that has no parameters, and refuses each; what everybody may ask looks at none.
+    pub(crate) fn takes_no_query(&self) -> bool {
+        let is_query = |parameter: &Parameter| parameter.place == Place::Query;
+        self.method == "GET" && self.access != Access::Everybody && !self.parameters.iter().any(is_query)
+    }
+
     /// Every way in which it says no, with the status of each: those of its own, and those that
     /// follow from its method and from what it takes.
     pub fn problems(&self) -> Vec<(u16, &'static ProblemKind)> {
@@ -343,6 +349,7 @@ impl Operation {
         }
         let says_so = self.refuses.contains(&&INVALID_REQUEST);
         if says_so
+            || self.takes_no_query()
             || !self.bodies.is_empty()
             || self.parameters.iter().any(|parameter| parameter.place != Place::Header)
         {
