@@ -300,7 +300,7 @@ mod tests {
                 .expect("saved");
             world.advance(Duration::from_secs(3));
             let found = |most| database.write(move |tx| due(tx, most));
-            let names: Vec<_> = found(10).await.expect("due").into_iter().map(|(account, _)| account).collect();
+            let names: Vec<_> = found(10).await.expect("due").into_iter().map(|(account, ..)| account).collect();
             assert_eq!(names, [account("first"), account("second")], "{database:?}");
             let one = found(1).await.expect("due");
             let woken = &one[0].1;
