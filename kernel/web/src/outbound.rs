@@ -59,11 +59,25 @@ pub struct Target(Uri);
 
 /// Why a text is no place to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotATarget(&'static str);
+pub struct NotATarget {
+    why: &'static str,
+    /// Whether it is one where everything may be asked ([`Reach::Everywhere`]).
+    pub is_out_of_reach: bool,
+}
+
+impl NotATarget {
+    fn never(why: &'static str) -> Self {
+        Self { why, is_out_of_reach: false }
+    }
+
+    fn out_of_reach(why: &'static str) -> Self {
+        Self { why, is_out_of_reach: true }
+    }
+}
 
 impl fmt::Display for NotATarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.why)
     }
 }
 
@@ -110,23 +124,29 @@ impl Target {
     /// Reads a URL, as far as it can be judged without looking its name up.
     pub fn read(url: &str, reach: Reach) -> Result<Self, NotATarget> {
         if url.len() > LONGEST_URL || url.contains('#') {
-            return Err(NotATarget("a URL of up to 2048 characters without a fragment is expected"));
+            return Err(NotATarget::never("a URL of up to 2048 characters without a fragment is expected"));
         }
-        let uri: Uri = url.parse().map_err(|_| NotATarget("a URL such as https://shop.example/hooks is expected"))?;
+        let uri: Uri =
+            url.parse().map_err(|_| NotATarget::never("a URL such as https://shop.example/hooks is expected"))?;
         match (uri.scheme_str(), reach) {
             (Some("https"), _) | (Some("http"), Reach::Everywhere) => {}
-            _ => return Err(NotATarget("a URL that begins with https:// is expected")),
+            (Some("http"), Reach::Public) => {
+                return Err(NotATarget::out_of_reach("a URL that begins with https:// is expected"));
+            }
+            _ => return Err(NotATarget::never("a URL that begins with https:// is expected")),
         }
-        let authority = uri.authority().ok_or(NotATarget("the URL names no host"))?;
+        let authority = uri.authority().ok_or(NotATarget::never("the URL names no host"))?;
         if authority.as_str().contains('@') {
-            return Err(NotATarget("the URL holds a user's name, which would be sent to nobody; leave it out"));
+            return Err(NotATarget::never("the URL holds a user's name, which would be sent to nobody; leave it out"));
         }
         if authority.host().is_empty() || authority.port().is_some_and(|port| port.as_str() == "0") {
-            return Err(NotATarget("the URL names no host, or a port that cannot be"));
+            return Err(NotATarget::never("the URL names no host, or a port that cannot be"));
         }
         let target = Self(uri);
         match target.literal().and_then(|address| reach.refuses(address)) {
-            Some(_) => Err(NotATarget("an address of the internet is expected, and none of a private network")),
+            Some(_) => {
+                Err(NotATarget::out_of_reach("an address of the internet is expected, and none of a private network"))
+            }
             None => Ok(target),
         }
     }
@@ -146,7 +166,9 @@ impl Target {
         let Ok(Ok(found)) = timeout(within, lookup_host((self.host(), 0))).await else { return Ok(()) };
         let mut refused = found.filter_map(|found| reach.refuses(found.ip()));
         match refused.next() {
-            Some(_) => Err(NotATarget("the name in the URL leads to an address that is none of the internet's")),
+            Some(_) => {
+                Err(NotATarget::out_of_reach("the name in the URL leads to an address that is none of the internet's"))
+            }
             None => Ok(()),
         }
     }

@@ -23,7 +23,9 @@ use ids::Name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use web::{Body, Caller, Faults, Listed, Page, Problem, Query, Reach, Routes, Scope, Segment, Segments, Target};
+use web::{
+    Body, Caller, Faults, Listed, NotATarget, Page, Problem, Query, Reach, Routes, Scope, Segment, Segments, Target,
+};
 use world::Moment;
 
 use crate::api::problem::{UNKNOWN_DELIVERY, UNKNOWN_ENDPOINT};
@@ -218,6 +220,12 @@ fn flag(faults: &mut Faults, pointer: &str, value: &Value, otherwise: bool) -> O
     }
 }
 
+/// Why a URL is refused, and what an operator may choose who wants it nevertheless.
+fn told(refused: NotATarget) -> String {
+    let allow = "; an operator who wants it nevertheless sets notifications.allow_private_targets = true";
+    format!("{refused}{}", if refused.is_out_of_reach { allow } else { "" })
+}
+
 async fn set(
     State(counter): State<Counter>,
     caller: Caller,
@@ -226,9 +234,9 @@ async fn set(
 ) -> Result<Response, Problem> {
     let mut faults = Faults::default();
     let url = faults.at("/url").text(&raw.url, 1..=2_048);
-    let target = url.as_ref().and_then(|url| faults.at("/url").take(Target::read(url, counter.reach)));
+    let target = url.as_ref().and_then(|url| faults.at("/url").take(Target::read(url, counter.reach).map_err(told)));
     if let Some(target) = target {
-        faults.at("/url").take(target.look_up(counter.reach, LOOK_UP_WITHIN).await);
+        faults.at("/url").take(target.look_up(counter.reach, LOOK_UP_WITHIN).await.map_err(told));
     }
     let mut texts = |pointer: &str, texts: Option<&[Value]>| {
         let texts = texts.unwrap_or_default();

@@ -367,6 +367,11 @@ async fn no_endpoint_leads_into_the_operator_s_own_network() {
     ] {
         let (status, said) = shop.put("/v1/webhook-endpoints/b", &json!({"url": url})).await;
         assert_eq!((status, &said["errors"][0]["pointer"]), (422, &json!("/url")), "{url}: {said}");
+        // Whoever may be asked where the operator allows it, and only of those it is said.
+        let is_never = url.contains('@') || ["https:///hooks", "ftp://example.com/", "hooks"].contains(&url);
+        let names_it =
+            said["errors"][0]["detail"].as_str().is_some_and(|detail| detail.contains("allow_private_targets"));
+        assert_eq!(names_it, !is_never, "{url}: {said}");
     }
     shop.say("OrderPlaced", "one").await;
     let deliveries = shop.until("here", 1, "retrying").await;
