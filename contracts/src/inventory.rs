@@ -13,7 +13,9 @@ use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use world::Moment;
 
-pub use self::backorders::{BackorderServed, PromiseFellShort, PromiseMoved, Settlement, ShortfallSettled, SkuBackorderChanged};
+pub use self::backorders::{
+    BackorderServed, PromiseFellShort, PromiseMoved, Settlement, ShortfallSettled, SkuBackorderChanged,
+};
 pub use self::restock::{RestockNeeded, RestockPointChanged, StockReplenished};
 pub use self::warehouses::{AllocateBy, Terms, WarehouseChanged};
 

@@ -78,7 +78,19 @@ impl Shoppers {
         let keys = world.chance("keys of shoppers");
         let places = world.chance("what shoppers say of places");
         let (travelling, made) = (Vec::new(), Requests::default());
-        Self { chance, keys, places, trade, skus, warehouses, travelling, queue: None, requests: made, left: requests, made: 0 }
+        Self {
+            chance,
+            keys,
+            places,
+            trade,
+            skus,
+            warehouses,
+            travelling,
+            queue: None,
+            requests: made,
+            left: requests,
+            made: 0,
+        }
     }
 
     /// What the trade is like.

@@ -13,7 +13,8 @@ use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
 use crate::domain::{
-    Books, MovementRecord, Offer, Outcome, Pool, Reorder, Reservation, RestockPoint, Site, SkuSettings, Status, WarehouseSettings, key,
+    Books, MovementRecord, Offer, Outcome, Pool, Reorder, Reservation, RestockPoint, Site, SkuSettings, Status,
+    WarehouseSettings, key,
 };
 
 static STOCK: Table = Table {
@@ -287,12 +288,7 @@ fn all_warehouses() -> Query {
 ///
 /// Their other SKUs are locked only now, out of the order of keys; where two writers meet in that, the
 /// database ends one of them as a conflict, and it runs again.
-fn load_lapsed(
-    tx: &mut Tx<'_>,
-    books: &mut Books,
-    touched: &mut Touched,
-    scarce: &[Sku],
-) -> Result<Stories, Failure> {
+fn load_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &mut Touched, scarce: &[Sku]) -> Result<Stories, Failure> {
     let now = tx.now();
     let sql = "SELECT reservation FROM (
                    SELECT reservation, row_number() OVER (PARTITION BY sku ORDER BY expires_at, reservation) AS place
@@ -645,9 +641,8 @@ pub(crate) fn owed_after(
     after: Option<&(Sku, Warehouse, Number)>,
     limit: i64,
 ) -> Result<Vec<Owed>, Failure> {
-    let (sku, warehouse, number) = after.map_or(("", "", 0), |(sku, warehouse, number)| {
-        (sku.as_str(), warehouse.as_str(), number.to_column())
-    });
+    let (sku, warehouse, number) =
+        after.map_or(("", "", 0), |(sku, warehouse, number)| (sku.as_str(), warehouse.as_str(), number.to_column()));
     let (columns, is_open) = (OWED.columns(), if is_open { "missing > 0" } else { "missing = 0" });
     let sql = format!(
         "SELECT {columns} FROM owed WHERE {is_open} AND (sku, warehouse, reservation) > ($1, $2, $3)
@@ -658,7 +653,10 @@ pub(crate) fn owed_after(
         let (sku, warehouse) = (Sku::from_column(row.text()?), Warehouse::from_column(row.text()?));
         Ok(Owed { sku, warehouse, reservation: row.number()?, quantity: row.int()?, missing: row.int()? })
     };
-    read.rows(Query::sql(sql, [sku.into(), warehouse.into(), number.into(), limit.into()]))?.into_iter().map(row).collect()
+    read.rows(Query::sql(sql, [sku.into(), warehouse.into(), number.into(), limit.into()]))?
+        .into_iter()
+        .map(row)
+        .collect()
 }
 
 /// Reservations by their numbers.
@@ -693,16 +691,13 @@ pub(crate) fn settings_between(
     limit: usize,
 ) -> Result<BTreeMap<Sku, SkuSettings>, Failure> {
     let columns = SKU.columns();
-    let query = match upto {
-        Some(upto) => {
-            let sql = format!("SELECT {columns} FROM sku WHERE sku > $1 AND sku <= $2");
-            Query::sql(sql, [after.into(), upto.into()])
-        }
-        None => {
-            let most = i64::try_from(limit).unwrap_or(i64::MAX);
-            let sql = format!("SELECT {columns} FROM sku WHERE sku > $1 ORDER BY sku LIMIT $2");
-            Query::sql(sql, [after.into(), most.into()])
-        }
+    let query = if let Some(upto) = upto {
+        let sql = format!("SELECT {columns} FROM sku WHERE sku > $1 AND sku <= $2");
+        Query::sql(sql, [after.into(), upto.into()])
+    } else {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = format!("SELECT {columns} FROM sku WHERE sku > $1 ORDER BY sku LIMIT $2");
+        Query::sql(sql, [after.into(), most.into()])
     };
     read.rows(query)?.into_iter().map(sku_settings).collect()
 }
@@ -713,7 +708,9 @@ pub(crate) fn offer_at(read: &mut Read<'_>, sku: &Sku, at: Moment) -> Result<Off
     if let Some(now) = settings(read, [sku])?.get(sku) {
         for event in read.events_of(now.number)?.into_iter().filter(|event| event.recorded_at <= at) {
             let said = Event::read(&event.kind, &event.body).map_err(|error| Failure::Corrupt(error.0))?;
-            said.iter().for_each(|event| offer.enter(event));
+            if let Some(said) = said {
+                offer.enter(&said);
+            }
         }
     }
     Ok(offer)

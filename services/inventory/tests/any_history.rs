@@ -299,7 +299,12 @@ impl History {
         let allocation =
             self.chance.pick(&[None, Some(AllocateBy::Priority), Some(AllocateBy::FewestParcels)]).copied();
         let market = self.chance.pick(&[None, Some("GB"), Some("FR")]).copied().flatten().map(parse);
-        Terms { allocation: allocation.flatten(), split: self.chance.once_in(2).then_some(false), market, backorder: self.chance.once_in(4).then_some(false) }
+        Terms {
+            allocation: allocation.flatten(),
+            split: self.chance.once_in(2).then_some(false),
+            market,
+            backorder: self.chance.once_in(4).then_some(false),
+        }
     }
 
     fn order(&mut self) -> Option<ForOrder> {
@@ -376,7 +381,9 @@ impl History {
             let mut more: Vec<(&Sku, &Warehouse, i64)> = Vec::new();
             match event {
                 Event::SkuBackorderChanged(e) => drop(limits.insert(&e.sku, e.limit)),
-                Event::StockReserved(e) => each_part(&e.lines, |sku, part| more.push((sku, &part.warehouse, part.owed))),
+                Event::StockReserved(e) => {
+                    each_part(&e.lines, |sku, part| more.push((sku, &part.warehouse, part.owed)));
+                }
                 Event::PromiseFellShort(e) => more.push((&e.sku, &e.warehouse, e.quantity)),
                 Event::PromiseMoved(e) => more.push((&e.sku, &e.from, -e.quantity)),
                 Event::BackorderServed(e) => {
@@ -385,7 +392,9 @@ impl History {
                     more.push((&e.sku, &e.warehouse, -e.quantity));
                 }
                 Event::StockReleased(_) | Event::StockReservationExpired(_) | Event::StockReturned(_) => {
-                    owed.values_mut().for_each(|of| of.retain(|number, _| number != stream));
+                    for of in owed.values_mut() {
+                        of.retain(|number, _| number != stream);
+                    }
                 }
                 _ => {}
             }
@@ -569,7 +578,11 @@ fn each(lines: &[ReservedLine], mut change: impl FnMut(Place, i64)) {
 }
 
 fn each_part<'l>(lines: &'l [ReservedLine], mut tell: impl FnMut(&'l Sku, &'l Allocation)) {
-    lines.iter().for_each(|line| line.allocations.iter().for_each(|part| tell(&line.sku, part)));
+    for line in lines {
+        for part in &line.allocations {
+            tell(&line.sku, part);
+        }
+    }
 }
 
 fn levels(books: &Books) -> BTreeMap<Place, Pool> {

@@ -45,7 +45,6 @@ impl Shelf {
         self.owed.retain(|_, (_, quantity)| *quantity != 0);
     }
 
-
     /// Pieces for new promises, once what is on its way is there.
     fn there(&self) -> i64 {
         self.on_hand - self.held - self.firm + self.in_transit
@@ -416,7 +415,9 @@ impl Auditor {
         let (promised, name, owed) = first.unwrap_or_default();
         place.owe(promised, &name, -e.quantity);
         let fits = name == e.reservation.as_str() && e.quantity <= owed;
-        self.check(fits, || format!("{id}: {} is served {}, and {name} is owed {owed} before", e.reservation, e.quantity));
+        self.check(fits, || {
+            format!("{id}: {} is served {}, and {name} is owed {owed} before", e.reservation, e.quantity)
+        });
         self.change_promise(e.reservation.as_str(), &e.sku, |line| {
             for of in line.allocations.iter_mut().filter(|of| of.warehouse == e.warehouse) {
                 of.owed -= e.quantity;

@@ -34,7 +34,7 @@ fn of_service(gives_way: bool) -> [i32; 3] {
     let tasks = vec![Task { name: "calls", run: Box::pin(calls) }];
     let _running = Running::of(vec![Service { tasks, ..Service::new(&database, Routes::default(), &desk, workers) }]);
     let runtime = Builder::new_current_thread().build().expect("a runtime");
-    let asked = Asked::new((), Context::system("test", Trace { trace_id: 1, span_id: 1 }));
+    let asked = Asked::new((), Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }));
     let of_desk = runtime.block_on(desk.ask(asked)).expect("it is performed");
     let of_reader = runtime.block_on(database.read(|_| Ok(niceness()))).expect("it is read");
     [told.recv().expect("the task runs"), of_desk, of_reader]

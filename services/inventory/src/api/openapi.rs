@@ -138,7 +138,10 @@ fn missing() -> Value {
 }
 
 fn backorder() -> Value {
-    meaning("Whether pieces may be promised that are not there, as far as their SKU allows it; yes unless it is said.", flag())
+    meaning(
+        "Whether pieces may be promised that are not there, as far as their SKU allows it; yes unless it is said.",
+        flag(),
+    )
 }
 
 /// What is said of a SKU.

@@ -95,18 +95,20 @@ fn check_terms(raw: &RawReservation, faults: &mut Faults) -> Option<Terms> {
         (_, Some("fewest_parcels")) => Some(Some(AllocateBy::FewestParcels)),
         _ => faults.at("/allocation").refuse("one of priority, fewest_parcels is expected"),
     };
-    let split = check_flag(faults, "/split", &raw.split);
+    let split = is_flag(faults, "/split", &raw.split);
     let market = faults.at("/market").parse_if_given::<Name>(&raw.market);
-    let backorder = check_flag(faults, "/backorder", &raw.backorder);
-    Some(Terms { allocation: allocation?, split: split?, market: market?, backorder: backorder? })
+    let backorder = is_flag(faults, "/backorder", &raw.backorder);
+    let (split, backorder) = (split && backorder).then(|| (raw.split.as_bool(), raw.backorder.as_bool()))?;
+    Some(Terms { allocation: allocation?, split, market: market?, backorder })
 }
 
-fn check_flag(faults: &mut Faults, pointer: &str, given: &Value) -> Option<Option<bool>> {
-    match given {
-        Value::Null => Some(None),
-        Value::Bool(flag) => Some(Some(*flag)),
-        _ => faults.at(pointer).refuse("true or false is expected"),
+/// Whether this is a flag, or nothing is said.
+fn is_flag(faults: &mut Faults, pointer: &str, given: &Value) -> bool {
+    let is_one = given.is_boolean() || given.is_null();
+    if !is_one {
+        faults.at(pointer).refuse::<()>("true or false is expected");
     }
+    is_one
 }
 
 /// A reservation as it is answered.

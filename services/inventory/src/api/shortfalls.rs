@@ -141,7 +141,9 @@ fn check(raw: &RawResolution, caller: &Caller) -> Result<Settle, Problem> {
         (Some("release"), Some(None)) => Some(Way::Release),
         (Some("wait"), Some(None)) => Some(Way::Wait),
         (Some("move"), Some(Some(to))) if Some(&to) != warehouse.as_ref() => Some(Way::Move { to }),
-        (Some("move"), _) => faults.at("/to").refuse("another warehouse, from which the pieces are to come, is expected"),
+        (Some("move"), _) => {
+            faults.at("/to").refuse("another warehouse, from which the pieces are to come, is expected")
+        }
         (Some("release" | "wait"), _) => faults.at("/to").refuse("a warehouse is expected for `move` only"),
         _ => faults.at("/how").refuse("one of release, move, wait is expected"),
     };
@@ -162,9 +164,7 @@ async fn resolve(
     let key = key.map(|key| key.stands_for(&settle));
     let now = shelf.database.world().now();
     let say = move |answer: Answer| match answer? {
-        Settled::Reservation { reservation, .. } => {
-            Ok((StatusCode::OK, reservation_document(*reservation, now)))
-        }
+        Settled::Reservation { reservation, .. } => Ok((StatusCode::OK, reservation_document(*reservation, now))),
         other => Err(Problem::internal(format!("a decision on a promise came to {other:?}"))),
     };
     web::ask(&shelf.desk, caller.asks(Command::Settle(settle)), key, say).await

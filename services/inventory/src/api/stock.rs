@@ -216,8 +216,9 @@ async fn stock_at(shelf: &Shelf, sku: Sku, at: Moment) -> Result<Vec<StockDocume
         since = looked;
         if let Some(levels) = then {
             let asked = sku.clone();
-            let said =
-                move |read: &mut db::Read<'_>| Ok((store::offer_at(read, &asked, at)?, store::warehouses_at(read, at)?));
+            let said = move |read: &mut db::Read<'_>| {
+                Ok((store::offer_at(read, &asked, at)?, store::warehouses_at(read, at)?))
+            };
             let (offer, sites) = shelf.database.read(said).await?;
             let was_said = (offer != Offer::default()).then(|| (sku, SkuSettings { offer, ..SkuSettings::default() }));
             return Ok(documents(levels, &was_said.into_iter().collect(), &sites, shelf.thresholds));

@@ -53,13 +53,7 @@ impl Change {
 
     /// A hold becomes firm.
     fn firm(of: &Allocation) -> Self {
-        Self {
-            held: -of.quantity,
-            owed_to_holds: -of.owed,
-            firm: of.quantity,
-            owed_firmly: of.owed,
-            ..Self::NONE
-        }
+        Self { held: -of.quantity, owed_to_holds: -of.owed, firm: of.quantity, owed_firmly: of.owed, ..Self::NONE }
     }
 
     /// Firmly promised pieces leave the shelf.
@@ -185,8 +179,11 @@ fn of_promise<'e>(sku: &'e Sku, warehouse: &'e Warehouse, change: Change) -> Vec
     vec![Changed { sku, warehouse, change, level: None }]
 }
 
-/// The movement that an event tells of, and the levels that it names, each with its SKU and its warehouse.
-pub(super) fn levels_mut(event: &mut Event) -> Option<(&Name, Vec<(&Sku, &Warehouse, &mut Level)>)> {
+/// A level that an event names, with its SKU and its warehouse.
+type Named<'e> = (&'e Sku, &'e Warehouse, &'e mut Level);
+
+/// The movement that an event tells of, and the levels that it names.
+pub(super) fn levels_mut(event: &mut Event) -> Option<(&Name, Vec<Named<'_>>)> {
     Some(match event {
         Event::SupplierShipmentReceived(e) => (&e.movement, vec![(&e.sku, &e.warehouse, &mut e.level)]),
         Event::StockCounted(e) => (&e.movement, vec![(&e.sku, &e.warehouse, &mut e.level)]),

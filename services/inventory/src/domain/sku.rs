@@ -68,13 +68,11 @@ impl SkuSettings {
 pub(super) fn sold_no_more<'a>(wanted: impl Iterator<Item = (&'a Sku, i64)>) -> Vec<Short> {
     let mut short: Vec<Short> = Vec::new();
     for (sku, quantity) in wanted {
-        match short.iter_mut().find(|short| short.sku == *sku) {
-            Some(short) => short.wanted += quantity,
-            None => {
-                let sku = sku.clone();
-                short.push(Short { sku, wanted: quantity, available: 0, in_transit: 0, available_from: None });
-            },
+        if let Some(short) = short.iter_mut().find(|short| short.sku == *sku) {
+            short.wanted += quantity;
+            continue;
         }
+        short.push(Short { sku: sku.clone(), wanted: quantity, available: 0, in_transit: 0, available_from: None });
     }
     short
 }
@@ -87,14 +85,17 @@ mod tests {
     fn what_is_said_of_a_sku_is_said_once() {
         let sku: Sku = "a".parse().unwrap();
         let (sold, not_sold) = (Offer::default(), Offer { discontinued: true, ..Offer::default() });
-        let (new, ended) = (SkuSettings::default(), SkuSettings { offer: not_sold, version: 1, ..SkuSettings::default() });
+        let (new, ended) =
+            (SkuSettings::default(), SkuSettings { offer: not_sold, version: 1, ..SkuSettings::default() });
         assert!(matches!(new.decide(&sku, not_sold, None).as_deref(), Ok([Event::SkuDiscontinued(_)])));
         assert_eq!((new.decide(&sku, sold, None), ended.decide(&sku, not_sold, Some(1))), (Ok(vec![]), Ok(vec![])));
         assert!(matches!(ended.decide(&sku, sold, Some(1)).as_deref(), Ok([Event::SkuReinstated(_)])));
         assert_eq!(ended.decide(&sku, sold, Some(0)), Err(Rejection::ChangedMeanwhile));
         let both = Offer { backorder_limit: 5, available_from: Some(Moment::from_micros(1)), ..not_sold };
         let said = new.decide(&sku, both, None);
-        let Ok([Event::SkuDiscontinued(_), Event::SkuBackorderChanged(e)]) = said.as_deref() else { panic!("{said:?}") };
+        let Ok([Event::SkuDiscontinued(_), Event::SkuBackorderChanged(e)]) = said.as_deref() else {
+            panic!("{said:?}")
+        };
         assert_eq!((e.limit, e.available_from), (5, both.available_from));
         assert!(matches!(ended.decide(&sku, both, None).as_deref(), Ok([Event::SkuBackorderChanged(_)])));
     }

@@ -14,8 +14,8 @@ use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
 use super::{
-    Act, Books, Command, ForOrder, Line, Movement, MovementRecord, Offer, Outcome, Policy, Pool, Rejection, Reservation,
-    Reserve, Settle, Settled, Status, Way,
+    Act, Books, Command, ForOrder, Line, Movement, MovementRecord, Offer, Outcome, Policy, Pool, Rejection,
+    Reservation, Reserve, Settle, Settled, Status, Way,
 };
 
 /// Books, whoever asks of them, and the time.

@@ -56,7 +56,10 @@ fn what_is_not_there_yet_is_promised_up_to_its_limit_and_served_in_that_order() 
         let short = json!([{"sku": "a", "wanted": 1, "available": 0, "available_from": MARCH}]);
         assert_eq!((status, &no["code"], &no["short"]), (409, &json!("out-of-stock"), &short));
         let (_, stock) = shop.get("/v1/stock/a");
-        assert_eq!((&stock["owed"], &stock["backorder_left"], &stock["signal"]), (&json!(5), &json!(0), &json!("gone")));
+        assert_eq!(
+            (&stock["owed"], &stock["backorder_left"], &stock["signal"]),
+            (&json!(5), &json!(0), &json!("gone"))
+        );
         assert_eq!(queue(shop, "open"), [], "nobody has to decide anything");
         let waiting: Vec<_> = queue(shop, "waiting").into_iter().map(|(name, ..)| name).collect();
         assert_eq!(waiting, ["first", "second", "third"]);
@@ -82,7 +85,8 @@ fn whoever_keeps_a_copy_hears_of_what_may_be_promised_without_stock() {
         assert_eq!(left(&changes), [("a".into(), json!(5)), ("b".into(), json!(null)), ("c".into(), json!(7))]);
         let told = crate::shop::wait(shop.tell(Method::GET, "/v1/availability-snapshot", &Value::Null, None));
         let text = String::from_utf8(told.body).expect("text");
-        let skus: Vec<Value> = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["sku"].clone()).collect();
+        let skus: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["sku"].clone()).collect();
         assert_eq!(skus, [json!("a"), json!("b"), json!("c"), json!(null)], "{text}");
     });
 }
@@ -114,7 +118,9 @@ fn people_decide_what_becomes_of_promises_that_a_stock_take_took_pieces_from() {
         assert_eq!((owed(shop, "first"), queue(shop, "waiting")), (0, vec![]));
         let pointers = |how: &Value| {
             let (_, no) = resolve(shop, "first", how);
-            no["errors"].as_array().map(|errors| errors.iter().map(|error| error["pointer"].clone()).collect::<Vec<_>>())
+            no["errors"]
+                .as_array()
+                .map(|errors| errors.iter().map(|error| error["pointer"].clone()).collect::<Vec<_>>())
         };
         assert_eq!(pointers(&json!({"how": "move"})), Some(vec!["/to".into()]));
         assert_eq!(pointers(&json!({"how": "move", "to": "main"})), Some(vec!["/to".into()]));
@@ -179,7 +185,8 @@ fn how_much_could_be_promised_without_stock_at_a_time_is_known() {
         let at = |at: world::Moment| shop.get(&format!("/v1/stock/a?at={at}")).1;
         assert_eq!((&at(before)["backorder_limit"], &at(before)["owed"]), (&Value::Null, &json!(0)));
         let stock = at(then);
-        let shown = ["on_hand", "reserved", "owed", "backorder_limit", "backorder_left"].map(|name| stock[name].as_i64());
+        let shown =
+            ["on_hand", "reserved", "owed", "backorder_limit", "backorder_left"].map(|name| stock[name].as_i64());
         assert_eq!(shown, [1, 1, 2, 5, 3].map(Some), "{stock:#}");
     });
 }

@@ -42,9 +42,7 @@ pub(in crate::api) fn shortfalls() -> Operation {
         .takes_query("state", "Which of them.", state)
         .takes_page()
         .answers(200, "A page of them.", page(reference("Shortfall")))
-        .example(
-            Example::of("waiting").with("state", "waiting").gets(200, json!({"items": [lamps], "next": null})),
-        )
+        .example(Example::of("waiting").with("state", "waiting").gets(200, json!({"items": [lamps], "next": null})))
 }
 
 pub(in crate::api) fn resolve() -> Operation {

@@ -179,7 +179,8 @@ fn a_promise_that_fell_short_comes_from_another_warehouse_if_that_has_it() {
     let mut shop = with_a_shortfall(5);
     shown(shop.settle("r", Way::Move { to: west.clone() }));
     let line = &shop.reservation("r").lines[0];
-    let parts: Vec<_> = line.allocations.iter().map(|part| (part.warehouse.as_str(), part.quantity, part.owed)).collect();
+    let parts: Vec<_> =
+        line.allocations.iter().map(|part| (part.warehouse.as_str(), part.quantity, part.owed)).collect();
     assert_eq!(parts, [("main", 2, 0), ("west", 1, 0)]);
     assert_eq!(shop.level(), (2, 2, 0, 0));
     let mut shop = with_a_shortfall(5);
