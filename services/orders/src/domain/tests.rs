@@ -148,6 +148,22 @@ fn a_committed_order_whose_money_cannot_be_had_needs_a_person_or_returns_its_sto
 }
 
 #[test]
+fn a_paid_order_whose_promise_people_give_up_gets_its_money_back_or_a_person() {
+    let firm = all(&[RESERVED, Heard::PaymentAuthorized, Heard::StockCommitted]);
+    let capturing = [firm.clone(), all(&[Heard::StockReleased])].concat();
+    assert_eq!(tell(&capturing).1, ["PaymentVoidDue"], "whatever was taken by now");
+    let confirmed = [firm, all(&[Heard::PaymentCaptured, Heard::StockReleased])].concat();
+    assert_eq!(tell(&confirmed).1, ["PaymentVoidDue"]);
+    let (order, _) = tell(&[confirmed.clone(), all(&[Heard::PaymentVoided, Heard::StockReleased])].concat());
+    assert_eq!((order.status, order.reason), (Status::Cancelled, Some(Reason::OutOfStock)));
+    let person = Policy { lost_stock_needs_a_person: true, ..POLICY };
+    let (order, said) = tell_under(&person, &confirmed);
+    assert_eq!((order.status, said), (Status::Attention, vec!["OrderNeedsAttention"]));
+    let (order, _) = tell_under(&person, &[confirmed, vec![cancel_it()]].concat());
+    assert_eq!(order.status, Status::Pending(Step::Voiding));
+}
+
+#[test]
 fn a_cancellation_undoes_what_was_done_and_waits_for_each_answer() {
     let steps = [RESERVED, Heard::PaymentAuthorized, Heard::StockCommitted];
     assert_eq!(tell(&[cancel_it()]).1, ["OrderCancelRequested", "StockReleaseDue"]);
