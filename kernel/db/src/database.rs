@@ -203,6 +203,12 @@ impl Database {
         matches!(self.0.location, Location::Postgres(_))
     }
 
+    /// Whether nobody else writes to it: a file, whose folder the program keeps to itself. A memory may have
+    /// several writers, as in a simulation of several processes.
+    pub fn is_ours_alone(&self) -> bool {
+        matches!(self.0.location, Location::File(_))
+    }
+
     /// Reads in one consistent view, on a thread of the database's own.
     pub async fn read<T: Send + 'static>(
         &self,

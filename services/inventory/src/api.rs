@@ -27,6 +27,7 @@ use web::Routes;
 
 use crate::domain::{Command, Thresholds};
 use crate::perform::Answer;
+use crate::store::recent::Recent;
 
 /// What handlers share.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Shelf {
     pub(crate) database: Database,
     pub(crate) hold_secs: i64,
     pub(crate) thresholds: Thresholds,
+    /// Stock that was read lately, where it may be kept.
+    pub(crate) recent: Option<Arc<Recent>>,
 }
 
 /// What the routes of inventory are about, in the page that describes them.

@@ -25,6 +25,8 @@ pub struct Config {
     pub low_upto: u32,
     /// From how many pieces on it is `plenty`.
     pub plenty_from: u32,
+    /// How much memory stock takes that was read lately, so that it is not looked up again.
+    pub recent_mib: u32,
 }
 
 impl Default for Config {
@@ -37,6 +39,7 @@ impl Default for Config {
             ship_on_commit: true,
             low_upto: 5,
             plenty_from: 100,
+            recent_mib: 128,
         }
     }
 }
@@ -53,6 +56,10 @@ impl Config {
 
     pub(crate) fn thresholds(&self) -> Thresholds {
         Thresholds { low_upto: self.low_upto.into(), plenty_from: self.plenty_from.into() }
+    }
+
+    pub(crate) fn recent_bytes(&self) -> usize {
+        usize::try_from(self.recent_mib).unwrap_or(0).saturating_mul(1024 * 1024)
     }
 
     pub(crate) fn policy(&self) -> Policy {
@@ -111,6 +118,12 @@ pub const SECTION: Section = Section {
             kind: Kind::AtLeast(0),
             default: "100",
             meaning: "From how many pieces on it is `plenty`.",
+        },
+        Field {
+            name: "recent_mib",
+            kind: Kind::AtLeast(0),
+            default: "128",
+            meaning: "How much memory stock takes at most that was read lately, so that it is not looked up again: a SKU in four warehouses takes about 200 bytes. On PostgreSQL nothing is kept, for other processes may change it.",
         },
     ],
 };

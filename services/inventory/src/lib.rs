@@ -23,6 +23,8 @@ mod publish;
 mod rebuild;
 mod store;
 
+use std::sync::Arc;
+
 use db::{Desk, Failure, Migration, open_desk};
 use events::Listener;
 use host::{Ground, Service};
@@ -33,6 +35,7 @@ pub use rebuild::{Comparison, Difference, Kept, rebuild};
 pub use store::levels;
 
 use crate::domain::Command;
+use crate::store::recent::Recent;
 
 /// The name of this service: of its settings, its schema and its feed.
 pub const NAME: &str = "inventory";
@@ -58,7 +61,10 @@ pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, 
     let orders = Listener::to(ground.feeds.of(contracts::orders::Event::SOURCE), consumers::ORDERS);
     let status = orders.status();
     let due = jobs::lapsed_holds();
-    let perform = perform::under(config.policy());
+    // Only where nobody else writes is it known what has changed.
+    let room = if ground.database.is_ours_alone() { config.recent_bytes() } else { 0 };
+    let recent = (room > 0).then(|| Arc::new(Recent::with_room_for(room)));
+    let perform = perform::under(config.policy(), recent.clone());
     let (desk, workers) =
         open_desk(&ground.database, &perform::KIND, &perform, vec![Box::new(orders), Box::new(due)], &ground.meters)?;
     let shelf = api::Shelf {
@@ -66,6 +72,7 @@ pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, 
         database: ground.database.clone(),
         hold_secs: config.hold_secs.into(),
         thresholds: config.thresholds(),
+        recent,
     };
     let mut service = Service::new(&ground.database, api::routes(shelf), &desk, workers);
     service.listens.push((contracts::orders::Event::SOURCE, status));

@@ -7,6 +7,7 @@ use db::{Asked, Failure, Kind, Perform, Tx};
 use crate::domain::{Act, Books, Command, Policy, Rejection, Settled, key};
 use crate::jobs::lapse_of;
 use crate::publish;
+use crate::store::recent::Recent;
 use crate::store::{self, Touched};
 
 /// What a command is answered with.
@@ -15,12 +16,18 @@ pub type Answer = Result<Settled, Rejection>;
 /// How commands are told apart at the desk.
 pub(crate) const KIND: Kind<Command> = Kind { key_of, weigh };
 
-/// Performs commands on stock under a policy: load all, decide each, store all, publish.
-pub(crate) fn under(policy: Policy) -> Perform<Command, Answer> {
-    Arc::new(move |tx, commands| perform(tx, commands, &policy))
+/// Performs commands on stock under a policy: load all, decide each, store all, publish. What was read
+/// lately of what they change is no longer given.
+pub(crate) fn under(policy: Policy, recent: Option<Arc<Recent>>) -> Perform<Command, Answer> {
+    Arc::new(move |tx, commands| perform(tx, commands, &policy, recent.as_ref()))
 }
 
-fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], policy: &Policy) -> Result<Vec<Answer>, Failure> {
+fn perform(
+    tx: &mut Tx<'_>,
+    commands: &[Asked<Command>],
+    policy: &Policy,
+    recent: Option<&Arc<Recent>>,
+) -> Result<Vec<Answer>, Failure> {
     let (mut books, lapsed) = store::load(tx, touched(commands))?;
     for (number, story) in &lapsed {
         books.expire(*number, policy, tx.now());
@@ -32,6 +39,10 @@ fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], policy: &Policy) -> Res
     #[cfg(feature = "planted-bugs")]
     if world::planted::is(world::planted::Bug::EventWithoutFact) && answers.iter().any(Result::is_err) {
         return Ok(answers);
+    }
+    if let Some(changing) = recent.and_then(|recent| recent.changing(&books)) {
+        // It is dropped after the answers; or with the transaction, where that is taken back.
+        tx.after_commit(move || drop(changing));
     }
     store::save(tx, &books)?;
     Ok(answers)

@@ -1,9 +1,11 @@
 //! Everything that inventory keeps, and every statement about it.
 //!
-//! Reading order: here what is loaded and saved, then `journal` and `availability` (what others read).
+//! Reading order: here what is loaded and saved, then `journal` and `availability` (what others read), and
+//! `recent` (what was read lately).
 
 pub(crate) mod availability;
 pub(crate) mod journal;
+pub(crate) mod recent;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,6 +17,7 @@ use super::{ABOUT, MOST_SKUS, Shared, Shelf, openapi, problem};
 use crate::domain::{Offer, Pool, Signal, SkuSettings, Thresholds, WarehouseSettings};
 use crate::store;
 use crate::store::journal::Since;
+use crate::store::recent::{Recent, Shown, Stamp};
 
 /// The routes of this module.
 pub(super) fn routes() -> Routes<Arc<Shelf>> {
@@ -89,8 +90,53 @@ struct StockList<'a> {
     items: Vec<Asked<'a>>,
 }
 
-/// The stock of SKUs from their levels, which stand in the order of their keys; what lies where nothing is
-/// promised from is not available.
+impl StockDocument {
+    /// A SKU of which nothing lies anywhere.
+    fn of_nothing(sku: Sku, offer: Offer) -> Self {
+        let Offer { discontinued, backorder_limit, available_from } = offer;
+        let backorder = (backorder_limit > 0).then_some(BackorderDocument { backorder_limit, backorder_left: 0 });
+        let (signal, total) = (Signal::Gone, Level::default().into());
+        let mut document = Self { sku, discontinued, signal, total, backorder, available_from, warehouses: Vec::new() };
+        document.say_what_is_left();
+        document
+    }
+
+    /// Says how much may still be promised without stock.
+    fn say_what_is_left(&mut self) {
+        if let Some(backorder) = &mut self.backorder {
+            let left = if self.discontinued { 0 } else { backorder.backorder_limit - self.total.level.owed };
+            backorder.backorder_left = left.max(0);
+        }
+    }
+
+    /// Adds what lies in a warehouse; where nothing is promised from it is not available.
+    fn add(&mut self, warehouse: Warehouse, is_active: bool, level: Level, thresholds: Thresholds) {
+        let mut level = LevelDocument::from(level);
+        level.available *= i64::from(is_active);
+        self.total = sum(self.total, level);
+        self.signal = thresholds.signal(self.total.available, self.discontinued);
+        self.say_what_is_left();
+        self.warehouses.push(InWarehouse { warehouse, active: Some(is_active), level });
+    }
+
+    /// What is shown here, as it is kept.
+    fn shown(&self) -> Shown {
+        let level = |at: &InWarehouse| (at.warehouse.clone(), at.active != Some(false), at.level.level);
+        let backorder_limit = self.backorder.map_or(0, |backorder| backorder.backorder_limit);
+        let offer = Offer { discontinued: self.discontinued, backorder_limit, available_from: self.available_from };
+        Shown { offer, levels: self.warehouses.iter().map(level).collect() }
+    }
+
+    fn of_shown(sku: Sku, shown: Shown, thresholds: Thresholds) -> Self {
+        let mut document = Self::of_nothing(sku, shown.offer);
+        for (warehouse, is_active, level) in shown.levels {
+            document.add(warehouse, is_active, level, thresholds);
+        }
+        document
+    }
+}
+
+/// The stock of SKUs from their levels, which stand in the order of their keys.
 pub(super) fn documents(
     levels: Vec<(Sku, Warehouse, Pool)>,
     settings: &BTreeMap<Sku, SkuSettings>,
@@ -105,11 +151,7 @@ pub(super) fn documents(
         }
         let Some(document) = documents.last_mut() else { continue };
         let is_active = sites.get(&warehouse).is_none_or(|known| known.site.active);
-        let mut level = LevelDocument::from(pool.level());
-        level.available *= i64::from(is_active);
-        document.total = sum(document.total, level);
-        document.signal = thresholds.signal(document.total.available, document.discontinued);
-        document.warehouses.push(InWarehouse { warehouse, active: Some(is_active), level });
+        document.add(warehouse, is_active, pool.level(), thresholds);
     }
     let is_there = |sku: &Sku| documents.binary_search_by(|document| document.sku.cmp(sku)).is_ok();
     let without_stock = settings.iter().filter(|(sku, _)| !is_there(sku));
@@ -119,29 +161,7 @@ pub(super) fn documents(
         documents.extend(without_stock);
         documents.sort_by(|one, other| one.sku.cmp(&other.sku));
     }
-    for document in &mut documents {
-        document.say_what_is_left();
-    }
     documents
-}
-
-impl StockDocument {
-    /// A SKU of which something was said, and of which nothing lies anywhere.
-    fn of_nothing(sku: Sku, offer: Offer) -> Self {
-        let Offer { discontinued, backorder_limit, available_from } = offer;
-        let backorder =
-            (backorder_limit > 0).then_some(BackorderDocument { backorder_limit, backorder_left: backorder_limit });
-        let (signal, total) = (Signal::Gone, Level::default().into());
-        Self { sku, discontinued, signal, total, backorder, available_from, warehouses: Vec::new() }
-    }
-
-    /// Says how much may still be promised without stock: what is owed has been, or might as well.
-    fn say_what_is_left(&mut self) {
-        if let Some(backorder) = &mut self.backorder {
-            let left = if self.discontinued { 0 } else { backorder.backorder_limit - self.total.level.owed };
-            backorder.backorder_left = left.max(0);
-        }
-    }
 }
 
 fn sum(one: LevelDocument, other: LevelDocument) -> LevelDocument {
@@ -156,8 +176,45 @@ fn sum(one: LevelDocument, other: LevelDocument) -> LevelDocument {
     LevelDocument { level, available }
 }
 
-/// The stock of those SKUs that are known, in the order of their names.
-async fn stock_of(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
+/// The stock of those SKUs that are known, in the order of their names, as it is at one moment.
+async fn stock_of(shelf: &Shelf, mut skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
+    let Some(recent) = &shelf.recent else { return looked_up(shelf, skus).await };
+    skus.sort_unstable();
+    skus.dedup();
+    let (mut known, mut stamps, mut unknown) = (Vec::with_capacity(skus.len()), Vec::new(), Vec::new());
+    for sku in &skus {
+        match recent.get(sku) {
+            Some((shown, stamp)) => {
+                known.push(StockDocument::of_shown(sku.clone(), shown, shelf.thresholds));
+                stamps.push(stamp);
+            }
+            None => unknown.push(sku.clone()),
+        }
+    }
+    if !unknown.is_empty() {
+        known.extend(read_and_kept(shelf, recent, unknown).await?);
+        known.sort_unstable_by(|one, other| one.sku.cmp(&other.sku));
+    }
+    // What was known before the rest was read is from the same moment, if nothing has become of it since.
+    if recent.all_stand(&stamps) { Ok(known) } else { looked_up(shelf, skus).await }
+}
+
+/// What is read in one view, of which is kept what did not change meanwhile.
+async fn read_and_kept(shelf: &Shelf, recent: &Recent, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
+    let stamps: Vec<(Sku, Stamp)> = skus.iter().filter_map(|sku| Some((sku.clone(), recent.stamp(sku)?))).collect();
+    let found = looked_up(shelf, skus).await?;
+    // Both stand in the same order.
+    let mut stamps = stamps.into_iter().peekable();
+    for document in &found {
+        while stamps.next_if(|(sku, _)| *sku < document.sku).is_some() {}
+        if let Some((sku, stamp)) = stamps.next_if(|(sku, _)| *sku == document.sku) {
+            recent.keep(&sku, stamp, &document.shown());
+        }
+    }
+    Ok(found)
+}
+
+async fn looked_up(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
     let thresholds = shelf.thresholds;
     let read = move |read: &mut db::Read<'_>| {
         let levels = store::levels(read, &skus)?;

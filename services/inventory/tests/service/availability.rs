@@ -267,3 +267,37 @@ fn a_signal_says_how_much_there_is_without_saying_how_many() {
         assert_eq!(signal(), "gone", "nothing of it can be promised");
     });
 }
+
+#[test]
+fn who_was_answered_finds_what_he_was_answered_while_others_change_the_same() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 1_000);
+        shop.receive("m-2", "b", "main", 1_000);
+        std::thread::scope(|scope| {
+            let reserving = (0..4).map(|thread| {
+                scope.spawn(move || {
+                    for number in 1..=50 {
+                        let wish = lines(&[("a", 1), ("b", 1)]);
+                        assert_eq!(shop.put(&format!("/v1/reservations/r-{thread}-{number}"), &wish).0, 201);
+                        let reserved = shop.get("/v1/stock/a").1["reserved"].as_i64().expect("a number");
+                        assert!((number..=200).contains(&reserved), "{reserved} after {number} of its own");
+                    }
+                })
+            });
+            let reserving: Vec<_> = reserving.collect();
+            // Whoever reads between a change and its commit is not to be believed later.
+            for _ in 0..3 {
+                scope.spawn(|| (0..1_000).for_each(|_| drop(shop.level("a"))));
+            }
+            let mut before = 0;
+            while reserving.iter().any(|thread| !thread.is_finished()) {
+                let stock = shop.ask(Method::POST, "/v1/stock/query", &json!({"skus": ["b", "a"]})).1;
+                let [b, a] = [0, 1].map(|place| stock["items"][place]["reserved"].as_i64().expect("a number"));
+                assert_eq!(a, b, "both are held by the same commits");
+                assert!(before <= a, "{a} after {before}");
+                before = a;
+            }
+        });
+        assert_eq!(shop.level("a")["reserved"], 200);
+    });
+}

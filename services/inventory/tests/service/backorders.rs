@@ -21,7 +21,8 @@ fn reserve(shop: &Running, name: &str, sku: &str, quantity: i64) -> (u16, Value)
 
 fn owed(shop: &Running, name: &str) -> i64 {
     let (_, reservation) = shop.get(&format!("/v1/reservations/{name}"));
-    let parts = reservation["lines"].as_array().expect("lines").iter().filter_map(|line| line["allocations"].as_array());
+    let parts =
+        reservation["lines"].as_array().expect("lines").iter().filter_map(|line| line["allocations"].as_array());
     parts.flatten().map(|part| part["owed"].as_i64().unwrap_or(0)).sum()
 }
 
