@@ -22,6 +22,8 @@ const PIECES: i64 = 1_000;
 /// Connections that reserve when the shop is killed, and how long they do.
 const WRITERS: usize = 32;
 const WRITING: Duration = Duration::from_secs(3);
+/// Looks in a row at which nobody may be behind: half a second.
+const LOOKS: usize = 25;
 
 /// How it is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -101,8 +103,11 @@ async fn start(options: &Options, folder: &std::path::Path, how: &str) -> Result
     shop.is_up().await?;
     println!("{how}: ready after {:.2} s, {:.0} MiB", begun.elapsed().as_secs_f64(), shop.memory_mib());
     // Orders, which shares the processors with what is measured, first hears of all that inventory has said.
-    while shop.metric("banyan_consumer_lag_events").await > 0.0 {
+    // How much that is it does not know at once.
+    let mut at_rest = 0;
+    while at_rest < LOOKS {
         tokio::time::sleep(Duration::from_millis(20)).await;
+        at_rest = if shop.metric("banyan_consumer_lag_events").await > 0.0 { 0 } else { at_rest + 1 };
     }
     Ok(shop)
 }
