@@ -201,6 +201,7 @@ impl Traces {
             () = at_work => {}
             _ = ended.changed() => {}
         }
+        let dropped_before = self.spans.dropped.get();
         let all = async {
             while !self.batch.is_empty() || !self.spans.is_empty() {
                 self.spans.fill(&mut self.batch, self.otlp.batch_spans);
@@ -208,7 +209,7 @@ impl Traces {
             }
         };
         let _ = timeout(FAREWELL, all).await;
-        let left = self.batch.len() + self.spans.len();
+        let left = self.spans.dropped.get() - dropped_before + (self.batch.len() + self.spans.len()) as u64;
         if left > 0 {
             tracing::warn!(left, "The program ends, and the collector of OpenTelemetry has not taken the last spans");
         }

@@ -80,9 +80,15 @@ impl Collector {
 
     /// Waits for the last steps of an order that is paid; gives back all.
     fn whole_checkout(&self) -> Vec<(String, Span)> {
-        let has = |name: &str| self.of_the_trace().iter().any(|(_, span)| span.name == name);
-        // The request is answered last.
-        testkit::eventually("the last step is told", || has("PUT /v1/orders/{id}") && has("hear PaymentCaptured"));
+        testkit::eventually("the last steps and all parents are told", || {
+            let spans = self.of_the_trace();
+            let has = |name: &str| spans.iter().any(|(_, span)| span.name == name);
+            let is_told = |parent: &[u8]| hex(parent) == STEP || spans.iter().any(|(_, span)| span.span_id == parent);
+            // The request is answered last.
+            has("PUT /v1/orders/{id}")
+                && has("hear PaymentCaptured")
+                && spans.iter().all(|(_, span)| is_told(&span.parent_span_id))
+        });
         self.of_the_trace()
     }
 }

@@ -45,7 +45,7 @@ fn the_page_tells_of_orders_shortfalls_and_what_happened_and_a_sku_stays_text() 
         // Orders by status, and what is owed.
         "<div>confirmed</div></th>",
         "<div>cancelled</div></th>",
-        "data-label=\"Owed\" class=\"n\"><div>1</div></td>",
+        "data-label=\"Missing\" class=\"n\"><div>1</div></td>",
         // The story, with its causes and details.
         "<b>OrderCancelled</b>",
         "because of PaymentDeclined",

@@ -187,7 +187,9 @@ mod tests {
         orders.counter("placed", "Orders placed").inc_by(3);
         orders.gauge("waiting", "Commands that wait").set(-2);
         let seconds = orders.seconds("took_seconds", "Time that it took");
-        [0.000_02, 0.000_07, 0.000_08, 99.0].into_iter().for_each(|took| seconds.observe(took));
+        for took in [0.000_02, 0.000_07, 0.000_08, 99.0] {
+            seconds.observe(took);
+        }
         let sent = metrics(&meters.render(), Times { began: 1, now: 2 });
         let find = |name: &str| sent.iter().find(|metric| metric.name == name).and_then(|metric| metric.data.clone());
         let Some(Data::Sum(sum)) = find("banyan_placed") else { panic!("{sent:?}") };

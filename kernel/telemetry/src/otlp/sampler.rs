@@ -39,8 +39,8 @@ mod tests {
     fn a_part_of_the_traces_is_told_by_their_numbers() {
         let takes = |part, trace_id| Sampler { part, heeds_parent: false }.takes(Some(true), trace_id);
         let spread = |number: u128| number.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        let taken = (1..=10_000).filter(|number| takes(0.25, spread(*number))).count();
-        assert!((2_200..2_800).contains(&taken), "{taken}");
+        let sampled = (1..=10_000).filter(|number| takes(0.25, spread(*number))).count();
+        assert!((2_200..2_800).contains(&sampled), "{sampled}");
         assert!(takes(1.0, u128::MAX) && takes(1.0, 1) && !takes(0.0, u128::MAX) && !takes(0.0, 1));
     }
 
