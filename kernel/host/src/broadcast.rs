@@ -464,10 +464,31 @@ mod tests {
 
     use super::{Broadcast, Interest, Joined, Next};
 
+    fn shop() -> Database {
+        let (disk, options) = (MemoryDisk::empty(), Options::default());
+        Database::open("shop", Location::Memory(disk), options, World::real(), &[]).expect("a database")
+    }
+
+    #[test]
+    fn nothing_is_kept_of_who_has_left() {
+        let broadcast = Broadcast::of(&shop(), 1_000, super::Counter::default());
+        let about = |subject: &str| Interest { subject: Some(subject.into()), ..Interest::default() };
+        let [one, other, another] = ["a", "a", "b"].map(|subject| broadcast.join(&about(subject), 0));
+        let listening = |subject: &str| {
+            let told = super::lock(&broadcast.told);
+            let by_kinds = told.audiences.get(&Some(subject.into()));
+            by_kinds.map(|by_kinds| by_kinds.values().map(super::Members::len).sum::<usize>())
+        };
+        assert_eq!((broadcast.members(), listening("a"), listening("b")), (3, Some(2), Some(1)));
+        drop((one, another));
+        assert_eq!((broadcast.members(), listening("a"), listening("b")), (1, Some(1), None));
+        drop(other);
+        assert_eq!((broadcast.members(), listening("a")), (0, None));
+    }
+
     #[tokio::test]
     async fn an_event_becomes_a_text_once_whoever_reads_it() {
-        let (disk, options) = (MemoryDisk::empty(), Options::default());
-        let database = Database::open("shop", Location::Memory(disk), options, World::real(), &[]).expect("a database");
+        let database = shop();
         let broadcast = Broadcast::of(&database, 1_000, super::Counter::default());
         let mut listening = Vec::new();
         let about = Interest { subject: Some("a".into()), ..Interest::default() };

@@ -221,3 +221,21 @@ fn opening() -> Bytes {
     let retry_ms = 1_000 + number.wrapping_mul(1_237) % 4_000;
     format!("retry: {retry_ms}\n\n").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::opening;
+
+    #[test]
+    fn of_those_who_are_cut_off_together_each_comes_back_at_another_time() {
+        let texts: BTreeSet<_> = (0..1_000).map(|_| opening()).collect();
+        assert_eq!(texts.len(), 1_000);
+        let millis = |text: &[u8]| {
+            let text = std::str::from_utf8(text).expect("letters");
+            text.strip_prefix("retry: ").and_then(|text| text.trim().parse::<u64>().ok())
+        };
+        assert!(texts.iter().all(|text| millis(text).is_some_and(|millis| (1_000..5_000).contains(&millis))));
+    }
+}

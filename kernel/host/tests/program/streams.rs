@@ -118,6 +118,18 @@ fn a_stream_after_the_latest_begins_with_what_is_said_next_and_goes_on_from_ther
 }
 
 #[test]
+fn a_stream_that_ends_before_it_had_anything_to_say_leads_past_what_it_looked_through() {
+    let database = memory("shop");
+    say(&database, &[("Said", "b"), ("Said", "b")]);
+    let mut running = within(&database, &Limits::default());
+    let stream = Stream::open(running.address, "?subject=a", None);
+    let all = get(running.address, "/v1/events/shop").json();
+    running.stop();
+    let last = stream.all().pop().expect("a last word");
+    assert_eq!((last.line("event:"), last.line("id:")), (Some("end"), all["next"].as_str()));
+}
+
+#[test]
 #[expect(clippy::disallowed_methods, reason = "a test listens beside itself")]
 fn who_joins_in_while_things_are_said_hears_each_of_them_once_and_in_order() {
     const SAID: usize = 3_000;
