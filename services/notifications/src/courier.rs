@@ -134,6 +134,8 @@ struct Lane {
     open_fresh: BTreeSet<i64>,
     /// What they are about.
     busy: BTreeSet<String>,
+    /// Of that, what something will still wait about once it is noted: what is read meanwhile may not show it.
+    held_up: BTreeSet<String>,
     on_their_way: usize,
     /// Whether another may be due now, since the one before it was taken.
     looks_again: bool,
@@ -153,6 +155,7 @@ impl Lane {
             open: BTreeSet::new(),
             open_fresh: BTreeSet::new(),
             busy: BTreeSet::new(),
+            held_up: BTreeSet::new(),
             on_their_way: 0,
             looks_again: false,
             cursor_told: cursor,
@@ -180,7 +183,12 @@ impl Lane {
             return;
         }
         self.due = due.into_iter().filter(|(message, _)| !self.open.contains(&message.number)).collect();
-        self.fresh.extend(fresh.into_iter().filter(|(message, _)| !self.open.contains(&message.number)));
+        let fresh = fresh.into_iter().filter(|(message, _)| !self.open.contains(&message.number));
+        let held_up = &self.held_up;
+        self.fresh.extend(fresh.map(|(message, is_behind)| {
+            let is_behind = is_behind || held_up.contains(&message.subject);
+            (message, is_behind)
+        }));
         (self.after, self.is_at_end, self.looks_again) = (upto, is_at_end, false);
     }
 
@@ -207,7 +215,19 @@ impl Lane {
         let place = self.fresh.iter().position(|(message, _)| may_leave(&message.subject))?;
         let (message, is_behind) = self.fresh.remove(place)?;
         self.open(&message, true);
-        Some(if is_ordered && is_behind { Next::Wait(message) } else { Next::Send(message, Delivery::default()) })
+        if is_ordered && is_behind {
+            self.hold_up(&message.subject);
+            return Some(Next::Wait(message));
+        }
+        Some(Next::Send(message, Delivery::default()))
+    }
+
+    /// One about this waits, and later ones wait behind it, in rows of their own.
+    fn hold_up(&mut self, subject: &str) {
+        self.held_up.insert(subject.to_owned());
+        for (_, is_behind) in self.fresh.iter_mut().filter(|(message, _)| message.subject == subject) {
+            *is_behind = true;
+        }
     }
 
     fn open(&mut self, message: &Message, is_fresh: bool) {
@@ -222,6 +242,7 @@ impl Lane {
         self.open.remove(number);
         self.open_fresh.remove(number);
         self.busy.remove(subject);
+        self.held_up.remove(subject);
     }
 }
 
@@ -410,9 +431,7 @@ impl Courier {
             Step::Tried(Parcel { endpoint, message, delivery }, attempt) => {
                 let Some(lane) = lanes.get_mut(&endpoint) else { return };
                 if !attempt.outcome.is_success() {
-                    // Later ones about the same wait behind it, in rows of their own.
-                    let later = lane.fresh.iter_mut().filter(|(fresh, _)| fresh.subject == message.subject);
-                    later.for_each(|(_, is_behind)| *is_behind = true);
+                    lane.hold_up(&message.subject);
                 }
                 let (id, outcome) = (&message.id, attempt.outcome.why());
                 let is_success = attempt.outcome.is_success();
@@ -485,3 +504,68 @@ fn asked(command: Command, chance: &mut Chance) -> Asked<Command> {
 }
 
 const _: () = assert!(HOLD_EVERY.as_secs() * 2 < HOLD_FOR.as_secs());
+
+#[cfg(test)]
+mod tests {
+    use ids::Number;
+    use world::Moment;
+
+    use super::{Lane, Next};
+    use crate::domain::{Endpoint, Filter, Secret, Settings};
+    use crate::store::{Found, Message, Record};
+
+    fn message(number: i64) -> Message {
+        Message {
+            number,
+            id: format!("orders-1-{number}"),
+            endpoint: None,
+            subject: "a".to_owned(),
+            kind: "OrderPlaced".to_owned(),
+            recorded_at: Moment::from_micros(number),
+            body: "{}".to_owned(),
+        }
+    }
+
+    fn record() -> Record {
+        let url = "https://a.example".to_owned();
+        let settings = Settings { url, filter: Filter::default(), ordered: true, enabled: true };
+        let secret = Secret::of(&[1; 32]);
+        let endpoint = Endpoint::new("shop".parse().expect("a name"), settings, secret, Moment::from_micros(0));
+        Record { number: Number::from_column(1), cursor: 0, version: 1, said: 1, endpoint }
+    }
+
+    /// What was read while nothing was noted of any of them.
+    fn found(numbers: &[i64]) -> Found {
+        let fresh = numbers.iter().map(|number| (message(*number), false)).collect();
+        let upto = numbers.last().copied().unwrap_or(0);
+        Found { record: record(), due: Vec::new(), fresh, upto, is_at_end: true, oldest: None }
+    }
+
+    /// The number of the next message, and whether it is sent.
+    fn next(lane: &mut Lane) -> Option<(i64, bool)> {
+        lane.pick().map(|next| match next {
+            Next::Send(message, _) => (message.number, true),
+            Next::Wait(message) => (message.number, false),
+        })
+    }
+
+    #[test]
+    fn what_is_read_while_a_failure_is_being_noted_waits_behind_it() {
+        let mut lane = Lane::new(record());
+        lane.take(found(&[1, 3]));
+        assert_eq!((next(&mut lane), next(&mut lane)), (Some((1, true)), None));
+        lane.hold_up("a");
+        lane.take(found(&[7]));
+        lane.close(&(1, "a".to_owned()));
+        assert_eq!((next(&mut lane), next(&mut lane)), (Some((3, false)), None));
+        // The one before it was taken meanwhile, and nothing of it shows in what is read now.
+        lane.take(found(&[9]));
+        lane.close(&(3, "a".to_owned()));
+        for waits in [7, 9] {
+            assert_eq!(next(&mut lane), Some((waits, false)));
+            lane.close(&(waits, "a".to_owned()));
+        }
+        lane.take(found(&[11]));
+        assert_eq!(next(&mut lane), Some((11, true)), "nothing is before it that was not noted");
+    }
+}

@@ -100,7 +100,9 @@ impl History {
         match (status, heard) {
             (Status::Pending(Step::Reserving), Heard::StockReserved { .. }) => self.may_hold_money = true,
             (Status::Pending(Step::Reserving), Heard::StockRefused)
-            | (Status::Pending(Step::Releasing), Heard::StockReleased) => self.may_hold_stock = false,
+            | (Status::Pending(Step::Releasing) | Status::Confirmed, Heard::StockReleased) => {
+                self.may_hold_stock = false;
+            }
             (Status::Pending(Step::Authorizing), Heard::PaymentDeclined { .. })
             | (Status::Pending(Step::Voiding), Heard::PaymentVoided) => self.may_hold_money = false,
             _ => {}
@@ -123,7 +125,11 @@ impl History {
             },
             _ => true,
         };
-        let ended = matches!(self.order.status, Status::Confirmed | Status::Cancelled);
+        let ended = match self.order.status {
+            // People may still give up what was promised.
+            Status::Confirmed => !matches!(event, Event::OrderNeedsAttention(_) | Event::PaymentVoidDue(_)),
+            status => status == Status::Cancelled,
+        };
         assert!(ok && !ended, "{event:?} is said of {:#?}\nafter {:#?}", self.order, self.events);
     }
 

@@ -316,7 +316,7 @@ mod tests {
         for shown in [Shown { offer, levels }, Shown { offer: Offer::default(), levels: Vec::new() }] {
             assert_eq!(unpacked(&packed(&shown)), Some(shown));
         }
-        assert_eq!(packed(&shown(1_000)).len(), 14);
+        assert_eq!(packed(&shown(1_000)).len(), 15);
     }
 
     #[test]

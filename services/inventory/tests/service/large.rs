@@ -54,7 +54,7 @@ fn lines_are_held_up_to_what_an_event_can_name_and_more_are_refused_before_anyth
         assert_eq!(shop.post(&format!("/v1/reservations/{name}/commit")).1["status"], "committed");
         let (status, no) = shop.put("/v1/reservations/r-2", &lines(&skus));
         let short = no["short"].as_array().map(Vec::len);
-        assert_eq!((status, &no["code"], short), (409, &json!("out-of-stock"), Some(631)));
+        assert_eq!((status, &no["code"], short), (409, &json!("out-of-stock"), Some(576)));
         // A thousand lines of the longest names in ASCII.
         let many: Vec<_> = (0..1_000).map(|number| format!("{number:064}")).collect();
         assert_eq!(shop.put("/v1/reservations/r-3", &lines(&many)).1["code"], "out-of-stock");
