@@ -552,6 +552,17 @@ mod tests {
     #[test]
     fn what_is_read_while_a_failure_is_being_noted_waits_behind_it() {
         let mut lane = Lane::new(record());
+        lane.take(found(&[1]));
+        assert_eq!(next(&mut lane), Some((1, true)));
+        lane.hold_up("a");
+        lane.take(found(&[3]));
+        lane.close(&(1, "a".to_owned()));
+        assert_eq!(next(&mut lane), Some((3, false)));
+    }
+
+    #[test]
+    fn what_waits_behind_another_holds_up_those_behind_itself() {
+        let mut lane = Lane::new(record());
         lane.take(found(&[1, 3]));
         assert_eq!((next(&mut lane), next(&mut lane)), (Some((1, true)), None));
         lane.hold_up("a");
