@@ -160,7 +160,8 @@ pub(super) fn allocate(stock: &Stock, lines: &[Line], sources: Sources<'_>) -> R
             reserved.push(wish.reserved(sku, allocations));
             continue;
         }
-        let without_stock = sources.without_stock(sku, pools);
+        let has_place = !wish.bound.is_empty() || !sources.may_owe(pools).is_empty();
+        let without_stock = if has_place { sources.without_stock(sku, pools) } else { 0 };
         let available_from = sources.available_from(sku);
         if let Some(allocations) = wish.owe(pools, without_stock, sources) {
             reserved.push(ReservedLine { available_from, ..wish.reserved(sku, allocations) });

@@ -73,6 +73,20 @@ fn what_is_not_there_yet_is_promised_up_to_its_limit_and_served_in_that_order() 
 }
 
 #[test]
+fn what_never_lay_anywhere_is_promised_once_a_warehouse_is_known() {
+    everywhere(|shop| {
+        offer(shop, "a", 5);
+        let (status, no) = shop.put("/v1/reservations/r-1", &lines(&[("a", 2)]));
+        let short = json!([{"sku": "a", "wanted": 2, "available": 0, "available_from": MARCH}]);
+        assert_eq!((status, &no["short"]), (409, &short));
+        assert_eq!(shop.put("/v1/warehouses/main", &json!({"name": "Main"})).0, 200);
+        let (status, held) = shop.put("/v1/reservations/r-2", &lines(&[("a", 2)]));
+        let parts = json!([{"warehouse": "main", "quantity": 2, "owed": 2}]);
+        assert_eq!((status, &held["lines"][0]["allocations"]), (201, &parts));
+    });
+}
+
+#[test]
 fn whoever_keeps_a_copy_hears_of_what_may_be_promised_without_stock() {
     everywhere(|shop| {
         shop.receive("b", "b", "main", 1);

@@ -22,7 +22,7 @@ impl Books {
         &'a self,
         sku: &'a Sku,
         warehouse: &'a Warehouse,
-    ) -> impl DoubleEndedIterator<Item = (&'a Reservation, &'a Allocation)> {
+    ) -> impl Iterator<Item = (&'a Reservation, &'a Allocation)> {
         let live = self.reservations.values().filter(|reservation| reservation.is_live());
         live.filter_map(move |reservation| Some((reservation, reservation.allocation(sku, warehouse)?)))
     }
