@@ -6,7 +6,8 @@ use contracts::inventory::Event;
 use db::{Failure, Position, Query, Read};
 use ids::{Sku, Warehouse};
 
-use super::{STOCK, level, levels};
+use super::levels;
+use super::rows::{STOCK, level};
 use crate::domain::{Pool, skus_changed};
 
 /// Events that one question looks at, at most.
