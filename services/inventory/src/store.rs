@@ -11,6 +11,7 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contracts::inventory::ReservedLine;
 use db::{Failure, Query, Row, Trace, Tx, Value};
 use ids::{Number, Sku, Warehouse};
 
@@ -96,9 +97,11 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stor
             let reservation = reservation(row)?;
             touched.freed += reservation.pieces();
             touched.skus.extend(reservation.lines.iter().map(|line| line.sku.clone()));
-            if reservation.status_at(tx.now()) == Status::Expired {
-                touched.wanted.extend(reservation.lines.iter().map(|line| (line.sku.clone(), line.quantity)));
-            }
+            // One that has lapsed may be taken anew; what another is owed may be wanted from elsewhere.
+            let has_lapsed = reservation.status_at(tx.now()) == Status::Expired;
+            let wanted = |line: &ReservedLine| if has_lapsed { line.quantity } else { line.owed() };
+            let wanted = reservation.lines.iter().map(|line| (line.sku.clone(), wanted(line)));
+            touched.wanted.extend(wanted.filter(|(_, quantity)| *quantity > 0));
         }
     }
     lock_and_load(tx, &mut books, &touched)?;
@@ -110,12 +113,13 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stor
 }
 
 /// Loads the promises of those levels of which a stock-take may have found less than is promised: nobody
-/// knows before which of them fall short.
+/// knows before which of them fall short. What is owed may be served before it in the same batch, and what is
+/// wanted be promised.
 fn load_those_who_fall_short(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Result<(), Failure> {
     let wanted: i64 = touched.wanted.iter().map(|(_, quantity)| quantity).sum();
     for (sku, warehouse, counted) in &touched.counted {
         let pool = books.pool(sku, warehouse);
-        if pool.reserved + pool.committed + wanted > *counted {
+        if pool.reserved + pool.committed + pool.owed() + wanted > *counted {
             let sql = "SELECT reservation FROM hold WHERE sku = $1 AND warehouse = $2";
             let promises = tx.rows(Query::sql(sql, [sku.into(), warehouse.into()]))?;
             load_numbers(tx, books, promises)?;

@@ -332,6 +332,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::sku::Offer;
     use crate::domain::warehouse::{Site, WarehouseSettings};
 
     fn stock(levels: &[(&str, &str, i64)]) -> Stock {
@@ -373,6 +374,21 @@ mod tests {
         Sources { policy, warehouses, skus: &NOTHING_SAID, terms, backorder: true, now }
     }
 
+    /// Where pieces of `a` come from of which nine may be owed: the warehouse, all, and those that are owed.
+    fn owed(
+        levels: &[(&str, &str, i64)],
+        lines: &[Line],
+        policy: &Policy,
+        warehouses: &Warehouses,
+    ) -> Option<Vec<(String, i64, i64)>> {
+        let offer = Offer { backorder_limit: 9, ..Offer::default() };
+        let skus = BTreeMap::from([("a".parse().unwrap(), SkuSettings { offer, ..SkuSettings::default() })]);
+        let sources = Sources { skus: &skus, ..sources(policy, warehouses, None) };
+        let reserved = allocate(&stock(levels), lines, sources).ok()?;
+        let parts = reserved.into_iter().flat_map(|line| line.allocations);
+        Some(parts.map(|part| (part.warehouse.to_string(), part.quantity, part.owed)).collect())
+    }
+
     fn falls_short(sku: &str, wanted: i64, available: i64) -> Result<Vec<ReservedLine>, Unmet> {
         Err(Unmet::Short(vec![short(sku, wanted, available)]))
     }
@@ -406,6 +422,8 @@ mod tests {
         let stock = stock(&[("a", "north", 5), ("a", "west", 9)]);
         let result = wish_for(&stock, &[line("a", 7, None)], &policy(&["north", "west"], false));
         assert_eq!(taken(&result), [("west".into(), 7)]);
+        let result = wish_for(&stock, &[line("a", 5, None)], &policy(&["north", "west"], false));
+        assert_eq!(taken(&result), [("north".into(), 5)], "all that is there");
         let result = wish_for(&stock, &[line("a", 10, None)], &policy(&["north", "west"], false));
         assert_eq!(result, falls_short("a", 10, 9));
     }
@@ -437,6 +455,60 @@ mod tests {
             let short = vec![short("a", 11, available)];
             assert_eq!(wish_for(&stock, &lines, &policy(&[], split)), Err(Unmet::Short(short)), "split: {split}");
         }
+    }
+
+    #[test]
+    fn what_more_is_bound_to_a_warehouse_than_it_has_takes_nothing_from_the_others() {
+        let stock = stock(&[("a", "north", 5), ("a", "west", 3)]);
+        let lines = [line("a", 6, Some("north")), line("a", 9, None)];
+        assert_eq!(wish_for(&stock, &lines, &policy(&[], true)), falls_short("a", 15, 8));
+    }
+
+    #[test]
+    fn what_falls_short_tells_how_many_are_on_their_way() {
+        let mut stock = stock(&[("a", "north", 5), ("a", "west", 0)]);
+        for (_, entry) in stock.values_mut().flatten() {
+            entry.pool.in_transit = 2;
+        }
+        let unmet = wish_for(&stock, &[line("a", 6, None)], &policy(&[], true)).unwrap_err();
+        assert_eq!(unmet.short(), [Short { in_transit: 4, ..short("a", 6, 5) }]);
+    }
+
+    #[test]
+    fn what_lies_nowhere_is_owed_where_it_could_lie() {
+        let (open, nobody) = (known(&[("west", Site { priority: Some(1), ..Site::default() })]), known(&[]));
+        let closed = known(&[("west", Site { priority: Some(1), active: false, ..Site::default() })]);
+        let (north, none) = (policy(&["north"], true), policy(&[], true));
+        for (policy, warehouses, place) in [
+            (&north, &nobody, Some("north")),
+            (&none, &open, Some("west")),
+            (&north, &open, Some("west")),
+            (&north, &closed, Some("north")),
+            (&none, &closed, None),
+        ] {
+            let expected = place.map(|place| vec![(place.to_owned(), 2, 2)]);
+            assert_eq!(owed(&[], &[line("a", 2, None)], policy, warehouses), expected, "{warehouses:?}");
+        }
+        assert_eq!(owed(&[], &[line("a", 2, Some("west"))], &north, &closed), None, "nothing comes from there");
+    }
+
+    #[test]
+    fn a_line_that_stays_whole_waits_where_the_least_of_it_is_missing() {
+        let levels = [("a", "east", 3), ("a", "north", 1), ("a", "south", 3)];
+        for (first, place) in [("north", "east"), ("south", "south")] {
+            let parts = owed(&levels, &[line("a", 5, None)], &policy(&[first], false), &known(&[]));
+            assert_eq!(parts, Some(vec![(place.to_owned(), 5, 2)]), "{first} is emptied first");
+        }
+    }
+
+    #[test]
+    fn what_is_bound_to_a_warehouse_is_not_there_for_what_is_owed() {
+        let lines = |bound, anywhere| [line("a", bound, Some("north")), line("a", anywhere, None)];
+        let split = owed(&[("a", "north", 3), ("a", "south", 1)], &lines(2, 3), &policy(&["north"], true), &known(&[]));
+        assert_eq!(split, Some(vec![("north".to_owned(), 4, 1), ("south".to_owned(), 1, 0)]));
+        let whole =
+            owed(&[("a", "north", 4), ("a", "south", 3)], &lines(3, 4), &policy(&["north"], false), &known(&[]));
+        assert_eq!(whole, Some(vec![("north".to_owned(), 3, 0), ("south".to_owned(), 4, 1)]));
     }
 
     #[test]
@@ -492,8 +564,19 @@ mod tests {
         assert_eq!(taken(&under(&few, &known(&[]), &stock, &lines)), [("south".into(), 3), ("south".into(), 3)]);
         let in_order = under(&Terms::default(), &known(&[]), &stock, &lines);
         assert_eq!(parcels(&in_order.unwrap()), 3);
+        let north_and_west = super::tests::stock(&[("a", "north", 2), ("a", "west", 3)]);
+        let saves_none = under(&few, &known(&[]), &north_and_west, &[line("a", 4, None)]);
+        assert_eq!(taken(&saves_none), [("north".into(), 2), ("west".into(), 2)], "as many parcels: in their order");
         let whole = Terms { split: Some(false), ..Terms::default() };
         assert_eq!(taken(&under(&whole, &known(&[]), &stock, &lines)), [("south".into(), 3), ("south".into(), 3)]);
+    }
+
+    #[test]
+    fn what_is_owed_is_not_left_out_for_the_sake_of_few_parcels() {
+        let few = Policy { allocation: AllocateBy::FewestParcels, ..policy(&[], true) };
+        let parts =
+            owed(&[("a", "east", 1), ("b", "north", 1)], &[line("a", 2, None), line("b", 1, None)], &few, &known(&[]));
+        assert_eq!(parts, Some(vec![("east".to_owned(), 2, 1), ("north".to_owned(), 1, 0)]));
     }
 
     fn any_stock() -> impl Strategy<Value = Vec<(usize, usize, i64)>> {

@@ -155,6 +155,27 @@ mod tests {
         assert_eq!(cover.few(), [2]);
     }
 
+    #[test]
+    fn what_a_parcel_gives_that_comes_anyway_is_sought_nowhere_else() {
+        let offers = vec![vec![(0, 2)], vec![(0, 2), (1, 1)], vec![(1, 1)], vec![(1, 2)]];
+        let cover = Cover { wanted: vec![2, 2], offers, given: vec![0], split: true };
+        assert_eq!(cover.few(), [0, 3]);
+    }
+
+    #[test]
+    fn a_line_that_is_served_draws_no_other_warehouse_near() {
+        let offers = vec![vec![(0, 1), (1, 1)], vec![(0, 1), (1, 1)], vec![(2, 1)]];
+        let cover = Cover { wanted: vec![1, 1, 1], offers, given: vec![], split: false };
+        assert_eq!(cover.few(), [0, 2]);
+    }
+
+    #[test]
+    fn of_two_of_which_one_is_superfluous_one_stays() {
+        let offers = vec![vec![(0, 3), (2, 2)], vec![(0, 1), (2, 2)], vec![(0, 3), (3, 2)], vec![(1, 3), (2, 3)]];
+        let cover = Cover { wanted: vec![4, 1, 4, 1], offers, given: vec![], split: true };
+        assert!(cover.is_served_by(&cover.few()), "{:?}", cover.few());
+    }
+
     fn any_cover() -> impl Strategy<Value = Cover> {
         let offer = prop::collection::vec(0_i64..6, 4);
         let wanted = prop::collection::vec(0_i64..7, 4);

@@ -13,9 +13,13 @@ fn offer(shop: &Running, sku: &str, limit: i64) {
     assert_eq!((status, &said["backorder_limit"], &said["available_from"]), (200, &json!(limit), &json!(MARCH)));
 }
 
-/// Reserves pieces from one warehouse.
+/// Reserves pieces from the main warehouse.
 fn reserve(shop: &Running, name: &str, sku: &str, quantity: i64) -> (u16, Value) {
-    let line = json!({"sku": sku, "quantity": quantity, "warehouse": "main"});
+    reserve_in(shop, name, sku, "main", quantity)
+}
+
+fn reserve_in(shop: &Running, name: &str, sku: &str, warehouse: &str, quantity: i64) -> (u16, Value) {
+    let line = json!({"sku": sku, "quantity": quantity, "warehouse": warehouse});
     shop.put(&format!("/v1/reservations/{name}"), &json!({"lines": [line]}))
 }
 
@@ -117,7 +121,7 @@ fn people_decide_what_becomes_of_promises_that_a_stock_take_took_pieces_from() {
         let (_, counted) = shop.put("/v1/stock-movements/count", &count);
         assert_eq!((&counted["level"]["owed"], &counted["level"]["reserved"]), (&json!(5), &json!(1)), "{counted:#}");
         let fell_short = [("first".to_owned(), 1, 1), ("second".to_owned(), 2, 2), ("third".to_owned(), 2, 2)];
-        assert_eq!(queue(shop, "open"), fell_short);
+        assert_eq!((queue(shop, "open"), queue(shop, "waiting")), (fell_short.to_vec(), vec![]));
         let (status, no) = resolve(shop, "second", &json!({"how": "move", "to": "west"}));
         assert_eq!((status, &no["code"], &no["wanted"]), (409, &json!("not-available"), &json!(2)));
         shop.receive("elsewhere", "a", "west", 2);
@@ -184,6 +188,20 @@ fn more_are_owed_than_one_delivery_serves_and_none_is_forgotten() {
         ));
         assert_eq!((&page["items"][0]["reservation"], &next["next"]), (&json!("r-127"), &Value::Null));
         assert_eq!(next["items"].as_array().map(Vec::len), Some(23));
+    });
+}
+
+#[test]
+fn whoever_is_owed_pieces_in_another_warehouse_stands_in_nobodys_way() {
+    everywhere(|shop| {
+        offer(shop, "a", 9);
+        for (name, warehouse) in [("main-1", "main"), ("west", "west"), ("main-2", "main")] {
+            assert_eq!(reserve_in(shop, name, "a", warehouse, 1).0, 201);
+        }
+        let waiting: Vec<_> = queue(shop, "waiting").into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(waiting, ["main-1", "main-2", "west"], "by warehouse");
+        shop.receive("goods", "a", "west", 1);
+        assert_eq!(["main-1", "main-2", "west"].map(|name| owed(shop, name)), [1, 1, 0]);
     });
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use contracts::inventory::Event;
 use db::{Asked, Context, Database, Location, MemoryDisk, Options, Plan, Trace, Turn};
 use events::TableFeed;
 use futures_util::future::join_all;
 use host::{Feeds, Ground};
 use ids::Name;
-use inventory::domain::{Act, Command, ForOrder, Line, Movement, Rejection, Reserve};
+use inventory::domain::{Act, Command, ForOrder, Line, Movement, Offer, Rejection, Reserve, Settle, Way};
 use world::World;
 
 use crate::shop::wait;
@@ -24,6 +25,10 @@ struct Driven {
 
 impl Driven {
     fn new() -> Self {
+        Self::with(&inventory::Config::default())
+    }
+
+    fn with(config: &inventory::Config) -> Self {
         let world = World::simulated(1);
         let open = |name, migrations| {
             let memory = Location::Memory(MemoryDisk::empty());
@@ -32,14 +37,14 @@ impl Driven {
         let (orders, database) = (open("orders", &[]), open(inventory::NAME, inventory::MIGRATIONS));
         let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&orders)));
         let ground = Ground { database: database.clone(), feeds, meters: Arc::default() };
-        let (service, desk) = inventory::assemble_with_desk(&inventory::Config::default(), &ground).expect("inventory");
+        let (service, desk) = inventory::assemble_with_desk(config, &ground).expect("inventory");
         Self { world, database, desk, workers: service.workers }
     }
 
     /// Performs commands that belong to this story, as many at once as go together; nothing that is due
     /// comes between.
     fn ask_all(&mut self, story: &str, trace_id: u128, commands: Vec<Command>) -> Vec<inventory::Answer> {
-        let by = Context::system(story, Trace { trace_id, span_id: 1, is_sampled: true });
+        let by = by(story, trace_id);
         let asked = commands.into_iter().map(|command| self.desk.ask(Asked::new(command, by.clone())));
         let answered: Vec<_> = asked.collect();
         while self.workers[0].turn(&Plan { from_inlets: 0, ..Plan::ALL }) != Turn::Idle {}
@@ -62,9 +67,31 @@ impl Driven {
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     }
 
+    /// So many pieces of `a` may be promised without stock.
+    fn backorders(&mut self, backorder_limit: i64) {
+        let offer = Offer { backorder_limit, ..Offer::default() };
+        let set = Command::SetSku { sku: "a".parse().expect("a SKU"), offer, seen: None };
+        self.ask("offer", 1, set).expect("it is offered");
+    }
+
+    /// What was taken from which promises.
+    fn fell_short(&self) -> Vec<(String, i64)> {
+        let events = self.events_after(0);
+        let read = events.iter().map(|event| Event::read(&event.kind, &event.body).expect("an event"));
+        let short = read.filter_map(|event| match event {
+            Some(Event::PromiseFellShort(e)) => Some((e.reservation.to_string(), e.quantity)),
+            _ => None,
+        });
+        short.collect()
+    }
+
     fn events_after(&self, position: i64) -> Vec<db::Envelope> {
         wait(self.database.read(move |read| read.events_after(position, 10_000))).expect("events")
     }
+}
+
+fn by(story: &str, trace_id: u128) -> Context {
+    Context::system(story, Trace { trace_id, span_id: 1, is_sampled: true })
 }
 
 /// A wish for so many pieces of one SKU for a second, on behalf of an order of the same name.
@@ -74,6 +101,15 @@ fn reserve(reservation: &str, sku: &str, quantity: i64) -> Command {
     let order = Some(ForOrder { order: name.clone(), attempt: 1 });
     let (fingerprint, replaces, terms) = (reservation.to_owned(), None, None);
     Command::Reserve(Reserve { name, fingerprint, lines, hold_secs: 1, order, replaces, terms })
+}
+
+fn movement(name: &str, warehouse: &str, act: Act) -> Command {
+    let (name, warehouse) = (name.parse().expect("a name"), warehouse.parse().expect("a warehouse"));
+    Command::Move(Movement { name, fingerprint: String::new(), sku: "a".parse().expect("a SKU"), warehouse, act })
+}
+
+fn count(warehouse: &str, counted: i64) -> Command {
+    movement("count", warehouse, Act::Count { counted, reason: None, reference: None })
 }
 
 #[test]
@@ -103,4 +139,69 @@ fn a_lapsed_hold_that_no_event_could_name_anew_is_not_taken_anew() {
     let told = shop.events_after(i64::try_from(before).expect("a position"));
     assert_eq!(told.iter().map(|event| &*event.kind).collect::<Vec<_>>(), ["StockCommitRejected"]);
     assert!(told[0].body.contains("\"short\":[]"), "{}", told[0].body);
+}
+
+#[test]
+fn a_stock_take_takes_from_holds_first_also_where_others_were_served_just_before() {
+    let mut shop = Driven::new();
+    shop.backorders(5);
+    shop.receive("a", &[("main".to_owned(), 2)]);
+    shop.ask("hold", 2, reserve("hold", "a", 2)).expect("it is held");
+    shop.ask("firm", 3, reserve("firm", "a", 5)).expect("it is promised without stock");
+    let commit = Command::Commit { name: "firm".parse().expect("a name"), order: None, retake: false };
+    shop.ask("firm", 3, commit).expect("it is firm");
+    let goods = movement("goods", "main", Act::Receive { quantity: 4, reference: None });
+    let answers = shop.ask_all("both", 4, vec![goods, count("main", 3)]);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(shop.fell_short(), [("hold".to_owned(), 2), ("firm".to_owned(), 1)]);
+}
+
+#[test]
+fn a_stock_take_takes_from_the_last_promise_first_also_where_another_was_moved_just_before() {
+    let mut shop = Driven::new();
+    shop.backorders(4);
+    shop.receive("a", &[("main".to_owned(), 1)]);
+    shop.ask("early", 2, reserve("early", "a", 5)).expect("it is promised without stock");
+    let goods = movement("goods", "west", Act::Receive { quantity: 6, reference: None });
+    shop.ask("goods", 1, goods).expect("they come in");
+    shop.ask("late", 3, reserve("late", "a", 2)).expect("it is held");
+    let (owner, reservation) = (by("both", 4).owner.to_string(), "early".parse().expect("a name"));
+    let (sku, warehouse, reason) = ("a".parse().expect("a SKU"), "main".parse().expect("a warehouse"), String::new());
+    let way = Way::Move { to: "west".parse().expect("a warehouse") };
+    let moved = Command::Settle(Settle { owner, reservation, sku, warehouse, way, reason });
+    let answers = shop.ask_all("both", 4, vec![moved, count("west", 3)]);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(shop.fell_short(), [("late".to_owned(), 2), ("early".to_owned(), 1)]);
+}
+
+#[test]
+fn a_stock_take_takes_from_holds_first_also_where_somebody_new_was_promised_firmly_just_before() {
+    let mut shop = Driven::with(&inventory::Config { ship_on_commit: false, ..inventory::Config::default() });
+    shop.receive("a", &[("main".to_owned(), 5)]);
+    shop.ask("hold", 2, reserve("hold", "a", 2)).expect("it is held");
+    let commit = Command::Commit { name: "firm".parse().expect("a name"), order: None, retake: false };
+    let answers = shop.ask_all("both", 3, vec![reserve("firm", "a", 3), commit, count("main", 2)]);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(shop.fell_short(), [("hold".to_owned(), 2), ("firm".to_owned(), 1)]);
+}
+
+#[test]
+fn nothing_that_is_firm_or_has_ended_ever_becomes_due() {
+    let mut shop = Driven::with(&inventory::Config { ship_on_commit: false, ..inventory::Config::default() });
+    shop.receive("a", &[("main".to_owned(), 5)]);
+    for reservation in ["firm", "ended", "lapsed"] {
+        shop.ask(reservation, 2, reserve(reservation, "a", 1)).expect("it is held");
+    }
+    let name = |name: &str| name.parse::<Name>().expect("a name");
+    let commit = Command::Commit { name: name("firm"), order: None, retake: false };
+    shop.ask("firm", 2, commit).expect("it is firm");
+    shop.ask("ended", 2, Command::Release { name: name("ended"), order: None }).expect("it is let go");
+    shop.world.advance(Duration::from_secs(2));
+    for _ in 0..9 {
+        shop.workers[0].turn(&Plan::ALL);
+    }
+    let holds = "SELECT expires_at FROM hold ORDER BY expires_at";
+    let left = wait(shop.database.read(move |read| read.rows(db::Query::sql(holds, [])))).expect("holds");
+    let until: Vec<i64> = left.into_iter().map(|row| row.columns().int().expect("a moment")).collect();
+    assert_eq!(until, [i64::MAX], "the firm one, for ever");
 }

@@ -100,7 +100,7 @@ impl Books {
         }
         for number in std::mem::take(&mut self.served) {
             let reservation = &self.reservations[&number];
-            if policy.ship_on_commit && reservation.is_live() && reservation.is_firm() && reservation.owed() == 0 {
+            if policy.ship_on_commit && reservation.is_firm() && reservation.owed() == 0 {
                 let (name, order) = (reservation.name.clone(), reservation.order.clone());
                 let shipped = say::StockShipped { reservation: name, order, lines: reservation.lines.clone() };
                 self.say(number, "", now, shipped.into());
@@ -131,7 +131,8 @@ impl Books {
             Way::Wait => vec![decided(Settlement::Wait).into()],
             Way::Move { to } => {
                 let available = self.pool(sku, to).available();
-                if to == warehouse || available < owed {
+                // Where pieces are owed none are available, so this is also said of the warehouse itself.
+                if available < owed {
                     let (sku, warehouse) = (sku.clone(), to.clone());
                     return nothing_but(Err(Rejection::NotAvailable { sku, warehouse, wanted: owed, available }));
                 }
