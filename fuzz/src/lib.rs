@@ -1,4 +1,4 @@
-//! What the fuzz targets ask: inventory, orders and payments in memory, behind the doors that the program has.
+//! What the fuzz targets ask: inventory, orders, payments and notifications in memory, behind the doors that the program has.
 //!
 //! Nothing runs beside the request: it is polled, and the desks are turned in between, until it is answered. So the
 //! same bytes take the same way each time.
@@ -51,10 +51,11 @@ impl Shop {
             let memory = Location::Memory(MemoryDisk::empty());
             Database::open(name, memory, Options::default(), world.clone(), migrations).expect("a database")
         };
-        let [inventory, orders, payments] = [
+        let [inventory, orders, payments, notifications] = [
             open(inventory::NAME, inventory::MIGRATIONS),
             open(orders::NAME, orders::MIGRATIONS),
             open(payments::NAME, payments::MIGRATIONS),
+            open(notifications::NAME, notifications::MIGRATIONS),
         ];
         let feeds = [&inventory, &orders, &payments].into_iter().fold(Feeds::default(), |feeds, database| {
             let producer = database.clone();
@@ -70,6 +71,7 @@ impl Shop {
                 &ground(payments.clone()),
                 &TestProvider::in_memory(),
             ),
+            notifications::assemble(&notifications::Config::default(), &ground(notifications.clone())),
         ];
         let mut routes = Routes::default();
         let mut workers = Vec::new();

@@ -275,9 +275,11 @@ async fn remove(
 }
 
 async fn endpoints(State(counter): State<Counter>, page: Page) -> Result<Listed<EndpointDocument>, Problem> {
-    let after = page.start::<String>()?.unwrap_or_default();
+    let after = page.start::<Name>()?;
     let most = i64::from(page.limit) + 1;
-    let records = counter.database.read(move |read| store::endpoints_after(read, &after, most)).await?;
+    let read =
+        move |read: &mut db::Read<'_>| store::endpoints_after(read, after.as_ref().map_or("", Name::as_str), most);
+    let records = counter.database.read(read).await?;
     let items = records.into_iter().map(|record| EndpointDocument::of(record.endpoint, None)).collect();
     Ok(Listed::of(items, &page, |endpoint| endpoint.id.to_string()))
 }

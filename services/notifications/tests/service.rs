@@ -389,6 +389,8 @@ async fn an_endpoint_is_set_anew_disabled_listed_and_taken_back() {
     assert_eq!((status, &page["items"][0]["id"]), (200, &json!("a")));
     let next = page["next"].as_str().expect("a next page");
     assert_eq!(shop.get(&format!("/v1/webhook-endpoints?after={next}")).await.1["items"][0]["id"], "b");
+    let made_up = web::Cursor::new(&"a\0");
+    assert_eq!(shop.get(&format!("/v1/webhook-endpoints?after={made_up}")).await.0, 400, "one that was not given");
     let off = json!({"url": receiver.url, "enabled": false});
     assert_eq!(shop.put("/v1/webhook-endpoints/a", &off).await.1["status"], "disabled");
     shop.say("OrderPlaced", "while it is off").await;

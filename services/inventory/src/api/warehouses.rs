@@ -56,9 +56,12 @@ async fn settings_of(shelf: &Shelf, warehouse: &Warehouse) -> Result<WarehouseSe
 }
 
 async fn warehouses(State(shelf): Shared, page: Page) -> Result<Response, Problem> {
-    let after = page.start::<String>()?.unwrap_or_default();
+    let after = page.start::<Warehouse>()?;
     let limit = i64::from(page.limit) + 1;
-    let found = shelf.database.read(move |read| store::warehouses_after(read, &after, limit)).await?;
+    let read = move |read: &mut db::Read<'_>| {
+        store::warehouses_after(read, after.as_ref().map_or("", Warehouse::as_str), limit)
+    };
+    let found = shelf.database.read(read).await?;
     let listed = Listed::of(found, &page, |(id, _)| id.as_str().to_owned());
     let items: Vec<_> = listed.items.into_iter().map(|(id, settings)| document(id, settings)).collect();
     Ok(Listed { items, next: listed.next }.into_response())

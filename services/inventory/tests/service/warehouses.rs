@@ -41,6 +41,8 @@ fn a_warehouse_is_described_and_read_again() {
         let next = first["next"].as_str().expect("a next page");
         let (_, second) = shop.get(&format!("/v1/warehouses?limit=1&after={next}"));
         assert_eq!((&second["items"], &second["next"]), (&json!([leeds]), &Value::Null));
+        let made_up = web::Cursor::new(&"leeds\0");
+        assert_eq!(shop.get(&format!("/v1/warehouses?after={made_up}")).0, 400, "a cursor that was not given");
 
         assert_eq!(shop.edit("/v1/warehouses/leeds", "\"0\"", &json!({})).1["code"], "precondition-failed");
         let (status, cleared) = shop.edit("/v1/warehouses/leeds", "\"1\"", &json!({}));
