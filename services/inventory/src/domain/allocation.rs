@@ -160,10 +160,14 @@ pub(super) fn allocate(stock: &Stock, lines: &[Line], sources: Sources<'_>) -> R
             reserved.push(wish.reserved(sku, allocations));
             continue;
         }
-        let has_place = !wish.bound.is_empty() || !sources.may_owe(pools).is_empty();
-        let without_stock = if has_place { sources.without_stock(sku, pools) } else { 0 };
+        let without_stock = match sources.without_stock(sku, pools) {
+            left if left > 0 && wish.bound.is_empty() && sources.may_owe(pools).is_empty() => 0,
+            left => left,
+        };
         let available_from = sources.available_from(sku);
-        if let Some(allocations) = wish.owe(pools, without_stock, sources) {
+        if without_stock > 0
+            && let Some(allocations) = wish.owe(pools, without_stock, sources)
+        {
             reserved.push(ReservedLine { available_from, ..wish.reserved(sku, allocations) });
         } else {
             let (sku, wanted) = ((*sku).clone(), wish.wanted());

@@ -47,8 +47,8 @@ pub(in crate::api) fn shortfalls() -> Operation {
 
 pub(in crate::api) fn resolve() -> Operation {
     let about = "`release` gives the whole reservation up, `move` takes what it is owed from another warehouse that has it, \
-                 `wait` leaves it until goods come in. Of an order whose firm promise is given up somebody has to tell the \
-                 customer: it stays as it is.";
+                 `wait` leaves it until goods come in. A confirmed order whose promise is released needs a person, or its \
+                 money is given back, as the setting `orders.on_lost_stock` says.";
     let decision = [
         must("reservation", name()),
         may("owner", meaning("Whose reservation it is; the caller's unless it is said.", text(1..=LONGEST_TITLE))),
