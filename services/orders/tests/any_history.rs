@@ -126,8 +126,11 @@ impl History {
             _ => true,
         };
         let ended = match self.order.status {
-            // People may still give up what was promised.
-            Status::Confirmed => !matches!(event, Event::OrderNeedsAttention(_) | Event::PaymentVoidDue(_)),
+            // Unless people have given up what was promised.
+            Status::Confirmed if !self.may_hold_stock => {
+                !matches!(event, Event::OrderNeedsAttention(_) | Event::PaymentVoidDue(_))
+            }
+            Status::Confirmed => true,
             status => status == Status::Cancelled,
         };
         assert!(ok && !ended, "{event:?} is said of {:#?}\nafter {:#?}", self.order, self.events);

@@ -113,7 +113,7 @@ fn is_flag(faults: &mut Faults, pointer: &str, given: &Value) -> bool {
 
 /// A reservation as it is answered.
 #[derive(Debug, Serialize)]
-pub(super) struct ReservationDocument {
+struct ReservationDocument {
     id: Name,
     status: &'static str,
     expires_at: Moment,
@@ -132,7 +132,7 @@ pub(super) struct ReservationDocument {
     backorder: Option<bool>,
 }
 
-pub(super) fn reservation_document(reservation: Reservation, now: Moment) -> ReservationDocument {
+fn reservation_document(reservation: Reservation, now: Moment) -> ReservationDocument {
     let Terms { allocation, split, market, backorder } = reservation.terms.clone().unwrap_or_default();
     ReservationDocument {
         status: reservation.status_at(now).as_str(),
@@ -159,7 +159,7 @@ async fn reserve(
 }
 
 /// Asks for something about a reservation, and answers with it as it is then.
-async fn ask(
+pub(super) async fn ask(
     shelf: &Shelf,
     caller: &Caller,
     key: Option<Repeatable>,

@@ -12,10 +12,9 @@ use serde_json::Value;
 use web::{Body, Caller, Faults, IdempotencyKey, Listed, Problem, Query, Routes, Scope};
 use world::Moment;
 
-use super::reservations::reservation_document;
+use super::reservations::ask;
 use super::{ABOUT, LONGEST_TITLE, Shared, Shelf, openapi};
-use crate::domain::{Command, Reservation, Settle, Settled, Way};
-use crate::perform::Answer;
+use crate::domain::{Command, Reservation, Settle, Way};
 use crate::store::{self, Owed};
 
 /// The routes of this module.
@@ -162,10 +161,5 @@ async fn resolve(
 ) -> Result<Response, Problem> {
     let settle = check(&raw, &caller)?;
     let key = key.map(|key| key.stands_for(&settle));
-    let now = shelf.database.world().now();
-    let say = move |answer: Answer| match answer? {
-        Settled::Reservation { reservation, .. } => Ok((StatusCode::OK, reservation_document(*reservation, now))),
-        other => Err(Problem::internal(format!("a decision on a promise came to {other:?}"))),
-    };
-    web::ask(&shelf.desk, caller.asks(Command::Settle(settle)), key, say).await
+    ask(&shelf, &caller, key, Command::Settle(settle), |_| StatusCode::OK).await
 }

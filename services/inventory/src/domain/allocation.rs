@@ -160,10 +160,9 @@ pub(super) fn allocate(stock: &Stock, lines: &[Line], sources: Sources<'_>) -> R
             reserved.push(wish.reserved(sku, allocations));
             continue;
         }
-        let without_stock = match sources.without_stock(sku, pools) {
-            left if left > 0 && wish.bound.is_empty() && sources.may_owe(pools).is_empty() => 0,
-            left => left,
-        };
+        let may_be_owed = || wish.may_be_owed(pools, sources);
+        let without_stock =
+            Some(sources.without_stock(sku, pools)).filter(|left| *left > 0 && may_be_owed()).unwrap_or(0);
         let available_from = sources.available_from(sku);
         if without_stock > 0
             && let Some(allocations) = wish.owe(pools, without_stock, sources)
@@ -288,6 +287,12 @@ impl Wish<'_> {
         (missing == 0).then(|| ordered.iter().filter_map(allocation).collect())
     }
 
+    /// Whether there are warehouses in which all of it may be owed.
+    fn may_be_owed(&self, pools: &Pools, sources: Sources<'_>) -> bool {
+        self.bound.keys().all(|warehouse| sources.serves(warehouse))
+            && (self.anywhere == 0 || !sources.may_owe(pools).is_empty())
+    }
+
     /// Takes what is there, and is owed the rest: what is bound where it is bound to, and all other pieces in
     /// one warehouse. None where that would be more than may be promised without stock.
     fn owe(&self, pools: &Pools, without_stock: i64, sources: Sources<'_>) -> Option<Vec<Allocation>> {
@@ -315,8 +320,7 @@ impl Wish<'_> {
         };
         let allocations: Vec<Allocation> = wanted.into_iter().map(allocation).collect();
         let owed: i64 = allocations.iter().map(|allocation| allocation.owed).sum();
-        let all_serve = self.bound.keys().all(|warehouse| sources.serves(warehouse));
-        (all_serve && owed <= without_stock).then_some(allocations)
+        (owed <= without_stock).then_some(allocations)
     }
 
     /// The most of what is there that a wish of this kind could have had.
@@ -493,7 +497,12 @@ mod tests {
             let expected = place.map(|place| vec![(place.to_owned(), 2, 2)]);
             assert_eq!(owed(&[], &[line("a", 2, None)], policy, warehouses), expected, "{warehouses:?}");
         }
-        assert_eq!(owed(&[], &[line("a", 2, Some("west"))], &north, &closed), None, "nothing comes from there");
+        let bound = [line("a", 2, Some("west"))];
+        assert_eq!(owed(&[], &bound, &north, &closed), None, "nothing comes from there");
+        let offer = Offer { backorder_limit: 9, ..Offer::default() };
+        let skus = BTreeMap::from([("a".parse().unwrap(), SkuSettings { offer, ..SkuSettings::default() })]);
+        let refused = allocate(&stock(&[]), &bound, Sources { skus: &skus, ..sources(&north, &closed, None) });
+        assert_eq!(refused, falls_short("a", 2, 0), "so none could have been had");
     }
 
     #[test]

@@ -151,7 +151,9 @@ impl Books {
                 let (order, attempt) = (reservation.order.clone(), reservation.attempt);
                 // By then somebody has decided about what is missing.
                 let mut settled = reservation.clone();
-                settled.allocation_mut(sku, warehouse).into_iter().for_each(|allocation| allocation.missing = 0);
+                if let Some(allocation) = settled.allocation_mut(sku, warehouse) {
+                    allocation.missing = 0;
+                }
                 let lines = settled.lines;
                 let given_up = if reservation.is_firm() {
                     let (reservation, was_shipped) = (reservation.name.clone(), false);
@@ -170,14 +172,15 @@ impl Books {
         for news in &mut self.news {
             let Some((movement, levels)) = levels_mut(&mut news.event) else { continue };
             let level_of = |sku: &Sku, warehouse: &Warehouse| {
-                self.stock.get(sku).and_then(|pools| pools.get(warehouse)).map(|entry| entry.pool.level())
+                let entry = self.stock.get(sku).and_then(|pools| pools.get(warehouse));
+                entry.map(|entry| entry.pool.level()).unwrap_or_default()
             };
             for (sku, warehouse, level) in levels {
-                *level = level_of(sku, warehouse).unwrap_or_default();
+                *level = level_of(sku, warehouse);
             }
             if let Some(record) = self.movements.get_mut(&key(owner, movement)) {
                 let MovementRecord { sku, warehouse, outcome, .. } = record;
-                outcome.settle(warehouse, |warehouse| level_of(sku, warehouse).unwrap_or_default());
+                outcome.settle(warehouse, |warehouse| level_of(sku, warehouse));
             }
         }
     }
