@@ -15,7 +15,7 @@ mod reservations;
 mod restock;
 mod shortfalls;
 mod skus;
-mod stock;
+pub(crate) mod stock;
 mod warehouses;
 
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(crate) struct Shelf {
 const ABOUT: &str = "Stock and reservations";
 
 /// All routes of inventory.
-pub(crate) fn routes(shelf: Shelf) -> Routes {
+pub(crate) fn routes(shelf: Arc<Shelf>) -> Routes {
     let own = movements::routes()
         .merge(stock::routes())
         .merge(skus::routes())
@@ -55,7 +55,7 @@ pub(crate) fn routes(shelf: Shelf) -> Routes {
         .merge(journal::routes())
         .merge(availability::routes())
         .merge(bulk::routes());
-    own.with_schemas(openapi::schemas()).with_state(Arc::new(shelf))
+    own.with_schemas(openapi::schemas()).with_state(shelf)
 }
 
 /// What a handler is given of the shelf.

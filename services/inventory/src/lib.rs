@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use db::{Desk, Failure, Migration, open_desk};
 use events::Listener;
-use host::{Ground, Service};
+use host::{Ground, Service, Task};
 
 pub use config::{Config, SECTION};
 pub use perform::Answer;
@@ -67,14 +67,21 @@ pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, 
     let perform = perform::under(config.policy(), recent.clone());
     let (desk, workers) =
         open_desk(&ground.database, &perform::KIND, &perform, vec![Box::new(orders), Box::new(due)], &ground.meters)?;
-    let shelf = api::Shelf {
+    let shelf = Arc::new(api::Shelf {
         desk: desk.clone(),
         database: ground.database.clone(),
         hold_secs: config.hold_secs.into(),
         thresholds: config.thresholds(),
-        recent,
-    };
-    let mut service = Service::new(&ground.database, api::routes(shelf), &desk, workers);
+        recent: recent.clone(),
+    });
+    let mut service = Service::new(&ground.database, api::routes(shelf.clone()), &desk, workers);
+    if let Some(recent) = recent {
+        service.tasks.push(Task { name: "reading of all stock", run: Box::pin(api::stock::read_through(shelf)) });
+        service.tell = Box::new(move |meters| {
+            let help = "SKUs whose stock is kept in memory, those that have changed since included";
+            meters.gauge("stock_kept_in_memory_skus", help).set(i64::try_from(recent.skus()).unwrap_or(i64::MAX));
+        });
+    }
     service.listens.push((contracts::orders::Event::SOURCE, status));
     service.overviews.push(api::overview::SHORTFALLS);
     Ok((service, desk))

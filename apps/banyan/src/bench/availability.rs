@@ -22,6 +22,8 @@ const PIECES: i64 = 1_000;
 /// Connections that reserve when the shop is killed, and how long they do.
 const WRITERS: usize = 32;
 const WRITING: Duration = Duration::from_secs(3);
+/// How many SKUs the shop keeps in memory.
+const KEPT: &str = "banyan_stock_kept_in_memory_skus";
 /// Looks in a row at which nobody may be behind: half a second.
 const LOOKS: usize = 25;
 
@@ -102,13 +104,20 @@ async fn start(options: &Options, folder: &std::path::Path, how: &str) -> Result
     let shop = Shop::start(&options.on, folder)?;
     shop.is_up().await?;
     println!("{how}: ready after {:.2} s, {:.0} MiB", begun.elapsed().as_secs_f64(), shop.memory_mib());
-    // Orders, which shares the processors with what is measured, first hears of all that inventory has said.
-    // How much that is it does not know at once.
-    let mut at_rest = 0;
+    // Two share the processors with what is measured: orders first hears of all that inventory has said, and
+    // inventory reads through its stock. How much that is they do not know at once.
+    let (mut at_rest, mut kept) = (0, 0.0);
     while at_rest < LOOKS {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        at_rest = if shop.metric("banyan_consumer_lag_events").await > 0.0 { 0 } else { at_rest + 1 };
+        let (behind, now) = (shop.metric("banyan_consumer_lag_events").await, shop.metric(KEPT).await);
+        at_rest = if behind > 0.0 || now > kept { 0 } else { at_rest + 1 };
+        kept = now;
     }
+    println!(
+        "{kept} SKUs are in memory, and orders has heard of all, after {:.1} s, {:.0} MiB",
+        begun.elapsed().as_secs_f64(),
+        shop.memory_mib()
+    );
     Ok(shop)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header;
@@ -26,6 +27,12 @@ pub(super) fn routes() -> Routes<Arc<Shelf>> {
         .get("/v1/stock", Scope::StockRead, levels, openapi::levels())
         .post("/v1/stock/query", Scope::StockRead, query_levels, openapi::query_levels())
 }
+
+/// SKUs that are read through at once.
+const AT_ONCE: usize = 200;
+/// The rest after them, so that this takes about a third of a thread; and the rest after it went wrong.
+const REST: Duration = Duration::from_millis(3);
+const LONG_REST: Duration = Duration::from_secs(1);
 
 /// What a level, or a SKU beside its levels, takes in an answer, about.
 const LEVEL_BYTES: usize = 128;
@@ -212,6 +219,36 @@ async fn read_and_kept(shelf: &Shelf, recent: &Recent, skus: Vec<Sku>) -> Result
         }
     }
     Ok(found)
+}
+
+/// Reads all stock once after a start, as much as there is room for, so that those who ask first need not wait
+/// until it is looked up: a few SKUs at a time, with a rest in between for others who read. It never ends, for
+/// a service whose task has ended is stopped.
+pub(crate) async fn read_through(shelf: Arc<Shelf>) {
+    if let Some(recent) = &shelf.recent {
+        let mut after = None;
+        while !recent.is_nearly_full() {
+            match read_next(&shelf, recent, after.clone()).await {
+                Ok(Some(last)) => after = Some(last),
+                Ok(None) => break,
+                Err(problem) => {
+                    tracing::debug!(?problem, "Stock cannot be read through now; it is tried again");
+                    tokio::time::sleep(LONG_REST).await;
+                }
+            }
+            tokio::time::sleep(REST).await;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Reads and keeps the stock of some SKUs after one; gives back the last of them.
+async fn read_next(shelf: &Shelf, recent: &Recent, after: Option<Sku>) -> Result<Option<Sku>, Problem> {
+    let skus = move |read: &mut db::Read<'_>| store::skus_after(read, after.as_ref(), AT_ONCE);
+    let skus = shelf.database.read(skus).await?;
+    let last = skus.last().cloned();
+    read_and_kept(shelf, recent, skus).await?;
+    Ok(last)
 }
 
 async fn looked_up(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {

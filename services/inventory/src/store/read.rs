@@ -188,6 +188,15 @@ pub(crate) fn levels_after(
     rows.into_iter().map(level).collect()
 }
 
+/// Some SKUs of which something lies, or has lain, somewhere, after one, in the order of their names.
+pub(crate) fn skus_after(read: &mut Read<'_>, after: Option<&Sku>, limit: usize) -> Result<Vec<Sku>, Failure> {
+    let after = after.map_or("", Sku::as_str);
+    let sql = "SELECT DISTINCT sku FROM stock WHERE sku > $1 ORDER BY sku LIMIT $2";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = read.rows(Query::sql(sql.to_owned(), [after.into(), limit.into()]))?;
+    rows.into_iter().map(|row| Ok(Sku::from_column(row.columns().text()?))).collect()
+}
+
 /// The reservation of that name.
 pub(crate) fn find_reservation(read: &mut Read<'_>, owner: &str, name: &Name) -> Result<Option<Reservation>, Failure> {
     let rows = read.rows(Query::by(&RESERVATION, "name", [key(owner, name).into()]))?;

@@ -5,6 +5,8 @@
 //! a change:  changing ─▶ COMMIT ─▶ on the disk, and answered ─▶ the guard is dropped
 //! ```
 //!
+//! After a start all stock is read through once (`api::stock::read_through`), as far as there is room.
+//!
 //! **Invariant:** nobody is given what is not committed; and whoever has been told of a change is never
 //! given what was before it.
 //!
@@ -150,8 +152,22 @@ impl Recent {
         Some(changing)
     }
 
+    /// How many SKUs are kept, those that have changed since included.
+    pub(crate) fn skus(&self) -> usize {
+        self.each_part().map(|part| part.young.len() + part.old.len()).sum()
+    }
+
+    /// Whether whatever comes next may soon take the place of something else.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        self.each_part().any(|part| !part.old.is_empty() && part.bytes_of_young > self.bytes_of_half / 4 * 3)
+    }
+
     fn part(&self, sku: &Sku) -> MutexGuard<'_, Part> {
-        self.parts[slot(sku) % PARTS].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parts[slot(sku) % PARTS])
+    }
+
+    fn each_part(&self) -> impl Iterator<Item = MutexGuard<'_, Part>> {
+        self.parts.iter().map(lock)
     }
 }
 
@@ -168,6 +184,10 @@ impl Part {
             self.bytes_of_young = self.bytes_of_young + bytes - freed;
         }
     }
+}
+
+fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn slot(sku: &Sku) -> usize {
@@ -387,11 +407,14 @@ mod tests {
             let parts = recent.parts.iter().map(|part| part.lock().unwrap());
             parts.map(|part| part.young.len() + part.old.len()).max().unwrap()
         };
+        assert!(!recent.is_nearly_full());
         for number in 0..1_000 {
             keep(&recent, &format!("{number}"), number);
             assert_eq!(on_hand(&recent, "asked"), Some(1));
         }
         assert_eq!((held(&recent), on_hand(&recent, "0")), (8, None));
+        assert!(recent.is_nearly_full());
+        assert!((PARTS * 4..=PARTS * 8).contains(&recent.skus()), "{}", recent.skus());
         // What is kept anew counts once, also where it has become less.
         for _ in 0..1_000 {
             keep(&recent, "asked", i64::MAX);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use db::Location;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -300,4 +301,24 @@ fn who_was_answered_finds_what_he_was_answered_while_others_change_the_same() {
         });
         assert_eq!(shop.level("a")["reserved"], 200);
     });
+}
+
+#[test]
+fn all_stock_is_in_memory_soon_after_a_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = || Running::on(Location::File(folder.path().join("inventory.db")), &inventory::Config::default());
+    let skus: Vec<String> = (0..450).map(|number| format!("SKU-{number}")).collect();
+    let before = {
+        let shop = start();
+        for sku in &skus {
+            shop.receive(sku, sku, "main", 7);
+        }
+        truth(&shop, &skus)
+    };
+    let shop = start();
+    shop.runs_until("banyan_stock_kept_in_memory_skus{} 450");
+    assert_eq!(truth(&shop, &skus), before);
+    // What is kept is no longer given once it has changed.
+    shop.receive("more", "SKU-7", "main", 1);
+    assert_eq!(shop.level("SKU-7")["on_hand"], 8);
 }

@@ -1,14 +1,15 @@
 //! Inventory at work on every database, as a caller sees it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use db::{Database, Location, MemoryDisk, Meters, Options};
 use events::TableFeed;
-use host::{Feeds, Ground, Service};
+use host::{Feeds, Ground, Service, Task};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -18,13 +19,16 @@ use world::World;
 pub(crate) struct Running {
     pub(crate) database: Database,
     pub(crate) router: Router,
+    tell: Box<dyn Fn(&telemetry::Meters) + Send + Sync>,
+    /// What runs beside its desk, once somebody lets it.
+    tasks: Mutex<Vec<Task>>,
     close: Box<dyn Fn() + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
     _orders: Database,
 }
 
 impl Running {
-    fn on(location: Location, config: &inventory::Config) -> Self {
+    pub(crate) fn on(location: Location, config: &inventory::Config) -> Self {
         let world = World::real();
         let open = |name, location, migrations| {
             Database::open(name, location, Options::default(), world.clone(), migrations).expect("a database")
@@ -35,10 +39,33 @@ impl Running {
         let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&producer)));
         let ground = Ground { database: database.clone(), feeds, meters: Arc::new(Meters::default()) };
         let service = inventory::assemble(config, &ground).expect("inventory");
-        let Service { routes, workers, close, .. } = service;
+        let Service { routes, workers, tasks, tell, close, .. } = service;
         let router = web::guard(routes, web::Gate::open(), &world, &web::Limits::default(), Arc::new(|_| {}));
         let threads = workers.into_iter().map(host::Work::start).collect();
-        Self { database, router, close, threads, _orders: orders }
+        Self { database, router, tell, tasks: tasks.into(), close, threads, _orders: orders }
+    }
+
+    /// Lets its tasks run until the page of metrics shows this line.
+    pub(crate) fn runs_until(&self, line: &str) {
+        let shows = || {
+            let meters = telemetry::Meters::new();
+            (self.tell)(&meters);
+            meters.render().lines().any(|shown| shown == line)
+        };
+        wait(async {
+            let tasks = self.tasks.lock().expect("tasks").drain(..).map(|task| task.run).collect::<Vec<_>>();
+            let until = async {
+                while !shows() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let beside = futures_util::future::join_all(tasks);
+            tokio::select! {
+                () = until => {}
+                _ = beside => panic!("a task has ended"),
+                () = tokio::time::sleep(Duration::from_secs(60)) => panic!("the page never shows `{line}`"),
+            }
+        });
     }
 
     pub(crate) fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
