@@ -1,6 +1,7 @@
 //! `bench checkout`: whole checkouts over HTTP, from the request to *confirmed*, arriving at a fixed
 //! rate whether or not the earlier ones are done (open loop, Poisson), so that no wait is hidden.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ pub(crate) struct Options {
     /// Each of these endpoints wants all orders, and not a sixteenth of them
     #[arg(long)]
     all: bool,
+    /// Also in a second shop, which demands a key and counts what each asks for; one run in each
+    #[arg(long, conflicts_with_all = ["postgres", "listeners", "endpoints"])]
+    keys: bool,
     /// Such pairs of runs
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -63,6 +67,9 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
         println!("warm-up: {} checkouts", warm_up.confirmed.count());
         if options.listeners > 0 || options.endpoints > 0 {
             return beside_others(&shop, &pool, &receivers, options).await;
+        }
+        if options.keys {
+            return beside_keys(&shop, &pool, &folder, options).await;
         }
         for (run, rate) in (1..).zip(&options.rates) {
             let append = append::measure(&folder)?;
@@ -151,6 +158,44 @@ async fn beside_others(shop: &Shop, pool: &Arc<Pool>, receivers: &Receivers, opt
         }
         let (without, with) = (median(without), median(with));
         println!("{rate}/s, median: p99 {without:.1} → {with:.1} ms: {:.2} of it", with / without);
+    }
+    Ok(())
+}
+
+/// How much longer checkouts take where each request shows a key, in a shop like the other that demands one.
+async fn beside_keys(shop: &Shop, pool: &Arc<Pool>, folder: &Path, options: &Options) -> Result<(), Stop> {
+    let keyed = Shop::start(&options.on, &folder.join("keyed"))?;
+    keyed.is_up().await?;
+    fill(&Pool::to(keyed.address), options.skus).await?;
+    let with_key = Arc::new(Pool::to(keyed.demand_key().await?));
+    let length = Duration::from_secs(options.secs);
+    arrive(&with_key, options, 200, Duration::from_secs(3), &Names(0)).await;
+    let mut names = (1..).map(Names);
+    for rate in &options.rates {
+        let mut rounds = [(shop, pool, Vec::new(), Vec::new()), (&keyed, &with_key, Vec::new(), Vec::new())];
+        for (_, names) in (0..options.rounds).zip(&mut names) {
+            for (shop, pool, p99_ms, cpu_micros) in &mut rounds {
+                let cpu = shop.cpu_secs();
+                let mut seen = arrive(pool, options, *rate, length, &names).await;
+                #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
+                let done = seen.confirmed.count().max(1) as f64;
+                p99_ms.push(seen.confirmed.percentile_ms(0.99));
+                cpu_micros.push((shop.cpu_secs() - cpu) * 1e6 / done);
+                if let Some(answer) = seen.example {
+                    println!("{rate}/s: {} not confirmed, for example: {answer}", seen.otherwise);
+                }
+            }
+        }
+        let [(p99_ms, micros), (keyed_ms, keyed_micros)] = rounds.map(|(_, _, p99_ms, cpu_micros)| {
+            println!("{rate}/s: p99 of the runs {p99_ms:.1?} ms, {cpu_micros:.0?} µs of processor a checkout");
+            (median(p99_ms), median(cpu_micros))
+        });
+        println!(
+            "{rate}/s, median: p99 {p99_ms:.1} → {keyed_ms:.1} ms with keys: {:.2} of it; processor {micros:.0} → \
+             {keyed_micros:.0} µs: {:.2}",
+            keyed_ms / p99_ms,
+            keyed_micros / micros
+        );
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `bench http`: durable reservations over HTTP, against an empty handler that parses the same JSON.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use telemetry::Stopwatch;
 use tokio::runtime::Runtime;
 use world::{Chance, World};
 
-use super::shop::{Connection, Pool, Shop, fill, sku};
+use super::shop::{Connection, Door, Pool, Shop, fill, sku};
 use super::spread::Spread;
 use super::{On, median, round};
 use crate::stop::Stop;
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     /// SKUs
     #[arg(long, default_value_t = 10_000)]
     skus: usize,
+    /// Also with a second shop, which demands a key and counts what each asks for; both take turns
+    #[arg(long, conflicts_with = "postgres")]
+    keys: bool,
     /// Seconds of a round
     #[arg(long, default_value_t = 4)]
     secs: u64,
@@ -69,7 +73,8 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
             let path = format!("/v1/reservations/{:016x}{:016x}", chance.bits(), chance.bits());
             ("PUT", path, format!(r#"{{"lines":[{{"sku":"{}","quantity":1}}]}}"#, sku(chance.below(skus))))
         };
-        let mut ratios = Vec::new();
+        let keyed = if options.keys { Some(start_keyed(options, &folder).await?) } else { None };
+        let (mut ratios, mut with_key) = (Vec::new(), Vec::new());
         for number in 0..=options.rounds {
             let limit = load(empty, options.connections, length, 200, ask).await?;
             let figure = load(shop.address, options.connections, length, 201, ask).await?;
@@ -85,10 +90,30 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
             if number > 0 {
                 ratios.push(ratio);
             }
+            if let Some((_shop, door)) = &keyed {
+                let (per_sec, mut spread) = load(door.clone(), options.connections, length, 201, ask).await?;
+                let (ratio, p99_ms) = (per_sec / figure.0, spread.percentile_ms(0.99));
+                println!("  with a key: {per_sec:.0} reserves/s, p99 {p99_ms:.1} ms: {ratio:.2} of it");
+                if number > 0 {
+                    with_key.push(ratio);
+                }
+            }
         }
         println!("median: {:.2} of the empty handler's rate", median(ratios));
+        if keyed.is_some() {
+            println!("with a key, median: {:.2} of the rate without", median(with_key));
+        }
         Ok(())
     })
+}
+
+/// A shop like the other that demands a key.
+async fn start_keyed(options: &Options, folder: &Path) -> Result<(Shop, Door), Stop> {
+    let shop = Shop::start(&options.on, &folder.join("keyed"))?;
+    shop.is_up().await?;
+    fill(&Pool::to(shop.address), options.skus).await?;
+    let door = shop.demand_key().await?;
+    Ok((shop, door))
 }
 
 /// The handler that parses the same document and does nothing with it.
@@ -119,20 +144,20 @@ pub(super) type Question = (&'static str, String, String);
 /// Requests a second and how long they took: so many connections, each asking again once it is answered.
 #[expect(clippy::disallowed_methods, reason = "the connections of a bench are tasks of its own")]
 pub(super) async fn load(
-    address: SocketAddr,
+    door: impl Into<Door>,
     connections: usize,
     length: Duration,
     expected: u16,
     ask: impl Fn(&mut Chance) -> Question + Clone + Send + 'static,
 ) -> Result<(f64, Spread), Stop> {
-    let world = World::real();
+    let (world, door) = (World::real(), door.into());
     let all = Stopwatch::start();
     let connections: Vec<_> = (0..connections)
         .map(|number| {
             let mut chance = world.chance(&format!("connection {number}"));
-            let ask = ask.clone();
+            let (ask, door) = (ask.clone(), door.clone());
             tokio::spawn(async move {
-                let mut connection = Connection::open(address).await?;
+                let mut connection = Connection::through(&door).await?;
                 let mut spread = Spread::default();
                 let round = Stopwatch::start();
                 while round.elapsed() < length {

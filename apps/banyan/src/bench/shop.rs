@@ -24,7 +24,8 @@ pub(super) struct Shop {
 }
 
 impl Shop {
-    /// Starts it on an empty folder.
+    /// Starts it in a folder. Should it ever demand keys, none is refused for asking too often: that is counted
+    /// all the same.
     pub(super) fn start(on: &On, folder: &Path) -> Result<Self, Stop> {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.map_err(Stop::failed)?;
@@ -34,6 +35,8 @@ impl Shop {
         command
             .env("BANYAN_LOG", "warn")
             .env("BANYAN_NOTIFICATIONS__ALLOW_PRIVATE_TARGETS", "true")
+            .env("BANYAN_HTTP__KEY_REQUESTS_PER_SEC", "1000000")
+            .env("BANYAN_HTTP__KEY_BURST", "1000000")
             .stdin(Stdio::null());
         if let Some(url) = &on.postgres {
             command.env("BANYAN_DATABASE_URL", url);
@@ -53,6 +56,16 @@ impl Shop {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Err(Stop::Failed("the shop does not come up; its log says why".to_owned()))
+    }
+
+    /// Makes its first key, so that it demands one from now on.
+    pub(super) async fn demand_key(&self) -> Result<Door, Stop> {
+        let mut connection = Connection::open(self.address).await.map_err(Stop::failed)?;
+        let asked = connection.ask("PUT", "/v1/keys/bench", "", r#"{"scopes":["admin"]}"#).await;
+        let (status, answer) = asked.map_err(Stop::failed)?;
+        let made: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+        let key = made["key"].as_str().ok_or_else(|| Stop::Failed(format!("no key was made: {status} {answer}")))?;
+        Ok(Door { address: self.address, key: format!("Authorization: Bearer {key}\r\n") })
     }
 
     /// Processor time that it has used, in seconds.
@@ -95,10 +108,24 @@ impl Drop for Shop {
     }
 }
 
+/// Where requests go, and the line of their heads that lets them in; none where everybody may.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    address: SocketAddr,
+    key: String,
+}
+
+impl From<SocketAddr> for Door {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, key: String::new() }
+    }
+}
+
 /// One kept connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
+    key: String,
     buffer: Vec<u8>,
 }
 
@@ -106,7 +133,11 @@ impl Connection {
     pub(super) async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(4096) })
+        Ok(Self { stream, key: String::new(), buffer: Vec::with_capacity(4096) })
+    }
+
+    pub(super) async fn through(door: &Door) -> io::Result<Self> {
+        Ok(Self { key: door.key.clone(), ..Self::open(door.address).await? })
     }
 
     /// Sends a request and reads its answer: status and body. `headers` are whole lines.
@@ -117,10 +148,10 @@ impl Connection {
         headers: &str,
         body: &str,
     ) -> io::Result<(u16, String)> {
-        let length = body.len();
+        let (length, key) = (body.len(), &self.key);
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n{headers}\r\n{body}"
+             Content-Length: {length}\r\n{key}{headers}\r\n{body}"
         );
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
@@ -152,13 +183,13 @@ impl Connection {
 /// Connections that wait for their next request.
 #[derive(Debug)]
 pub(super) struct Pool {
-    address: SocketAddr,
+    door: Door,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
-    pub(super) fn to(address: SocketAddr) -> Self {
-        Self { address, idle: Mutex::default() }
+    pub(super) fn to(door: impl Into<Door>) -> Self {
+        Self { door: door.into(), idle: Mutex::default() }
     }
 
     /// One request over a kept connection, or a new one.
@@ -166,12 +197,12 @@ impl Pool {
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
         let (mut connection, was_kept) = match idle {
             Some(connection) => (connection, true),
-            None => (Connection::open(self.address).await?, false),
+            None => (Connection::through(&self.door).await?, false),
         };
         let answer = match connection.ask(method, path, headers, body).await {
             // The server closes what has been idle for long; a request under a name is safe to repeat.
             Err(_) if was_kept => {
-                connection = Connection::open(self.address).await?;
+                connection = Connection::through(&self.door).await?;
                 connection.ask(method, path, headers, body).await?
             }
             answer => answer?,
