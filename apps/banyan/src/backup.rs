@@ -17,7 +17,7 @@ mod manifest;
 mod restore;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use db::Cut;
@@ -51,18 +51,23 @@ pub(crate) fn back_up(asked: &Asked) -> Result<(), Stop> {
     let files = files(&settings, &program)?;
     make_empty(&asked.to)?;
     let failed = |failure: db::Failure| Stop::Failed(format!("the data cannot be copied: {failure}"));
-    let mut cut = Cut::prepare(files.iter().map(|(service, path)| (*service, path.clone()))).map_err(failed)?;
+    let book = program.data.join(PROVIDERS_BOOK);
+    let beside = book.exists().then_some(&book);
+    let all = files.iter().map(|(_, path)| path).chain(beside).cloned();
+    let mut cut = Cut::prepare(all).map_err(failed)?;
     let moment = World::real().now();
     let held = Stopwatch::start();
-    // Lines are only added to the provider's book: as long as it is now, it is for good.
-    let book = program.data.join(PROVIDERS_BOOK);
-    let length = cut.take(|| fs::metadata(&book).map_or(0, |book| book.len())).map_err(failed)?;
+    cut.take().map_err(failed)?;
     let held_micros = u64::try_from(held.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let files_beside = if book.exists() { vec![copy_file(&book, length, &asked.to)?] } else { Vec::new() };
+    let mut files_beside = Vec::new();
+    if let Some(book) = beside {
+        cut.copy(book, &asked.to.join(PROVIDERS_BOOK)).map_err(failed)?;
+        files_beside.push(CopiedFile::at(&asked.to, PROVIDERS_BOOK)?);
+    }
     let mut databases = Vec::new();
-    for (service, _) in &files {
+    for (service, path) in &files {
         let name = file_name(service);
-        let copied = cut.copy(service, &asked.to.join(&name)).map_err(failed)?;
+        let copied = cut.copy_database(path, &asked.to.join(&name)).map_err(failed)?;
         let file = CopiedFile::at(&asked.to, &name)?;
         println!("{name}: {} bytes, {} events", file.bytes, copied.newest);
         databases.push(CopiedDatabase {
@@ -123,19 +128,6 @@ fn make_empty(folder: &Path) -> Result<(), Stop> {
         )));
     }
     Ok(())
-}
-
-/// Copies so many bytes of a file, waits for the disk, and says what was copied.
-fn copy_file(from: &Path, bytes: u64, folder: &Path) -> Result<CopiedFile, Stop> {
-    let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let to = folder.join(&name);
-    let copied = File::create_new(&to).and_then(|mut copy| {
-        io::copy(&mut File::open(from)?.take(bytes), &mut copy)?;
-        copy.sync_all()
-    });
-    copied
-        .map_err(|cause| Stop::Failed(format!("{} cannot be copied to {}: {cause}", from.display(), to.display())))?;
-    CopiedFile::at(folder, &name)
 }
 
 /// Waits until what was made in a folder is on the disk.

@@ -85,7 +85,11 @@ pub(crate) static ALL: &[Known] = &[
         assemble: |settings, ground, folder| {
             let book = folder.join(PROVIDERS_BOOK);
             let provider = TestProvider::open(&book).map_err(|cause| {
-                Stop::Failed(format!("the test provider's book {} cannot be read: {cause}", book.display()))
+                Stop::Failed(format!(
+                    "the test provider's book {} cannot be read: {cause}. A folder of an earlier build has to be begun anew: \
+                     name another with --data, or put a backup back",
+                    book.display()
+                ))
             })?;
             payments::assemble_with_test_provider(&settings.section(payments::NAME)?, ground, &provider)
                 .map_err(Stop::failed)

@@ -1,4 +1,5 @@
-//! Copies of the files of several services as they were in one moment, taken while programs work on them.
+//! Copies of several files as they were in one moment, taken while programs work on them: the databases
+//! of services, and what lies beside them.
 //!
 //! ```text
 //! prepare ─▶ take: every writer waits ─▶ a view of each file ─▶ they go on ─▶ copy each view, look at the copy
@@ -25,15 +26,14 @@ use crate::Failure;
 use crate::outbox::Position;
 use crate::sqlite::failure;
 
-/// A cut through the files of several services.
+/// A cut through several files.
 #[derive(Debug)]
 pub struct Cut {
-    files: Vec<OfService>,
+    files: Vec<Held>,
 }
 
 #[derive(Debug)]
-struct OfService {
-    service: &'static str,
+struct Held {
     path: PathBuf,
     /// Holds the writers up.
     holding: Connection,
@@ -41,7 +41,7 @@ struct OfService {
     view: Connection,
 }
 
-/// What was copied.
+/// The database of a service as it was copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// The life of the database.
@@ -62,8 +62,8 @@ const PAUSE: Duration = Duration::from_millis(4);
 const MOST_TRIES: usize = 1_000;
 
 impl Cut {
-    /// Opens the files of these services.
-    pub fn prepare(files: impl IntoIterator<Item = (&'static str, PathBuf)>) -> Result<Self, Failure> {
+    /// Opens these files.
+    pub fn prepare(files: impl IntoIterator<Item = PathBuf>) -> Result<Self, Failure> {
         let open = |path: &Path| {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
@@ -74,31 +74,30 @@ impl Cut {
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(connection)
         };
-        let of_service = |(service, path): (&'static str, PathBuf)| {
+        let held = |path: PathBuf| {
             let said = |error| failure(error).of(path.display());
             let (holding, view) = (open(&path).map_err(said)?, open(&path).map_err(said)?);
-            Ok(OfService { service, path, holding, view })
+            Ok(Held { path, holding, view })
         };
-        let files = files.into_iter().map(of_service).collect::<Result<_, Failure>>()?;
+        let files = files.into_iter().map(held).collect::<Result<_, Failure>>()?;
         Ok(Self { files })
     }
 
-    /// Takes the cut: for that moment, nobody writes to any of the files. What lies beside them is
-    /// looked at in the same moment.
-    pub fn take<T>(&mut self, look_beside: impl FnOnce() -> T) -> Result<T, Failure> {
-        let taken = self.hold_and_look().map(|()| look_beside());
+    /// Takes the cut: for that moment, nobody writes to any of the files.
+    pub fn take(&mut self) -> Result<(), Failure> {
+        let taken = self.hold_and_look();
         // Whether it could be taken or not, the writers go on.
-        for OfService { holding, .. } in self.files.iter().filter(|file| !file.holding.is_autocommit()) {
+        for Held { holding, .. } in self.files.iter().filter(|file| !file.holding.is_autocommit()) {
             holding.execute_batch("ROLLBACK").map_err(failure)?;
         }
         taken
     }
 
     fn hold_and_look(&self) -> Result<(), Failure> {
-        for OfService { path, holding, .. } in &self.files {
+        for Held { path, holding, .. } in &self.files {
             holding.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(error).of(path.display()))?;
         }
-        for OfService { path, view, .. } in &self.files {
+        for Held { path, view, .. } in &self.files {
             // A view begins with the first look.
             let looked = view.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema");
             looked.map_err(|error| failure(error).of(path.display()))?;
@@ -106,18 +105,29 @@ impl Cut {
         Ok(())
     }
 
-    /// Copies the file of a service as it was at the cut, to a file that is not there yet, and looks at
-    /// the copy: at each of its pages, indexes and checks.
+    /// Copies a file as it was at the cut, to one that is not there yet, and looks at the copy: at each
+    /// of its pages, indexes and checks.
     ///
     /// # Panics
-    /// When the service is none of those of the cut.
-    pub fn copy(&self, service: &str, to: &Path) -> Result<Copied, Failure> {
-        let file = self.files.iter().find(|file| file.service == service).expect("a service of this cut");
-        let copied = copied(&file.view).map_err(|error| failure(error).of(file.path.display()))?;
-        write_out(&file.view, to).map_err(|error| failure(error).of(to.display()))?;
+    /// When the file is none of those of the cut.
+    pub fn copy(&self, from: &Path, to: &Path) -> Result<(), Failure> {
+        write_out(&self.held(from).view, to).map_err(|error| failure(error).of(to.display()))?;
         sync(to)?;
-        check_file(to)?;
+        check_file(to)
+    }
+
+    /// Copies the database of a service like [`Cut::copy`], and says what is in it.
+    ///
+    /// # Panics
+    /// When the file is none of those of the cut.
+    pub fn copy_database(&self, from: &Path, to: &Path) -> Result<Copied, Failure> {
+        let copied = copied(&self.held(from).view).map_err(|error| failure(error).of(from.display()))?;
+        self.copy(from, to)?;
         Ok(copied)
+    }
+
+    fn held(&self, path: &Path) -> &Held {
+        self.files.iter().find(|file| file.path == path).expect("a file of this cut")
     }
 }
 

@@ -10,7 +10,7 @@
 //! `desk`, `worker` and `inlet` (batches), `keyed` (what is asked again under a key), `outbox` and `ring`
 //! (events), `database` (opening and reading), `session`, `sqlite` with `flush` and `checkpoint`, `postgres`
 //! (the two databases), `migrate`, `schema`, `checkup` (a database seen before it is opened),
-//! `at_rest` (files on which nobody runs), `way` (which threads go first).
+//! `at_rest` (files on which nobody runs), `backup`, `documents` (a file that is no service's), `way` (which threads go first).
 //!
 //! **Invariant:** database drivers are used here and nowhere else.
 //!
@@ -24,6 +24,7 @@ mod checkpoint;
 mod checkup;
 mod database;
 mod desk;
+mod documents;
 mod failure;
 mod flush;
 mod inlet;
@@ -48,6 +49,7 @@ pub use backup::{Copied, Cut, check_file};
 pub use checkup::{FileState, ServerState, look_at_file, look_at_server, server_of};
 pub use database::{CannotOpen, Database, Location, Options};
 pub use desk::{Answered, Crash, Desk, Kind, Opened, Perform, Plan, Turn, open_desk};
+pub use documents::Documents;
 pub use failure::{Failure, Refused};
 pub use inlet::{Due, FindDue, Inlet};
 pub use keyed::{ANSWERS_KEPT_FOR, Keyed, KeyedAnswer, Say, StoredAnswer};

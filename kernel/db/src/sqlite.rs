@@ -263,7 +263,8 @@ impl Drop for Sqlite {
     }
 }
 
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a connection waits for another one's lock.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 /// Who turns the log on does not wait by itself for another process that opens or closes the file in
 /// the same moment; so it is tried again, for about as long.
 const MOST_TRIES: usize = 250;

@@ -14,6 +14,7 @@
 //! **Invariant:** no provider is called while a transaction is open.
 
 mod book;
+mod kept;
 pub mod test;
 
 use std::fmt;

@@ -115,14 +115,19 @@ impl Source for Files {
     }
 
     fn charges(&mut self) -> Result<Vec<Charge>, Trouble> {
-        let book = TestProvider::read(&self.folder.join(PROVIDERS_BOOK));
-        let book = book.map_err(|cause| Trouble::Wrong(format!("{PROVIDERS_BOOK}: {cause}")))?;
-        let read = |charge: &payments::provider::Charge| Charge {
-            key: charge.key.to_string(),
-            held: charge.held(),
-            kept: charge.captured() - charge.refunded(),
-        };
-        Ok(book.charges(None).map(read).collect())
+        let wrong = |cause| Trouble::Wrong(format!("{PROVIDERS_BOOK}: {cause}"));
+        let book = TestProvider::open_to_read(&self.folder.join(PROVIDERS_BOOK)).map_err(wrong)?;
+        let (mut charges, mut after) = (Vec::new(), None);
+        loop {
+            let piece = book.charges(after.as_ref(), PIECE.into()).map_err(wrong)?;
+            let Some(last) = piece.last() else { return Ok(charges) };
+            after = Some(last.key.clone());
+            charges.extend(piece.iter().map(|charge| Charge {
+                key: charge.key.to_string(),
+                held: charge.held(),
+                kept: charge.captured() - charge.refunded(),
+            }));
+        }
     }
 
     fn rows(&mut self) -> Result<Option<Comparison>, Trouble> {

@@ -1,7 +1,8 @@
 //! Puts a backup back, as a data folder of its own.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use db::{Database, Location, Migration, Options};
@@ -11,7 +12,7 @@ use tokio::runtime::Builder;
 use world::World;
 
 use super::manifest::{CopiedDatabase, Manifest};
-use super::{copy_file, make_empty, sync_folder};
+use super::{make_empty, sync_folder};
 use crate::config::{self, Program};
 use crate::folder;
 use crate::services;
@@ -73,12 +74,9 @@ type Known = (&'static str, &'static [Migration]);
 
 /// Copies what is unchanged, gives each database a new life, and tells those who listen to it.
 fn fill(from: &Path, to: &Path, manifest: &Manifest, known: &[Known]) -> Result<(), Stop> {
-    for file in &manifest.files {
-        copy_file(&file.unchanged_in(from)?, file.bytes, to)?;
-    }
-    for CopiedDatabase { file, .. } in &manifest.databases {
+    for file in manifest.files.iter().chain(manifest.databases.iter().map(|copied| &copied.file)) {
         let path = file.unchanged_in(from)?;
-        copy_file(&path, file.bytes, to)?;
+        copy_file(&path, to)?;
         db::check_file(&to.join(&file.file)).map_err(|failure| {
             Stop::Failed(format!(
                 "{} is damaged, also before it was copied: {failure}; use another backup",
@@ -112,6 +110,16 @@ fn fill(from: &Path, to: &Path, manifest: &Manifest, known: &[Known]) -> Result<
     }
     drop(restored);
     sync_folder(to)
+}
+
+/// Copies a file, and waits for the disk.
+fn copy_file(from: &Path, folder: &Path) -> Result<(), Stop> {
+    let to = folder.join(from.file_name().unwrap_or_default());
+    let copied = File::create_new(&to).and_then(|mut copy| {
+        io::copy(&mut File::open(from)?, &mut copy)?;
+        copy.sync_all()
+    });
+    copied.map_err(|cause| Stop::Failed(format!("{} cannot be copied to {}: {cause}", from.display(), to.display())))
 }
 
 /// Refuses a database on which a newer release has been, or another one of the same number.

@@ -45,6 +45,18 @@ fn what_was_confirmed_is_there_after_a_kill() {
 }
 
 #[test]
+fn a_book_that_was_written_line_by_line_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (book, line) = (folder.path().join("test-provider.book"), "{\"key\":\"pay.1\"}\n");
+    std::fs::write(&book, line).expect("a book of an earlier build");
+    let data = folder.path().to_str().expect("a path of letters");
+    let (code, _, said) = run(&mut banyan(&["up", "--listen", "127.0.0.1:0", "--data", data]));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("test-provider.book cannot be read") && said.contains("has to be begun anew"), "{said}");
+    assert_eq!(std::fs::read_to_string(&book).expect("the book"), line);
+}
+
+#[test]
 fn an_address_that_others_can_reach_is_refused_with_the_reason() {
     let (code, _, said) = run(&mut banyan(&["up", "--listen", "0.0.0.0:1"]));
     assert_eq!((code, said.lines().count()), (2, 1), "{said}");

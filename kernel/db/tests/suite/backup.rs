@@ -10,11 +10,12 @@ use crate::tally::{Command, add, asked, open, options, value, wait};
 
 /// A copy of the files of two services, between which lie as many others as there are.
 fn copy(from: &Path, to: &Path, others: &[PathBuf]) -> [Copied; 2] {
-    let [cause, effect] = ["cause", "effect"].map(|service| (service, from.join(format!("{service}.db"))));
-    let others = others.iter().map(|other| ("other", other.clone()));
-    let mut cut = Cut::prepare([cause].into_iter().chain(others).chain([effect])).expect("the files are there");
-    cut.take(|| ()).expect("a cut");
-    ["cause", "effect"].map(|service| cut.copy(service, &to.join(format!("{service}.db"))).expect("a copy"))
+    let files = ["cause.db", "effect.db"];
+    let [cause, effect] = files.map(|file| from.join(file));
+    let mut cut =
+        Cut::prepare([&cause].into_iter().chain(others).chain([&effect]).cloned()).expect("the files are there");
+    cut.take().expect("a cut");
+    files.map(|file| cut.copy_database(&from.join(file), &to.join(file)).expect("a copy"))
 }
 
 fn at(folder: &Path, service: &str) -> Location {

@@ -47,18 +47,18 @@ struct ChargeDocument {
     standing: Standing,
 }
 
-impl From<&Charge> for ChargeDocument {
-    fn from(charge: &Charge) -> Self {
+impl From<Charge> for ChargeDocument {
+    fn from(charge: Charge) -> Self {
         Self {
-            key: charge.key.clone(),
-            amount: charge.amount,
-            method: charge.method.clone(),
             authorized: charge.authorized(),
             held: charge.held(),
             captured: charge.captured(),
             voided: charge.voided(),
             refunded: charge.refunded(),
-            standing: charge.standing.clone(),
+            key: charge.key,
+            amount: charge.amount,
+            method: charge.method,
+            standing: charge.standing,
         }
     }
 }
@@ -83,7 +83,7 @@ async fn answer_challenge(
 
 async fn charges(State(provider): State<TestProvider>, page: Page) -> Result<Listed<ChargeDocument>, Problem> {
     let after: Option<Key> = page.start()?;
-    let book = provider.book();
-    let items = book.charges(after.as_ref()).take(usize::from(page.limit) + 1).map(Into::into).collect();
+    let charges = provider.charges(after.as_ref(), usize::from(page.limit) + 1).map_err(Problem::internal)?;
+    let items = charges.into_iter().map(Into::into).collect();
     Ok(Listed::of(items, &page, |charge: &ChargeDocument| charge.key.clone()))
 }

@@ -6,7 +6,8 @@
 //!                     └──────────────┴▶ voided   (also of a key that is new: a tombstone)
 //! ```
 //!
-//! The book is pure: no clock, no file, no faults. Whoever plays the provider puts those around it.
+//! The book is pure: no clock, no file, no faults. Whoever plays the provider puts those around it,
+//! and may hand it the one charge that is asked for: nothing but the sums looks at another one.
 //!
 //! **Invariant:** of a charge, what was voided and what was captured is together at most what was
 //! authorized, and what was refunded at most what was captured.
@@ -253,10 +254,11 @@ impl Book {
         }
         totals
     }
+}
 
-    /// Takes over a charge as it was written down before.
-    pub fn restore(&mut self, charge: Charge) {
-        self.charges.insert(charge.key.clone(), charge);
+impl FromIterator<Charge> for Book {
+    fn from_iter<T: IntoIterator<Item = Charge>>(charges: T) -> Self {
+        Self { charges: charges.into_iter().map(|charge| (charge.key.clone(), charge)).collect() }
     }
 }
 

@@ -1,25 +1,25 @@
 //! A provider for trying things out, shipped with the program: no money moves.
 //!
 //! ```text
-//! TestProvider ── faults, delays ──▶ Book ──▶ a line of JSON for every change, in a file of its own
+//! TestProvider ── faults, delays ──▶ Book ──▶ Kept: memory, or a document for each charge in a file of its own
 //!      └── the bank's page (3-D Secure) ──▶ webhooks ──▶ whoever listens
 //! ```
 //!
 //! The book is the provider's and not of payments' database, as a real provider's is: it survives
-//! the end of the process and tells what really happened to the money. Lines are not forced to the
-//! disk: they survive a `kill -9`, and the loss of power only where the system had written them.
+//! the end of the process and tells what really happened to the money. What is written is not forced
+//! to the disk: it survives a `kill -9`, and the loss of power only where the system had written it.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use db::Failure;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::provider::{Answer, Authorize, Book, Key, Method, Provider, ProviderError, Standing};
+use crate::provider::kept::Kept;
+use crate::provider::{Answer, Authorize, Book, Charge, Key, Method, Provider, ProviderError, Standing};
 
 /// After this long a call that is never answered breaks off.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -32,15 +32,8 @@ pub struct TestProvider(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    book: Mutex<Written>,
+    book: Mutex<Kept>,
     webhooks: Mutex<Option<mpsc::UnboundedSender<Webhook>>>,
-}
-
-/// The book, and the file that holds it.
-#[derive(Debug)]
-struct Written {
-    book: Book,
-    file: Option<File>,
 }
 
 /// What the provider tells without being asked; a hint to inquire, never believed by itself.
@@ -70,30 +63,34 @@ pub enum WebhookKind {
 impl TestProvider {
     /// A provider whose book is kept in memory only.
     pub fn in_memory() -> Self {
-        Self::with(Written { book: Book::default(), file: None })
+        Self::with(Kept::Memory(Book::default()))
     }
 
-    /// A provider whose book is kept in a file, one line for every change; a last line that was
-    /// torn is dropped.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let (book, whole) = replay(path)?;
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        file.set_len(whole)?;
-        Ok(Self::with(Written { book, file: Some(file) }))
+    /// A provider whose book is kept in a file.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        Kept::open(path).map(Self::with)
     }
 
-    /// The book in a file, as it is now; nothing is written, and nothing is there where no file is.
-    pub fn read(path: &Path) -> io::Result<Book> {
-        replay(path).map(|(book, _)| book)
+    /// A provider of whose file nothing but the book is wanted: whoever asks it for more is refused.
+    pub fn open_to_read(path: &Path) -> Result<Self, Failure> {
+        Kept::open_to_read(path).map(Self::with)
     }
 
-    fn with(written: Written) -> Self {
-        Self(Arc::new(Inner { book: Mutex::new(written), webhooks: Mutex::default() }))
+    fn with(kept: Kept) -> Self {
+        Self(Arc::new(Inner { book: Mutex::new(kept), webhooks: Mutex::default() }))
     }
 
-    /// The book as it is now.
+    /// So many charges of the book after the one of a key, or from the first on; their order never changes.
+    pub fn charges(&self, after: Option<&Key>, limit: usize) -> Result<Vec<Charge>, Failure> {
+        lock(&self.0.book).charges(after, limit)
+    }
+
+    /// The whole book as it is now, for simulations and tests.
+    ///
+    /// # Panics
+    /// When its file cannot be read.
     pub fn book(&self) -> Book {
-        lock(&self.0.book).book.clone()
+        self.charges(None, usize::MAX).expect("the book can be read").into_iter().collect()
     }
 
     /// What the provider tells from now on; the latest listener gets it.
@@ -120,16 +117,12 @@ impl TestProvider {
 
     /// Changes a charge and writes it down before anybody is told.
     fn change(&self, key: &Key, change: impl FnOnce(&mut Book) -> Standing) -> Result<Standing, ProviderError> {
-        let mut written = lock(&self.0.book);
-        let before = written.book.charge(key).cloned();
-        let standing = change(&mut written.book);
-        let Written { book, file } = &mut *written;
-        if let (Some(file), Some(charge)) = (file, book.charge(key).filter(|charge| before.as_ref() != Some(charge))) {
-            let mut line = serde_json::to_string(charge).expect("a charge has a JSON form");
-            line.push('\n');
-            file.write_all(line.as_bytes()).map_err(|error| ProviderError::NoAnswer(error.to_string()))?;
-        }
-        Ok(standing)
+        lock(&self.0.book).change(key, change).map_err(no_answer)
+    }
+
+    fn standing(&self, key: &Key) -> Result<Standing, ProviderError> {
+        let charge = lock(&self.0.book).charge(key).map_err(no_answer)?;
+        Ok(charge.map_or(Standing::NotFound, |charge| charge.standing))
     }
 
     /// The latest try of the same payment that the book knows.
@@ -164,22 +157,9 @@ async fn silence() -> ProviderError {
     ProviderError::NoAnswer("the connection broke off".into())
 }
 
-/// Reads the book from its file, and how many bytes of it are whole lines.
-fn replay(path: &Path) -> io::Result<(Book, u64)> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let mut book = Book::default();
-    for (line, text) in bytes[..whole].split(|byte| *byte == b'\n').enumerate().filter(|(_, text)| !text.is_empty()) {
-        let charge = serde_json::from_slice(text).map_err(|error| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("line {} of the provider's book: {error}", line + 1))
-        })?;
-        book.restore(charge);
-    }
-    Ok((book, u64::try_from(whole).unwrap_or(u64::MAX)))
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+fn no_answer(failure: Failure) -> ProviderError {
+    ProviderError::NoAnswer(failure.to_string())
 }
 
 impl Provider for TestProvider {
@@ -188,7 +168,7 @@ impl Provider for TestProvider {
     }
 
     fn inquire(&self, key: Key) -> Answer<'_> {
-        Box::pin(async move { Ok(lock(&self.0.book).book.inquire(&key)) })
+        Box::pin(async move { self.standing(&key) })
     }
 
     fn capture(&self, key: Key) -> Answer<'_> {
@@ -212,8 +192,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use money::{Currency, Money};
 
     use super::TestProvider;
@@ -224,29 +202,61 @@ mod tests {
         Authorize { key: Key::new("pay", number), amount, method: method.to_owned() }
     }
 
-    #[tokio::test]
-    async fn the_book_outlives_the_provider_and_a_torn_last_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("book.jsonl");
-        let provider = TestProvider::open(&path).unwrap();
-        provider.authorize(request(1, "pm_card_visa")).await.unwrap();
-        provider.capture(Key::new("pay", 1)).await.unwrap();
-        let book = provider.book();
-        drop(provider);
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"key\":\"pay.2\",").unwrap();
-
-        let provider = TestProvider::open(&path).unwrap();
-        assert_eq!(provider.book(), book);
-        provider.refund(Key::new("pay", 1)).await.unwrap();
-        assert_eq!(TestProvider::open(&path).unwrap().book().inquire(&Key::new("pay", 1)), Standing::Refunded);
+    /// Everything that a book may be asked, about tries that it knows and about others.
+    async fn ask_everything(provider: &TestProvider) -> Vec<Result<Standing, ProviderError>> {
+        let mut said = Vec::new();
+        let methods =
+            ["pm_card_visa", "pm_card_chargeDeclined", "pm_card_authenticationRequired", "pm_test_capture_refused"];
+        for (number, method) in (1..).zip(methods.into_iter().cycle().take(24)) {
+            let key = Key::new("pay", number);
+            for asked in 0..24 / 4 {
+                said.push(match (asked + number / 4) % 6 {
+                    0 | 1 => provider.authorize(request(number, method)).await,
+                    2 => provider.challenge(&key, number % 3 == 0),
+                    3 => provider.capture(key.clone()).await,
+                    4 => provider.refund(key.clone()).await,
+                    _ => provider.void(key.clone()).await,
+                });
+                said.push(provider.inquire(key.clone()).await);
+            }
+        }
+        said
     }
 
     #[tokio::test]
-    async fn a_line_that_is_whole_and_no_charge_is_an_error() {
+    async fn a_book_in_a_file_is_the_book_in_memory_and_outlives_its_provider() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("book.jsonl");
-        std::fs::write(&path, "{}\n").unwrap();
-        assert!(TestProvider::open(&path).unwrap_err().to_string().contains("line 1"));
+        let path = folder.path().join("book");
+        let (filed, in_memory) = (TestProvider::open(&path).unwrap(), TestProvider::in_memory());
+        let said = ask_everything(&filed).await;
+        assert_eq!(said, ask_everything(&in_memory).await);
+        assert!(said.contains(&Ok(Standing::Refunded)) && said.contains(&Ok(Standing::Voided)), "{said:?}");
+        let book = in_memory.book();
+        assert_eq!(filed.book(), book);
+        assert_eq!(TestProvider::open_to_read(&path).unwrap().book(), book, "while it is open, as when it is killed");
+        drop(filed);
+        assert_eq!(TestProvider::open(&path).unwrap().book(), book);
+    }
+
+    #[tokio::test]
+    async fn charges_are_given_in_pieces_each_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for provider in [TestProvider::open(&folder.path().join("book")).unwrap(), TestProvider::in_memory()] {
+            for number in 1..=23 {
+                provider.authorize(request(number, "pm_card_visa")).await.unwrap();
+            }
+            let mut charges = provider.charges(None, 5).unwrap();
+            loop {
+                let piece = provider.charges(charges.last().map(|charge| &charge.key), 5).unwrap();
+                if piece.is_empty() {
+                    break;
+                }
+                charges.extend(piece);
+            }
+            assert_eq!(charges.len(), 23);
+            charges.sort_by_key(|charge| charge.key.number());
+            assert!((1..).zip(&charges).all(|(number, charge)| charge.key.number() == number));
+        }
     }
 
     #[tokio::test(start_paused = true)]
