@@ -114,18 +114,37 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stor
 
 /// Loads the promises of those levels of which a stock-take may have found less than is promised: nobody
 /// knows before which of them fall short. What is owed may be served before it in the same batch, and what is
-/// wanted be promised.
+/// wanted be promised. No index leads to the promises of a SKU, so all are looked through, once for a batch.
 fn load_those_who_fall_short(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Result<(), Failure> {
-    let wanted: i64 = touched.wanted.iter().map(|(_, quantity)| quantity).sum();
+    if touched.counted.is_empty() {
+        return Ok(());
+    }
+    let mut wanted: BTreeMap<&Sku, i64> = BTreeMap::new();
+    for (sku, quantity) in &touched.wanted {
+        *wanted.entry(sku).or_default() += quantity;
+    }
+    let mut short = BTreeSet::new();
     for (sku, warehouse, counted) in &touched.counted {
         let pool = books.pool(sku, warehouse);
+        let wanted = wanted.get(sku).copied().unwrap_or(0);
         if pool.reserved + pool.committed + pool.owed() + wanted > *counted {
-            let sql = "SELECT reservation FROM hold WHERE sku = $1 AND warehouse = $2";
-            let promises = tx.rows(Query::sql(sql, [sku.into(), warehouse.into()]))?;
-            load_numbers(tx, books, promises)?;
+            short.insert((sku.as_str(), warehouse.as_str()));
         }
     }
-    Ok(())
+    if short.is_empty() {
+        return Ok(());
+    }
+    let skus: BTreeSet<&str> = short.iter().map(|(sku, _)| *sku).collect();
+    let sql = "SELECT reservation, sku, warehouse FROM hold WHERE sku = ANY($1)";
+    let mut numbers = Vec::new();
+    for row in tx.rows(Query::any_of(sql, skus.into_iter().map(Value::from), []))? {
+        let mut row = row.columns();
+        let (number, sku, warehouse) = (row.number()?, row.text()?, row.text()?);
+        if short.contains(&(sku.as_str(), warehouse.as_str())) {
+            numbers.push(number);
+        }
+    }
+    load_numbers(tx, books, numbers)
 }
 
 /// Loads those who are owed pieces of what is loaded, as many of them as may be served.
@@ -142,7 +161,8 @@ fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64) -> Result<(), Failu
                    FROM owed WHERE sku = ANY($1)
                ) AS owed WHERE place <= $2";
     let owed = tx.rows(Query::any_of(sql, owing.iter().map(Value::from), [freed.into()]))?;
-    load_numbers(tx, books, owed)?;
+    let numbers: Vec<Number> = owed.into_iter().map(|row| row.columns().number()).collect::<Result<_, _>>()?;
+    load_numbers(tx, books, numbers)?;
     let skus = books.unloaded_skus_of_firm_promises();
     if skus.is_empty() {
         return Ok(());
@@ -152,10 +172,9 @@ fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64) -> Result<(), Failu
 
 /// Loads the reservations of these numbers that are not loaded yet. Their stock is locked as far as it is
 /// touched, and so nobody else changes them meanwhile.
-fn load_numbers(tx: &mut Tx<'_>, books: &mut Books, numbers: Vec<Row>) -> Result<(), Failure> {
-    let numbers: BTreeSet<Number> = numbers.into_iter().map(|row| row.columns().number()).collect::<Result<_, _>>()?;
-    let unknown = numbers.into_iter().filter(|number| !books.knows(*number));
-    for row in tx.rows(Query::by(&RESERVATION, "number", unknown.map(Value::from)))? {
+fn load_numbers(tx: &mut Tx<'_>, books: &mut Books, numbers: impl IntoIterator<Item = Number>) -> Result<(), Failure> {
+    let unknown: BTreeSet<Number> = numbers.into_iter().filter(|number| !books.knows(*number)).collect();
+    for row in tx.rows(Query::by(&RESERVATION, "number", unknown.into_iter().map(Value::from)))? {
         books.load_reservation(reservation(row)?);
     }
     Ok(())
