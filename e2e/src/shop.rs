@@ -76,6 +76,11 @@ impl Shop {
         shop
     }
 
+    /// How it runs.
+    pub fn on(&self) -> &On {
+        &self.on
+    }
+
     /// Starts all processes that do not run, and waits until they are ready.
     ///
     /// # Panics
