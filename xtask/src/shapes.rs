@@ -26,9 +26,10 @@ const TOGETHER: [(&str, &str); 9] = [
 ];
 
 /// What a service has beside that, with the reason.
-const MORE: [(&str, &str); 4] = [
+const MORE: [(&str, &str); 5] = [
     ("services/inventory/src/rebuild.rs", "shows that the rows of stock follow from the events"),
     ("services/notifications/src/courier.rs", "the only task that sends webhooks, while no transaction is open"),
+    ("services/notifications/src/post.rs", "how a message leaves: over the network, or as somebody plays it"),
     ("services/payments/src/calls.rs", "the only task that calls the provider, while no transaction is open"),
     ("services/payments/src/provider.rs", "what a provider is asked, and the test provider with its own book"),
 ];

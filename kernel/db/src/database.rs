@@ -204,9 +204,13 @@ impl Database {
     }
 
     /// Whether nobody else writes to it: a file, whose folder the program keeps to itself. A memory may have
-    /// several writers, as in a simulation of several processes.
+    /// several writers, as in a simulation of several processes, unless it is said to have one.
     pub fn is_ours_alone(&self) -> bool {
-        matches!(self.0.location, Location::File(_))
+        match &self.0.location {
+            Location::File(_) => true,
+            Location::Postgres(_) => false,
+            Location::Memory(disk) => disk.has_one_writer(),
+        }
     }
 
     /// Reads in one consistent view, on a thread of the database's own.

@@ -27,7 +27,10 @@ use crate::{Failure, Row, Value};
 /// The database of one service in memory, for simulations: it outlives the service that writes it,
 /// as a disk outlives a process.
 #[derive(Clone, Debug)]
-pub struct MemoryDisk(Arc<Shared>);
+pub struct MemoryDisk {
+    shared: Arc<Shared>,
+    has_one_writer: bool,
+}
 
 /// A connection that several sessions may share, one transaction at a time.
 #[derive(Debug)]
@@ -62,18 +65,28 @@ impl Shared {
 }
 
 impl MemoryDisk {
-    /// An empty disk.
+    /// An empty disk, to which several processes may write.
     ///
     /// # Panics
     /// When `SQLite` cannot open a database in memory.
     pub fn empty() -> Self {
         let connection = Connection::open_in_memory().expect("SQLite opens a database in memory");
         prepare(&connection, Durability::Full).expect("SQLite takes its settings");
-        Self(Shared::new(connection))
+        Self { shared: Shared::new(connection), has_one_writer: false }
+    }
+
+    /// The same disk, to which one process writes and no other, as to a file.
+    #[must_use]
+    pub fn of_one_process(self) -> Self {
+        Self { has_one_writer: true, ..self }
+    }
+
+    pub(crate) fn has_one_writer(&self) -> bool {
+        self.has_one_writer
     }
 
     pub(crate) fn same_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// A copy as it is now: a backup.
@@ -82,10 +95,10 @@ impl MemoryDisk {
     /// When `SQLite` cannot copy it.
     #[must_use]
     pub fn copy(&self) -> Self {
-        let copy = Self::empty();
+        let copy = Self { has_one_writer: self.has_one_writer, ..Self::empty() };
         {
-            let from = lock(&self.0.connection);
-            let mut to = lock(&copy.0.connection);
+            let from = lock(&self.shared.connection);
+            let mut to = lock(&copy.shared.connection);
             let backup = rusqlite::backup::Backup::new(&from, &mut to).expect("a backup begins");
             backup.run_to_completion(1_000, Duration::ZERO, None).expect("a backup in memory ends");
         }
@@ -139,7 +152,7 @@ impl Sqlite {
     }
 
     pub(crate) fn in_memory(disk: &MemoryDisk) -> Self {
-        Self { shared: disk.0.clone(), entered: false, checkpoints: None, flusher: None }
+        Self { shared: disk.shared.clone(), entered: false, checkpoints: None, flusher: None }
     }
 
     /// Leaves the bulk of the checkpoints to their own thread, which is told how long the log is.

@@ -35,11 +35,17 @@ pub enum Bug {
     RetakenWithoutStock,
     /// Goods that come in serve whoever was promised them last.
     WrongPromiseServed,
+    /// An endpoint's place moves over messages that are on their way, before it is noted what came of them.
+    SettledTooEarly,
+    /// A message does not wait for the one before it whose failure is being noted.
+    OvertakesWhileNoted,
+    /// A process that has just begun passes over what it does not know yet that somebody wants.
+    PassedOverTooEarly,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::OrphanOrder,
         Self::ConfirmedTooEarly,
         Self::CompletedTwice,
@@ -53,6 +59,9 @@ impl Bug {
         Self::TransferCountedTwice,
         Self::RetakenWithoutStock,
         Self::WrongPromiseServed,
+        Self::SettledTooEarly,
+        Self::OvertakesWhileNoted,
+        Self::PassedOverTooEarly,
     ];
 }
 

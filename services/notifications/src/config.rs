@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use settings::{Field, Kind, Section};
+use web::Reach;
 
 /// What an operator may choose about notifications.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -37,6 +38,13 @@ impl Default for Config {
             keep_hours: 72,
             due_every_ms: 250,
         }
+    }
+}
+
+impl Config {
+    /// How far webhooks may go.
+    pub(crate) fn reach(&self) -> Reach {
+        if self.allow_private_targets { Reach::Everywhere } else { Reach::Public }
     }
 }
 

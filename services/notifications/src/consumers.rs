@@ -132,6 +132,10 @@ impl Wanted {
 
     fn includes(&self, kind: &str) -> bool {
         let types = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(feature = "planted-bugs")]
+        if world::planted::is(world::planted::Bug::PassedOverTooEarly) {
+            return types.all || types.named.contains(kind);
+        }
         !types.are_known || types.all || types.named.contains(kind)
     }
 }

@@ -21,17 +21,17 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use ids::Number;
-use telemetry::{Meters, Stopwatch};
+use telemetry::Meters;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use web::{Outbound, Target};
 use world::{Chance, Moment};
 
 use crate::NAME;
 use crate::config::Config;
 use crate::consumers::Wanted;
-use crate::domain::{Attempt, Delivery, Endpoint, Outcome, Status, seconds, sign};
+use crate::domain::{Attempt, Delivery, Endpoint, Status, seconds, sign};
 use crate::perform::{Answer, Command, HOLD_FOR, Noted, Settled};
+use crate::post::{Letter, Post};
 use crate::store::{self, Found, Kept, Message, Record, Want};
 
 /// Messages of one endpoint that are read ahead.
@@ -88,12 +88,11 @@ impl Tally {
 }
 
 /// What the courier works with.
-#[derive(Debug)]
 pub(crate) struct Courier {
     pub(crate) config: Config,
     pub(crate) database: Database,
     pub(crate) desk: Desk<Command, Answer>,
-    pub(crate) outbound: Outbound,
+    pub(crate) post: Arc<dyn Post>,
     /// Changes when something is to be sent, or an endpoint is another.
     pub(crate) news: watch::Receiver<u64>,
     pub(crate) wanted: Arc<Wanted>,
@@ -198,6 +197,10 @@ impl Lane {
 
     /// Messages up to here are settled, or have a row, once these have one.
     fn settled_upto(&self, but_for: i64) -> i64 {
+        #[cfg(feature = "planted-bugs")]
+        if world::planted::is(world::planted::Bug::SettledTooEarly) {
+            return self.after;
+        }
         let open = self.open_fresh.iter().copied().find(|number| *number != but_for);
         let fresh = self.fresh.front().map(|(message, _)| message.number);
         [open, fresh].into_iter().flatten().min().map_or(self.after, |first| first - 1).max(self.record.cursor)
@@ -224,6 +227,10 @@ impl Lane {
 
     /// One about this waits, and later ones wait behind it, in rows of their own.
     fn hold_up(&mut self, subject: &str) {
+        #[cfg(feature = "planted-bugs")]
+        if world::planted::is(world::planted::Bug::OvertakesWhileNoted) {
+            return;
+        }
         self.held_up.insert(subject.to_owned());
         for (_, is_behind) in self.fresh.iter_mut().filter(|(message, _)| message.subject == subject) {
             *is_behind = true;
@@ -289,13 +296,18 @@ impl Courier {
                 look_at = look_at.min(Instant::now() + GATHER_FOR);
             }
             tokio::select! {
+                // In this order and not in any, so that a simulation is the same each time. News gather once
+                // before they are looked at, so that they keep nothing else from its turn.
+                biased;
+                Ok(()) = self.news.changed(), if look_at > Instant::now() + GATHER_FOR => {
+                    look_at = Instant::now() + GATHER_FOR;
+                }
                 Some(step) = steps.next(), if !steps.is_empty() => {
                     self.step(step, &mut lanes, &mut steps, &mut chance);
                     while let Some(Some(step)) = steps.next().now_or_never() {
                         self.step(step, &mut lanes, &mut steps, &mut chance);
                     }
                 }
-                Ok(()) = self.news.changed() => look_at = look_at.min(Instant::now() + GATHER_FOR),
                 () = sleep_until(look_at) => {}
             }
         }
@@ -303,7 +315,7 @@ impl Courier {
 
     /// Whether this process delivers; where no other can, it does.
     async fn hold(&self, me: Number, chance: &mut Chance) -> bool {
-        if !self.database.is_shared() {
+        if self.database.is_ours_alone() {
             return true;
         }
         matches!(self.desk.ask(asked(Command::Hold(me), chance)).await, Ok(Ok(Settled::Held(true))))
@@ -398,9 +410,8 @@ impl Courier {
     }
 
     fn post(&self, endpoint: &Endpoint, parcel: Parcel) -> BoxFuture<'static, Step> {
-        let (outbound, world) = (self.outbound.clone(), self.database.world().clone());
         let within = Duration::from_millis(self.config.timeout_ms.max(1));
-        let (url, at) = (endpoint.settings.url.clone(), world.now());
+        let (url, at) = (endpoint.settings.url.clone(), self.database.world().now());
         let signature = sign(&endpoint.secrets, &parcel.message.id, at, &parcel.message.body);
         let headers = [
             ("webhook-id", parcel.message.id.clone()),
@@ -408,20 +419,10 @@ impl Courier {
             ("webhook-signature", signature),
         ];
         let body = Bytes::from(parcel.message.body.clone());
+        let (post, began) = (self.post.clone(), Instant::now());
         Box::pin(async move {
-            let watch = Stopwatch::start();
-            let outcome = match Target::read(&url, outbound.reach()) {
-                Err(fault) => Outcome::Unanswered { cause: format!("cannot be asked: {fault}") },
-                Ok(target) => match outbound.post(&target, &headers, body, within).await {
-                    Ok(reply) => Outcome::Answered {
-                        status: reply.status,
-                        retry_after_secs: reply.retry_after_secs,
-                        body: String::from_utf8_lossy(&reply.piece).into_owned(),
-                    },
-                    Err(unanswered) => Outcome::Unanswered { cause: unanswered.to_string() },
-                },
-            };
-            let duration_ms = i64::try_from(watch.elapsed().as_millis()).unwrap_or(i64::MAX);
+            let outcome = post.post(Letter { url: url.clone(), headers, body, within }).await;
+            let duration_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
             Step::Tried(parcel, Attempt { at, duration_ms, url, outcome })
         })
     }

@@ -10,7 +10,7 @@
 //! Events of other services that some endpoint wants become messages, each once. An endpoint has a
 //! cursor into them, and rows only for what was sent.
 //!
-//! Reading order: `domain`, `perform`, `store`, `publish`, `consumers`, `courier`, `api`, `jobs`, `config`.
+//! Reading order: `domain`, `perform`, `store`, `publish`, `consumers`, `post`, `courier`, `api`, `jobs`, `config`.
 //!
 //! **Invariant:** what happened after an endpoint was registered and is wanted there is delivered at
 //! least once, whatever dies in between; each time under the same `webhook-id`.
@@ -26,6 +26,7 @@ mod courier;
 pub mod domain;
 mod jobs;
 mod perform;
+pub mod post;
 mod publish;
 mod store;
 
@@ -36,13 +37,14 @@ use db::{Failure, Inlet, Migration, open_desk};
 use events::{Feed, Listener};
 use host::{Ground, Service, Task};
 use tokio::sync::watch;
-use web::{Outbound, Reach};
+use web::Outbound;
 
 pub use config::{Config, SECTION};
 
 use crate::consumers::{Wanted, WantedFeed};
 use crate::courier::{Courier, Tally};
 use crate::perform::{Answer, Command};
+use crate::post::Post;
 
 /// The name of this service: of its settings, its schema and its feed.
 pub const NAME: &str = "notifications";
@@ -53,13 +55,20 @@ pub const MIGRATIONS: &[Migration] =
 
 /// Puts notifications together on its ground.
 pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {
+    let outbound = Outbound::new(config.reach(), Duration::from_millis(config.connect_timeout_ms.max(1)));
+    assemble_with(config, ground, Arc::new(outbound))
+}
+
+/// Puts notifications together on its ground, with whoever posts its messages.
+pub fn assemble_with(config: &Config, ground: &Ground, post: Arc<dyn Post>) -> Result<Service, Failure> {
+    let is_ours_alone = ground.database.is_ours_alone();
     let wanted = Arc::new(Wanted::default());
     let (mut inlets, mut listens): (Vec<Box<dyn Inlet<Command, Answer>>>, Vec<_>) = (Vec::new(), Vec::new());
     for source in consumers::SOURCES {
         let whole = ground.feeds.of(source);
         // What is wanted is known in this process only, so where others register endpoints all is taken in.
         let feed: Arc<dyn Feed> =
-            if ground.database.is_shared() { whole } else { Arc::new(WantedFeed { whole, wanted: wanted.clone() }) };
+            if is_ours_alone { Arc::new(WantedFeed { whole, wanted: wanted.clone() }) } else { whole };
         let listener = Listener::to(feed, consumers::ALL);
         listens.push((source, listener.status()));
         inlets.push(Box::new(listener));
@@ -68,9 +77,7 @@ pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {
     let (news, hears) = watch::channel(0);
     let perform = perform::under(config, Arc::new(news));
     let (desk, workers) = open_desk(&ground.database, &perform::KIND, &perform, inlets, &ground.meters)?;
-    let reach = if config.allow_private_targets { Reach::Everywhere } else { Reach::Public };
-    let outbound = Outbound::new(reach, Duration::from_millis(config.connect_timeout_ms.max(1)));
-    let routes = api::routes(&ground.database, &desk, reach, &wanted);
+    let routes = api::routes(&ground.database, &desk, config.reach(), &wanted);
     let mut service = Service::new(&ground.database, routes, &desk, workers);
     service.listens = listens;
     service.overviews.push(api::overview::TROUBLED);
@@ -78,7 +85,7 @@ pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {
     let (told, world) = (tally.clone(), ground.database.world().clone());
     service.tell = Box::new(move |meters| told.tell(meters, world.now()));
     let (config, database) = (config.clone(), ground.database.clone());
-    let courier = Courier { config, database, desk, outbound, news: hears, wanted, tally };
+    let courier = Courier { config, database, desk, post, news: hears, wanted, tally };
     service.tasks.push(Task { name: "delivery of webhooks", run: Box::pin(courier.run()) });
     Ok(service)
 }

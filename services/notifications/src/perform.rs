@@ -302,10 +302,15 @@ impl Batch<'_> {
         if !record.endpoint.keeps() {
             return Err(Rejection::NotActive);
         }
-        let (endpoint, now) = (record.number, self.now);
+        let (endpoint, cursor, now) = (record.number, record.cursor, self.now);
+        let mut again = 0;
         for head in messages {
             let place = (head.number, endpoint);
             let before = self.deliveries.remove(&place).or_else(|| self.sent_before.get(&place).cloned());
+            if before.is_none() && head.number > cursor {
+                continue; // it was not sent yet, and is when its turn comes
+            }
+            again += 1;
             let mut kept = before.unwrap_or_else(|| Kept {
                 message: head.number,
                 subject: head.subject.clone(),
@@ -316,7 +321,7 @@ impl Batch<'_> {
             self.deliveries.insert(place, kept);
         }
         self.wakes = true;
-        Ok(Settled::ToSend(i64::try_from(messages.len()).unwrap_or(i64::MAX)))
+        Ok(Settled::ToSend(again))
     }
 
     fn note(&mut self, noted: &Noted, by: &Context) -> Settled {

@@ -330,6 +330,29 @@ async fn what_was_sent_is_sent_again_when_a_person_asks_for_one_or_for_a_stretch
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_sent_yet_keeps_its_turn_when_a_person_asks_for_it() {
+    let shop = Shop::simulated();
+    let receiver = Receiver::with(|_| How::Answer(503)).await;
+    shop.register("a", &receiver.url, json!({"ordered": true})).await;
+    shop.say_all("OrderPlaced", &["one", "two", "three"]).await;
+    // Now it rests, and what comes has no row.
+    receiver.until(3).await;
+    shop.until("a", 3, "retrying").await;
+    shop.say("OrderPlaced", "four").await;
+    shop.say("OrderConfirmed", "four").await;
+    sleep(Duration::from_millis(100)).await;
+    let (_, sent) = shop.post("/v1/webhook-endpoints/a/redeliver", &json!({"from_position": 5})).await;
+    assert_eq!(sent["deliveries"], 0, "it is sent for the first time");
+    receiver.now(|_| How::Answer(200));
+    shop.pass(2, Duration::from_secs(6)).await;
+    let deliveries = shop.until("a", 5, "delivered").await;
+    assert_eq!(deliveries[0]["attempts"].as_array().map(Vec::len), Some(1));
+    let of_four = receiver.received().into_iter().filter(|one| one.subject() == "four");
+    let kinds: Vec<_> = of_four.map(|one| one.document()["type"].to_string()).collect();
+    assert_eq!(kinds, ["\"OrderPlaced\"", "\"OrderConfirmed\""]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_test_message_goes_to_its_endpoint_alone() {
     let shop = Shop::simulated();
     let (tried, other) = (Receiver::start().await, Receiver::start().await);
