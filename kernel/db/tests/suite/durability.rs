@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use db::{Database, Location, Options, Query};
+use db::{Database, Location, Options, Plan, Query};
 use testkit::Postgres;
 use world::World;
 
 use crate::child::{AT_ONCE, told};
-use crate::tally::{MIGRATIONS, open, options, wait};
+use crate::tally::{Command, MIGRATIONS, Tallies, asked, open, options, wait};
 
 /// Says what is wrong if an answer went out before the log had reached the disk.
 ///
@@ -117,6 +120,24 @@ fn answers_to_many_wait_for_the_disk_while_the_next_batch_is_performed() {
 fn an_answer_that_does_not_wait_for_the_disk_is_found_out() {
     let found = check(&trace("answer without waiting"));
     assert!(found.as_ref().is_err_and(|why| why.contains("went out")), "{found:?}");
+}
+
+#[test]
+fn the_desk_waits_for_the_disk_itself_only_where_nothing_else_waits_for_the_desk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut tallies = open(Location::File(folder.path().join("tally.db")), options());
+    let (tell, told) = mpsc::channel();
+    let waited_on = |tallies: &mut Tallies, others: usize| {
+        let commands = (0..=others).map(|_| asked(Command::TellThread { to: tell.clone() }));
+        let waiting: Vec<_> = commands.map(|command| tallies.desk.ask(command)).collect();
+        tallies.workers[0].turn(&Plan { requests: 1, ..Plan::ALL });
+        let thread = told.recv_timeout(Duration::from_secs(10)).expect("it was committed");
+        (thread, waiting)
+    };
+    let (alone, _) = waited_on(&mut tallies, 0);
+    assert_eq!(alone, thread::current().id());
+    let (beside_another, _waiting) = waited_on(&mut tallies, 1);
+    assert_ne!(beside_another, thread::current().id());
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use db::{Asked, Bell, Crash, Due, Failure, Inlet, Location, Plan, Query, Refused, Turn, Tx, Value};
 use world::{Moment, World};
 
-use crate::tally::{Answer, Command, NOTE, Tallies, add, asked, everywhere, note, open_with, options, value, wait};
+use crate::tally::{
+    Answer, Command, NOTE, Tallies, add, asked, everywhere, fail, note, open_with, options, value, wait,
+};
 
 /// What an inlet was asked, in order.
 #[derive(Clone, Default)]
@@ -37,7 +39,10 @@ struct List {
 enum Trouble {
     None,
     CannotTake,
+    CannotTakeOne,
+    PanicsWhenAsked,
     PanicsWhenTaking,
+    PanicsWhenTold,
     CannotCondemn,
 }
 
@@ -59,6 +64,10 @@ impl Inlet<Command, Answer> for List {
     fn listen(&self, _bell: &Arc<Bell>) {}
 
     fn is_ready(&mut self, _now: Moment) -> bool {
+        if self.trouble == Trouble::PanicsWhenAsked {
+            self.log.note("is ready");
+            panic!("an inlet that does not know");
+        }
         self.done < self.commands.len()
     }
 
@@ -66,8 +75,9 @@ impl Inlet<Command, Answer> for List {
         self.log.note(format!("take {most}"));
         match self.trouble {
             Trouble::CannotTake => return Err(Failure::Corrupt("a cursor that nobody understands".into())),
+            Trouble::CannotTakeOne if most == 1 => return Err(Failure::Corrupt("one is too few".into())),
             Trouble::PanicsWhenTaking => panic!("an inlet that panics"),
-            Trouble::None | Trouble::CannotCondemn => {}
+            _ => {}
         }
         let rows = tx.rows(Query::by(&NOTE, "name", ["cursor".into()]).locked())?;
         self.done = match rows.into_iter().next() {
@@ -102,6 +112,7 @@ impl Inlet<Command, Answer> for List {
 
     fn ended(&mut self, kept: bool) {
         self.log.note(format!("ended {kept}"));
+        assert!(self.trouble != Trouble::PanicsWhenTold, "an inlet that does not take it");
         self.done += if kept { self.taken } else { 0 };
         self.taken = 0;
     }
@@ -153,22 +164,57 @@ fn a_command_of_an_inlet_that_fails_is_condemned_and_the_others_are_performed() 
 }
 
 #[test]
-fn an_inlet_that_cannot_bring_or_put_aside_rests_and_harms_nobody() {
-    for trouble in [Trouble::CannotTake, Trouble::PanicsWhenTaking, Trouble::CannotCondemn] {
+fn an_inlet_that_fails_rests_for_a_second_and_harms_nobody() {
+    use Trouble::{CannotCondemn, CannotTake, PanicsWhenAsked, PanicsWhenTaking, PanicsWhenTold};
+    for (trouble, first) in [
+        (CannotTake, "take 128"),
+        (PanicsWhenAsked, "is ready"),
+        (PanicsWhenTaking, "take 128"),
+        (PanicsWhenTold, "take 128"),
+        (CannotCondemn, "take 128"),
+    ] {
         let (places, _folder) = everywhere();
         for (place, location) in places {
             let log = Log::default();
             let (mut tallies, world) = listening(location, List::of(vec![poison()], &log).with(trouble));
             assert_eq!(tallies.one(add("a", 1)), Ok(Ok(1)), "{place}: who was in its batch is not guilty");
-            log.take();
+            assert_eq!(log.take().first().map(String::as_str), Some(first), "{place}");
             assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Idle, "{place}");
+            world.advance(Duration::from_micros(999_999));
             let (turn, answers) = tallies.at_once(vec![add("a", 1), add("a", 1)]);
             assert_eq!((turn, answers.len()), (Turn::Performed(2), 2), "{place}");
             assert_eq!(log.take(), Vec::<String>::new(), "{place}: it rests");
-            world.advance(Duration::from_secs(2));
+            world.advance(Duration::from_micros(1));
             tallies.workers[0].turn(&Plan::ALL);
-            assert_eq!(log.take().first().map(String::as_str), Some("take 128"), "{place}: it tries again");
+            assert_eq!(log.take().first().map(String::as_str), Some(first), "{place}: it tries again");
         }
+    }
+}
+
+#[test]
+fn an_inlet_that_cannot_bring_what_failed_puts_nothing_aside() {
+    let (places, _folder) = everywhere();
+    for (place, location) in places {
+        let log = Log::default();
+        let list = List::of(vec![poison(), add("a", 1)], &log).with(Trouble::CannotTakeOne);
+        let (mut tallies, _world) = listening(location, list);
+        assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Waits, "{place}");
+        assert_eq!(log.take(), ["take 128", "settle 2", "ended false", "take 1", "ended false"], "{place}");
+        assert_eq!(note(&tallies.database, "cursor"), None, "{place}");
+    }
+}
+
+#[test]
+fn what_an_inlet_brings_while_the_database_is_gone_is_not_put_aside() {
+    let (places, _folder) = everywhere();
+    for (place, location) in places {
+        let log = Log::default();
+        let (broken, gone) = (Failure::Corrupt("broken".into()), Failure::Unavailable("nobody is there".into()));
+        let (mut tallies, _world) = listening(location, List::of(vec![fail([broken, gone]).0, add("a", 1)], &log));
+        assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Waits, "{place}");
+        assert_eq!(log.take(), ["take 128", "ended false", "take 1", "ended false"], "{place}");
+        assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Performed(2), "{place}: it comes again");
+        assert_eq!((value(&tallies.database, "a"), note(&tallies.database, "cursor")), (1, Some(2)), "{place}");
     }
 }
 
@@ -218,7 +264,8 @@ fn notes_left(tallies: &Tallies) -> i64 {
     rows.expect("a read")[0].clone().columns().int().expect("a number")
 }
 
-fn finishing(location: Location) -> (Tallies, World) {
+/// Looks for due notes every so often.
+fn finishing(location: Location, every: Duration) -> (Tallies, World) {
     let find = |tx: &mut Tx<'_>, most: usize| {
         let most = i64::try_from(most).expect("few");
         let rows = tx.rows(Query::sql("SELECT name FROM note ORDER BY number LIMIT $1", [most.into()]))?;
@@ -230,7 +277,7 @@ fn finishing(location: Location) -> (Tallies, World) {
         rows.into_iter().map(command).collect()
     };
     let world = World::simulated(1);
-    let due = Due::new(Duration::from_secs(10), Box::new(find));
+    let due = Due::new(every, Box::new(find));
     (open_with(location, options(), world.clone(), vec![Box::new(due)]), world)
 }
 
@@ -238,7 +285,7 @@ fn finishing(location: Location) -> (Tallies, World) {
 fn due_work_is_done_in_pieces_beside_requests_and_neither_starves() {
     let (places, _folder) = everywhere();
     for (place, location) in places {
-        let (mut tallies, world) = finishing(location);
+        let (mut tallies, world) = finishing(location, Duration::from_secs(10));
         due_notes(&tallies, (0..150).map(|number| format!("{number}")).collect());
         for piece in [64, 64, 22] {
             let (turn, answers) = tallies.at_once((0..300).map(|_| add("a", 1)).collect::<Vec<_>>().split_off(44));
@@ -257,7 +304,7 @@ fn due_work_is_done_in_pieces_beside_requests_and_neither_starves() {
 fn due_work_that_fails_does_not_keep_the_rest_from_being_done() {
     let (places, _folder) = everywhere();
     for (place, location) in places {
-        let (mut tallies, world) = finishing(location);
+        let (mut tallies, world) = finishing(location, Duration::from_secs(10));
         let name = |number| if number % 40 == 0 { format!("poison {number}") } else { format!("{number}") };
         due_notes(&tallies, (0..100).map(name).collect());
         for _ in 0..6 {
@@ -268,5 +315,27 @@ fn due_work_that_fails_does_not_keep_the_rest_from_being_done() {
         world.advance(Duration::from_secs(10));
         assert_ne!(tallies.workers[0].turn(&Plan::ALL), Turn::Idle, "{place}: until the next look");
         assert_eq!(tallies.one(add("a", 1)), Ok(Ok(1)), "{place}");
+    }
+}
+
+#[test]
+fn due_work_is_looked_for_as_often_as_is_said_unless_it_has_just_failed() {
+    let (places, _folder) = everywhere();
+    for (place, location) in places {
+        let often = Duration::from_millis(100);
+        let (mut tallies, world) = finishing(location, often);
+        let turns = |tallies: &mut Tallies, after: Duration| {
+            world.advance(after.saturating_sub(Duration::from_micros(1)));
+            assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Idle, "{place}: after less than {after:?}");
+            world.advance(Duration::from_micros(1));
+            tallies.workers[0].turn(&Plan::ALL)
+        };
+        assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Idle, "{place}");
+        due_notes(&tallies, vec!["a".into()]);
+        assert_eq!(turns(&mut tallies, often), Turn::Performed(1), "{place}");
+        due_notes(&tallies, vec!["poison".into()]);
+        assert_eq!(turns(&mut tallies, often), Turn::Waits, "{place}");
+        assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Idle, "{place}: nothing stands behind it");
+        assert_eq!(turns(&mut tallies, Duration::from_secs(1)), Turn::Waits, "{place}");
     }
 }

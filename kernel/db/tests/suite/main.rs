@@ -1,5 +1,6 @@
 //! What every database keeps: one suite for `SQLite`, `PostgreSQL` and memory.
 
+mod alone;
 mod backup;
 mod batches;
 mod borders;

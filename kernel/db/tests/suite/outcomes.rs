@@ -7,7 +7,7 @@ use std::time::Duration;
 use db::{Failure, InMemory, Location, Options, Query, Refused, Turn};
 use testkit::{Postgres, Proxy, eventually};
 
-use crate::tally::{NOTE, Tallies, add, events, note, open, options, value, wait};
+use crate::tally::{Command, NOTE, Tallies, add, asked, events, note, open, options, value, wait};
 
 /// Tallies that reach their server through a network that breaks when told.
 fn through_a_proxy() -> (Tallies, Proxy) {
@@ -76,6 +76,19 @@ fn a_commit_that_nobody_can_be_asked_after_is_said_to_be_unknown() {
     assert!(matches!(answers[0], Err(Refused::Failed(Failure::Unavailable(_)))), "{answers:?}");
     proxy.refuse(false);
     assert_eq!(tallies.one(add("a", 1)), Ok(Ok(3)), "it had happened, and once; the desk goes on");
+}
+
+#[test]
+fn a_commit_that_nobody_can_be_asked_after_is_not_followed_by_others_of_its_batch() {
+    let (mut tallies, proxy) = through_a_proxy();
+    let trap = proxy.cut_after(b"COMMIT\0");
+    proxy.refuse(true);
+    let (turn, answers) = tallies.at_once(vec![asked(Command::Panic), add("a", 1), add("b", 1)]);
+    assert!(trap.has_fired());
+    assert_eq!((turn, &answers[1]), (Turn::Waits, &Err(Refused::OutcomeUnknown)));
+    assert!(matches!(answers[2], Err(Refused::Failed(Failure::Unavailable(_)))), "{answers:?}");
+    proxy.refuse(false);
+    assert_eq!((value(&tallies.database, "a"), value(&tallies.database, "b")), (2, 0));
 }
 
 /// After a crash the server gives the id of a transaction that its log does not know to another one.

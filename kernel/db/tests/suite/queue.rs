@@ -32,8 +32,12 @@ fn a_command_whose_time_is_over_is_dropped_before_it_runs() {
         let world = World::simulated(1);
         let mut tallies = open_with(location, options(), world.clone(), Vec::new());
         let soon = world.now() + Duration::from_secs(1);
+        let just_in_time = tallies.desk.ask(db::Asked { until: Some(soon), ..asked(Command::Reject) });
+        world.advance(Duration::from_secs(1));
+        assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Performed(1), "{place}");
+        assert_eq!(wait(just_in_time), Ok(Err("rejected")), "{place}");
         let late = tallies.desk.ask(db::Asked { until: Some(soon), ..add("late", 1) });
-        world.advance(Duration::from_secs(2));
+        world.advance(Duration::from_micros(1));
         assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Idle, "{place}");
         assert_eq!(wait(late), Err(Refused::Expired), "{place}");
         assert_eq!((value(&tallies.database, "late"), events(&tallies.database)), (0, 0), "{place}");
@@ -105,6 +109,27 @@ fn what_waits_for_a_worker_that_goes_away_is_refused() {
         tallies.workers.clear();
         assert_eq!(waiting.now_or_never(), Some(Err(Refused::Stopping)), "{place}");
         assert_eq!(tallies.desk.ask(add("a", 1)).now_or_never(), Some(Err(Refused::Stopping)), "{place}");
+    }
+}
+
+#[test]
+fn a_batch_takes_so_many_commands_and_so_much_weight() {
+    let (places, _folder) = everywhere();
+    for (place, location) in places {
+        let mut tallies = open(location, options());
+        let waiting: Vec<_> = (0..257).map(|_| tallies.desk.ask(add("a", 1))).collect();
+        for turn in [Turn::Performed(256), Turn::Performed(1), Turn::Idle] {
+            assert_eq!(tallies.workers[0].turn(&Plan::ALL), turn, "{place}");
+        }
+        assert_eq!(waiting.into_iter().flat_map(wait).count(), 257, "{place}");
+        // 1,023 and 1 are what a batch may weigh.
+        let names = (0..1_023).map(|name| format!("{name}")).collect();
+        let heavy = tallies.desk.ask(asked(Command::Add { names, by: 1 }));
+        let light = [tallies.desk.ask(add("a", 1)), tallies.desk.ask(add("a", 1))];
+        for turn in [Turn::Performed(2), Turn::Performed(1), Turn::Idle] {
+            assert_eq!(tallies.workers[0].turn(&Plan::ALL), turn, "{place}");
+        }
+        assert_eq!((wait(heavy), light.map(wait)), (Ok(Ok(1)), [Ok(Ok(258)), Ok(Ok(259))]), "{place}");
     }
 }
 

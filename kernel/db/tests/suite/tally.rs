@@ -1,6 +1,9 @@
 //! The smallest service there can be: named tallies that never fall below zero.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use db::{
@@ -39,6 +42,10 @@ pub(crate) enum Command {
     Panic,
     /// Panics in what was to follow the commit.
     PanicAfterwards,
+    /// Tells which thread does what follows the commit.
+    TellThread { to: Sender<ThreadId> },
+    /// Fails with the next of these, as long as there is one.
+    Fail { with: Failures },
     /// Says something of so many bytes.
     Say { bytes: usize },
     /// Says something as the first event of this thing.
@@ -48,6 +55,9 @@ pub(crate) enum Command {
     /// Deletes a note.
     Finish { name: String },
 }
+
+/// With what a command fails, one try after the other.
+pub(crate) type Failures = Arc<Mutex<VecDeque<Failure>>>;
 
 /// The value of the first tally after the command, or that the rules said no.
 pub(crate) type Answer = Result<i64, &'static str>;
@@ -105,6 +115,15 @@ pub(crate) fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>]) -> Result<Ve
                 tx.after_commit(|| panic!("a poisoned wake-up"));
                 Ok(0)
             }
+            Command::TellThread { to } => {
+                let to = to.clone();
+                tx.after_commit(move || to.send(thread::current().id()).expect("the test is there"));
+                Ok(0)
+            }
+            Command::Fail { with } => match with.lock().expect("no panic").pop_front() {
+                Some(failure) => return Err(failure),
+                None => Ok(0),
+            },
             Command::Say { bytes } => {
                 let event = event(tx, asked, tx.number(), 1);
                 tx.publish(NewEvent { body: "x".repeat(*bytes), ..event });
@@ -171,7 +190,10 @@ pub(crate) fn open_with(
             Command::Add { names, .. } => names.first().map_or(0, |name| world::stable_hash(name.as_bytes())),
             _ => 0,
         },
-        weigh: |_| 1,
+        weigh: |command| match command {
+            Command::Add { names, .. } => names.len(),
+            _ => 1,
+        },
     };
     let perform: Perform<Command, Answer> = Arc::new(perform);
     let meters = Arc::new(Meters::default());
@@ -218,6 +240,12 @@ impl Drop for Running {
 
 pub(crate) fn add(name: &str, by: i64) -> Asked<Command> {
     asked(Command::Add { names: vec![name.into()], by })
+}
+
+/// A command that fails with these, one try after the other, and what is left of them.
+pub(crate) fn fail(with: impl IntoIterator<Item = Failure>) -> (Asked<Command>, Failures) {
+    let with: Failures = Arc::new(Mutex::new(with.into_iter().collect()));
+    (asked(Command::Fail { with: with.clone() }), with)
 }
 
 pub(crate) fn asked(command: Command) -> Asked<Command> {
