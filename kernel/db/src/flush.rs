@@ -371,12 +371,15 @@ mod tests {
         disk.is_asked();
         let second = flusher.announce();
         std::thread::scope(|scope| {
-            let waits = scope.spawn(|| flusher.wait(second));
+            let waits = scope.spawn(|| {
+                flusher.wait(second);
+                flusher.durable.load(Ordering::SeqCst)
+            });
             disk.confirms();
             disk.is_asked();
             assert!(!waits.is_finished());
             disk.confirms();
-            waits.join().expect("it ends");
+            assert_eq!(waits.join().expect("it ends"), second.0, "it ended too early");
         });
     }
 

@@ -329,3 +329,71 @@ impl<C, A> Inlet<C, A> for Forget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use world::World;
+
+    use super::{ANSWERS_KEPT_FOR, Forget, Inlet, Known, StoredAnswer, Tx, store};
+    use crate::session::Session;
+    use crate::{Database, Location, MemoryDisk, Options};
+
+    /// Answers that are forgotten two at a time.
+    struct Answers {
+        world: World,
+        session: Session,
+        forget: Forget,
+    }
+
+    impl Answers {
+        fn store(&mut self, names: &[&str]) {
+            let mut tx = Tx::begin(&mut self.session, &self.world, None).expect("a transaction");
+            let known = || Known { fingerprint: String::new(), answer: StoredAnswer { status: 200, body: "1".into() } };
+            store(&mut tx, names.iter().map(|name| ((*name).to_owned(), known())).collect());
+            tx.commit();
+        }
+
+        /// Looks once this many seconds have gone, and not a microsecond sooner.
+        fn looks_after(&mut self, secs: u64) {
+            let forget: &mut dyn Inlet<(), ()> = &mut self.forget;
+            if secs > 0 {
+                self.world.advance(Duration::from_micros(secs * 1_000_000 - 1));
+                assert!(!forget.is_ready(self.world.now()), "it looks before {secs} s");
+                self.world.advance(Duration::from_micros(1));
+            }
+            assert!(forget.is_ready(self.world.now()), "it does not look after {secs} s");
+            let mut tx = Tx::begin(&mut self.session, &self.world, None).expect("a transaction");
+            assert!(forget.take(&mut tx, 2).expect("a look").is_empty());
+            forget.settle(&mut tx, &[]).expect("it is forgotten");
+            tx.commit();
+            forget.ended(true);
+        }
+    }
+
+    #[test]
+    fn it_looks_when_there_can_be_something_to_forget_and_not_before() {
+        let day = ANSWERS_KEPT_FOR.as_secs();
+        let (world, location) = (World::simulated(1), Location::Memory(MemoryDisk::empty()));
+        let database = Database::open("s", location, Options::default(), world.clone(), &[]).expect("it opens");
+        let session = database.writer().expect("a session");
+        let mut answers = Answers { world: world.clone(), session, forget: Forget::default() };
+        answers.looks_after(0);
+        world.advance(Duration::from_secs(10));
+        answers.store(&["a"]);
+        answers.looks_after(day - 10);
+        // It is over in 10 seconds, and looked for a little later.
+        answers.looks_after(60);
+        answers.store(&["b", "c", "d"]);
+        answers.looks_after(day);
+        // A full piece is followed by another.
+        answers.looks_after(0);
+        answers.store(&["e"]);
+        world.advance(Duration::from_secs(100));
+        answers.store(&["f"]);
+        answers.looks_after(day - 100);
+        answers.looks_after(100);
+        answers.looks_after(day);
+    }
+}

@@ -82,15 +82,12 @@ impl Ring {
     /// The events after a position, if all of them are in memory.
     pub fn after(&self, position: Position, limit: usize) -> InMemory {
         let kept = lock(&self.kept);
-        let newest = *self.newest.borrow();
-        if position == newest {
+        if position == *self.newest.borrow() {
             return InMemory::All(Vec::new());
         }
-        if position > newest {
-            return InMemory::OnlyInTable; // another process wrote what this one has not heard of yet
-        }
-        let first = kept.events.front().map_or(newest + 1, |event| event.position);
+        let Some(first) = kept.events.front().map(|event| event.position) else { return InMemory::OnlyInTable };
         let Ok(skip) = usize::try_from(position + 1 - first) else { return InMemory::OnlyInTable };
+        // None of a position behind the newest: another process wrote what this one has not heard of yet.
         let events: Vec<_> = kept.events.iter().skip(skip).take(limit).cloned().collect();
         if events.is_empty() { InMemory::OnlyInTable } else { InMemory::All(events) }
     }
@@ -232,6 +229,14 @@ mod tests {
         assert_eq!(positions(&ring, 8).map(|all| all[0]), Some(9));
         ring.push(vec![event(2_049)]);
         assert_eq!((positions(&ring, 8), positions(&ring, 9).map(|all| all[0])), (None, Some(10)));
+        // What fills it to the byte has room, and a byte more has not.
+        let filling =
+            |bytes: usize| Envelope { body: "x".repeat(8 * 1024 * 1024 - 2 * 512 - 2 + bytes).into(), ..event(1) };
+        for (more, kept) in [(0, Some(vec![1, 2])), (1, None)] {
+            let ring = Ring::default();
+            ring.push(vec![filling(more), event(2)]);
+            assert_eq!(positions(&ring, 0), kept);
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::{
-    ANSWERS_KEPT_FOR, Asked, Bell, Context, Crash, Failure, Inlet, Keyed, KeyedAnswer, Location, Plan, Query, Refused,
-    StoredAnswer, Turn, Tx,
+    Asked, Bell, Context, Crash, Failure, Inlet, Keyed, KeyedAnswer, Location, Plan, Query, Refused, StoredAnswer,
+    Turn, Tx,
 };
 use testkit::Postgres;
 use world::{Moment, World};
@@ -13,6 +13,9 @@ use world::{Moment, World};
 use crate::tally::{
     Answer, Command, NOTE, Tallies, add, asked, events, everywhere, note, open, open_with, options, value, wait,
 };
+
+/// How long answers are kept.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a command with a key was answered.
 type Told = Result<KeyedAnswer, Refused>;
@@ -201,6 +204,8 @@ fn what_cannot_be_said_has_not_happened() {
 
 /// An inlet that brings two commands once, and wants their values back.
 struct Two {
+    tally: &'static str,
+    adds: [i64; 2],
     done: bool,
 }
 
@@ -212,12 +217,12 @@ impl Inlet<Command, Answer> for Two {
     }
 
     fn take(&mut self, _tx: &mut Tx<'_>, _most: usize) -> Result<Vec<Asked<Command>>, Failure> {
-        Ok(vec![add("from the inlet", 3), add("from the inlet", 4)])
+        Ok(self.adds.iter().map(|by| add(self.tally, *by)).collect())
     }
 
     fn settle(&mut self, tx: &mut Tx<'_>, answers: &[Answer]) -> Result<(), Failure> {
-        assert_eq!(answers, [Ok(3), Ok(7)]);
-        tx.insert(&NOTE, vec![vec!["settled".into(), db::Value::Null, 1.into()]]);
+        assert_eq!(answers, [Ok(self.adds[0]), Ok(self.adds[0] + self.adds[1])]);
+        tx.insert(&NOTE, vec![vec![self.tally.into(), db::Value::Null, 1.into()]]);
         Ok(())
     }
 
@@ -237,17 +242,19 @@ fn who_has_no_key_is_answered_in_the_same_batch_as_ever() {
         let mut tallies = open(location.clone(), options());
         assert_eq!(one(&mut tallies, add("a", 5), key("old", "f")), first(5), "{place}");
         drop(tallies);
-        let inlets: Vec<Box<dyn Inlet<_, _>>> = vec![Box::new(Two { done: false })];
+        let two = |tally, adds| -> Box<dyn Inlet<_, _>> { Box::new(Two { tally, adds, done: false }) };
+        let inlets = vec![two("from an inlet", [3, 4]), two("from another", [5, 6])];
         let mut tallies = open_with(location, options(), World::simulated(1), inlets);
         let plain = [tallies.desk.ask(add("a", 1)), tallies.desk.ask(add("b", 1))];
         let known = [("old", "f"), ("old", "g"), ("new", "f")]
             .map(|(name, fingerprint)| tallies.desk.ask_keyed(add("c", 10), key(name, fingerprint)));
         let last = [tallies.desk.ask(add("a", 1)), tallies.desk.ask(asked(Command::Reject))];
-        assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Performed(9), "{place}");
+        assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Performed(11), "{place}");
         assert_eq!(plain.map(wait), [Ok(Ok(6)), Ok(Ok(1))], "{place}");
         assert_eq!(known.map(wait), [again(5), KeyedAnswer::DifferentContent, first(10)].map(Ok), "{place}");
         assert_eq!(last.map(wait), [Ok(Ok(7)), Ok(Err("rejected"))], "{place}");
-        assert_eq!(note(&tallies.database, "settled"), Some(1), "{place}");
+        let settled = ["from an inlet", "from another"].map(|tally| note(&tallies.database, tally));
+        assert_eq!(settled, [Some(1), Some(1)], "{place}");
     }
 }
 
@@ -311,7 +318,7 @@ fn an_answer_is_forgotten_after_its_time_and_not_before() {
         assert_eq!(one(&mut tallies, add("a", 1), key("early", "f")), first(1), "{place}");
         world.advance(Duration::from_secs(3_600));
         assert_eq!(one(&mut tallies, add("a", 1), key("late", "f")), first(2), "{place}");
-        world.advance(ANSWERS_KEPT_FOR.checked_sub(Duration::from_secs(3_601)).expect("more than an hour"));
+        world.advance(DAY.checked_sub(Duration::from_secs(3_601)).expect("more than an hour"));
         assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Idle, "{place}: nothing is over yet");
         assert_eq!(one(&mut tallies, add("a", 1), key("early", "f")), again(1), "{place}");
         world.advance(Duration::from_secs(61));
@@ -319,7 +326,7 @@ fn an_answer_is_forgotten_after_its_time_and_not_before() {
         assert_eq!(kept(&tallies), 1, "{place}");
         assert_eq!(one(&mut tallies, add("a", 1), key("late", "f")), again(2), "{place}");
         assert_eq!(one(&mut tallies, add("a", 1), key("early", "f")), first(3), "{place}: it is a new one");
-        world.advance(ANSWERS_KEPT_FOR + Duration::from_secs(61));
+        world.advance(DAY + Duration::from_secs(61));
         tallies.workers[0].turn(&Plan::ALL);
         assert_eq!(kept(&tallies), 0, "{place}");
     }
@@ -335,7 +342,7 @@ fn many_answers_are_forgotten_in_pieces_beside_requests() {
             let name = |number| format!("{batch}/{number}");
             at_once(&mut tallies, (0..100).map(|number| (add("a", 1), key(&name(number), "f"))).collect());
         }
-        world.advance(ANSWERS_KEPT_FOR + Duration::from_secs(61));
+        world.advance(DAY);
         for (left, value) in [(172, 301), (44, 302), (0, 303)] {
             assert_eq!(tallies.one(add("a", 1)), Ok(Ok(value)), "{place}");
             assert_eq!(kept(&tallies), left, "{place}");
@@ -351,7 +358,7 @@ fn what_could_not_be_forgotten_harms_nobody_and_is_forgotten_later() {
         let world = World::simulated(1);
         let mut tallies = open_with(location, options(), world.clone(), Vec::new());
         assert_eq!(one(&mut tallies, add("a", 1), key("k", "f")), first(1), "{place}");
-        world.advance(ANSWERS_KEPT_FOR + Duration::from_secs(61));
+        world.advance(DAY + Duration::from_secs(61));
         let (turn, answers) = tallies.at_once(vec![poison(), add("a", 1)]);
         assert_eq!((turn, answers[1].clone()), (Turn::Performed(1), Ok(Ok(2))), "{place}");
         assert_eq!((kept(&tallies), tallies.workers[0].turn(&Plan::ALL)), (1, Turn::Idle), "{place}: it rests");
