@@ -24,14 +24,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use web::{
-    Body, Caller, Faults, Listed, NotATarget, Page, Problem, Query, Reach, Routes, Scope, Segment, Segments, Target,
+    Body, Caller, Conditions, ETag, Faults, Listed, NotATarget, Page, Problem, Query, Reach, Routes, Scope, Segment,
+    Segments, Target,
 };
 use world::Moment;
 
 use crate::api::problem::{UNKNOWN_DELIVERY, UNKNOWN_ENDPOINT};
 use crate::consumers::Wanted;
 use crate::domain::{Attempt, Endpoint, Filter, Outcome, Secret, Settings, Status};
-use crate::perform::{Answer, Command, Settled};
+use crate::perform::{Answer, Command, Edit, Settled};
 use crate::store::{self, Head, Kept, Logged, Message, Record, Stretch};
 
 /// Types or subjects in a filter, at most.
@@ -46,6 +47,9 @@ const OVERLAP_SECS: i64 = 24 * 60 * 60;
 const MOST_AT_ONCE: i64 = 1_000;
 /// How long it may take to look up the name in a URL.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(3);
+
+/// The version of what is not there; others count from one.
+const NOT_THERE: i64 = 0;
 
 /// What handlers share.
 #[derive(Clone, Debug)]
@@ -99,6 +103,13 @@ struct EndpointDocument {
     updated_at: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+}
+
+/// An endpoint with its tag, which tells what its owner did with it, and not how it gets on.
+type Tagged = (ETag, Json<EndpointDocument>);
+
+fn tagged(record: Record, secret: Option<&Secret>) -> Tagged {
+    (ETag::of_version(record.version), Json(EndpointDocument::of(record.endpoint, secret)))
 }
 
 impl EndpointDocument {
@@ -191,6 +202,18 @@ impl Counter {
         found.ok_or_else(|| Problem::new(&UNKNOWN_ENDPOINT))
     }
 
+    /// The version that an edit is bound to; none where any will do.
+    async fn seen(&self, conditions: &Conditions, name: &Name) -> Result<Option<i64>, Problem> {
+        if !conditions.ask_for_a_state() {
+            return Ok(None);
+        }
+        let name = name.clone();
+        let found = self.database.read(move |read| store::find(read, &name)).await?;
+        let Some(Record { version, .. }) = found else { return Ok(Some(NOT_THERE)) };
+        conditions.hold(&ETag::of_version(version))?;
+        Ok(Some(version))
+    }
+
     fn new_secret(&self) -> Secret {
         Secret::of(&self.database.world().secret())
     }
@@ -229,6 +252,7 @@ fn told(refused: NotATarget) -> String {
 async fn set(
     State(counter): State<Counter>,
     caller: Caller,
+    conditions: Conditions,
     Segment(name): Segment<Name>,
     Body(raw): Body<RawEndpoint>,
 ) -> Result<Response, Problem> {
@@ -251,26 +275,24 @@ async fn set(
     })?;
     // Before it is registered, so that no event is passed over that comes after the answer.
     counter.wanted.also(&settings.filter);
-    let command = Command::Set { name, settings, secret: counter.new_secret() };
-    match counter.desk.ask(caller.asks(command)).await?? {
-        Settled::Endpoint(record, is_new, secret) => {
-            let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-            Ok((status, Json(EndpointDocument::of(record.endpoint, secret.as_ref()))).into_response())
-        }
-        other => Err(Problem::internal(format!("an endpoint that was set came to {other:?}"))),
-    }
+    let edit = Edit::Set { settings, secret: counter.new_secret() };
+    let (is_new, endpoint) = edited(&counter, &caller, &conditions, name, edit).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, endpoint).into_response())
 }
 
-async fn show(State(counter): State<Counter>, Segment(name): Segment<Name>) -> Result<Json<EndpointDocument>, Problem> {
-    Ok(Json(EndpointDocument::of(counter.find(&name).await?.endpoint, None)))
+async fn show(State(counter): State<Counter>, Segment(name): Segment<Name>) -> Result<Tagged, Problem> {
+    Ok(tagged(counter.find(&name).await?, None))
 }
 
 async fn remove(
     State(counter): State<Counter>,
     caller: Caller,
+    conditions: Conditions,
     Segment(name): Segment<Name>,
 ) -> Result<StatusCode, Problem> {
-    counter.desk.ask(caller.asks(Command::Remove(name))).await??;
+    let seen = counter.seen(&conditions, &name).await?;
+    counter.desk.ask(caller.asks(Command::Edit { name, seen, edit: Edit::Remove })).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -294,30 +316,40 @@ struct RawRotation {
 async fn rotate(
     State(counter): State<Counter>,
     caller: Caller,
+    conditions: Conditions,
     Segment(name): Segment<Name>,
     raw: Option<Body<RawRotation>>,
-) -> Result<Json<EndpointDocument>, Problem> {
+) -> Result<Tagged, Problem> {
     let raw = raw.map(|Body(raw)| raw).unwrap_or_default();
     let mut faults = Faults::default();
     let secs = faults.at("/overlap_secs").integer_if_given(&raw.overlap_secs, 0..=LONGEST_OVERLAP_SECS);
     let secs = faults.finish(|| Some(secs?.unwrap_or(OVERLAP_SECS)))?;
     let overlap = Duration::from_secs(secs.unsigned_abs());
-    asked(&counter, &caller, Command::Rotate { name, secret: counter.new_secret(), overlap }).await
+    let edit = Edit::Rotate { secret: counter.new_secret(), overlap };
+    Ok(edited(&counter, &caller, &conditions, name, edit).await?.1)
 }
 
 async fn resume(
     State(counter): State<Counter>,
     caller: Caller,
+    conditions: Conditions,
     Segment(name): Segment<Name>,
-) -> Result<Json<EndpointDocument>, Problem> {
-    asked(&counter, &caller, Command::Resume(name)).await
+) -> Result<Tagged, Problem> {
+    Ok(edited(&counter, &caller, &conditions, name, Edit::Resume).await?.1)
 }
 
-/// Asks for what comes to an endpoint as it is now.
-async fn asked(counter: &Counter, caller: &Caller, command: Command) -> Result<Json<EndpointDocument>, Problem> {
-    match counter.desk.ask(caller.asks(command)).await?? {
-        Settled::Endpoint(record, _, secret) => Ok(Json(EndpointDocument::of(record.endpoint, secret.as_ref()))),
-        other => Err(Problem::internal(format!("a change of an endpoint came to {other:?}"))),
+/// Edits an endpoint that is as its caller has seen it: whether it is new, and how it is now.
+async fn edited(
+    counter: &Counter,
+    caller: &Caller,
+    conditions: &Conditions,
+    name: Name,
+    edit: Edit,
+) -> Result<(bool, Tagged), Problem> {
+    let seen = counter.seen(conditions, &name).await?;
+    match counter.desk.ask(caller.asks(Command::Edit { name, seen, edit })).await?? {
+        Settled::Endpoint(record, is_new, secret) => Ok((is_new, tagged(*record, secret.as_ref()))),
+        other => Err(Problem::internal(format!("an edit of an endpoint came to {other:?}"))),
     }
 }
 

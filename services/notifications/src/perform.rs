@@ -22,28 +22,15 @@ use crate::store::{self, Changes, Counter, Head, Kept, Message, Record};
 pub(crate) enum Command {
     /// Take in an event of another service.
     Hear(Box<Heard>),
-    /// Register an endpoint, or set it anew.
-    Set {
+    /// Do with an endpoint what its owner wants.
+    Edit {
         /// What it is called.
         name: Name,
-        /// How it is to be.
-        settings: Settings,
-        /// With what is signed, where it is new.
-        secret: Secret,
+        /// The version that the caller has seen; any if it does not say one.
+        seen: Option<i64>,
+        /// What is wanted.
+        edit: Edit,
     },
-    /// Take an endpoint back, with all that was to be sent to it.
-    Remove(Name),
-    /// Sign with another secret from now on.
-    Rotate {
-        /// The endpoint.
-        name: Name,
-        /// The new one.
-        secret: Secret,
-        /// How long the ones before sign too.
-        overlap: Duration,
-    },
-    /// Put an endpoint to work that was paused or gone.
-    Resume(Name),
     /// Send a message that says nothing.
     Test(Name),
     /// Send messages again.
@@ -54,6 +41,29 @@ pub(crate) enum Command {
     Hold(Number),
     /// Forget what is old.
     Forget,
+}
+
+/// What an owner does with an endpoint.
+#[derive(Clone, Debug)]
+pub(crate) enum Edit {
+    /// Register it, or set it anew.
+    Set {
+        /// How it is to be.
+        settings: Settings,
+        /// With what is signed, where it is new.
+        secret: Secret,
+    },
+    /// Take it back, with all that was to be sent to it.
+    Remove,
+    /// Sign with another secret from now on.
+    Rotate {
+        /// The new one.
+        secret: Secret,
+        /// How long the ones before sign too.
+        overlap: Duration,
+    },
+    /// Put it to work where it was paused or gone.
+    Resume,
 }
 
 /// What the courier did for an endpoint.
@@ -98,6 +108,9 @@ pub(crate) enum Rejection {
     /// There are as many as there may be.
     #[error("there are too many endpoints")]
     TooMany,
+    /// It is no longer as the caller has seen it.
+    #[error("the endpoint was changed meanwhile")]
+    ChangedMeanwhile,
 }
 
 /// The answer to a command.
@@ -195,15 +208,27 @@ impl Batch<'_> {
     fn carry_out(&mut self, tx: &Tx<'_>, asked: &Asked<Command>) -> Answer {
         match &asked.command {
             Command::Hear(heard) => Ok(self.hear(heard)),
-            Command::Set { name, settings, secret } => self.set(tx, name, settings, secret),
-            Command::Remove(name) => self.remove(name),
-            Command::Rotate { name, secret, overlap } => self.rotate(name, secret, *overlap),
-            Command::Resume(name) => self.resume(name, &asked.by),
+            Command::Edit { name, seen, edit } => self.edit(tx, name, *seen, edit, &asked.by),
             Command::Test(name) => self.test(tx, name),
             Command::SendAgain(name, messages) => self.send_again(name, messages),
             Command::Note(noted) => Ok(self.note(noted, &asked.by)),
             Command::Hold(courier) => Ok(self.hold(*courier)),
             Command::Forget => Ok(Settled::Done),
+        }
+    }
+
+    fn edit(&mut self, tx: &Tx<'_>, name: &Name, seen: Option<i64>, edit: &Edit, by: &Context) -> Answer {
+        match self.of(name) {
+            Ok(record) if seen.is_some_and(|seen| seen != record.version) => return Err(Rejection::ChangedMeanwhile),
+            // What is not there was seen by nobody; whatever else is asked of it finds nothing.
+            Err(_) if seen.is_some() && matches!(edit, Edit::Set { .. }) => return Err(Rejection::ChangedMeanwhile),
+            _ => {}
+        }
+        match edit {
+            Edit::Set { settings, secret } => self.set(tx, name, settings, secret),
+            Edit::Remove => self.remove(name),
+            Edit::Rotate { secret, overlap } => self.rotate(name, secret, *overlap),
+            Edit::Resume => self.resume(name, by),
         }
     }
 
@@ -273,6 +298,7 @@ impl Batch<'_> {
         let (number, now, newest) = (self.of(name)?.number, self.now, self.counter.newest);
         let record = self.change(number);
         let (event, begins_anew) = record.endpoint.resume(now);
+        record.version += i64::from(event.is_some());
         if begins_anew {
             record.cursor = newest;
         }

@@ -47,7 +47,7 @@ pub(crate) struct Record {
     pub(crate) number: Number,
     /// Messages up to here are settled for it, or have a row of their own.
     pub(crate) cursor: i64,
-    /// How often it was set.
+    /// Grows with each edit of its owner; how it gets on is none.
     pub(crate) version: i64,
     /// Events in its stream.
     pub(crate) said: i64,

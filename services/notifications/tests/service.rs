@@ -231,6 +231,47 @@ async fn while_a_secret_is_changed_a_message_has_a_signature_of_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_overwrites_nothing_that_its_caller_has_not_seen() {
+    const A: &str = "/v1/webhook-endpoints/a";
+    for shop in [Shop::simulated(), Shop::on_postgres()] {
+        let receiver = Receiver::with(|_| How::Answer(410)).await;
+        let to = |subject: &str| json!({"url": receiver.url, "subjects": [subject]});
+        let (status, _, refused) = shop.edit("PUT", A, "\"1\"", &to("one")).await;
+        assert_eq!((status, &refused["code"]), (412, &json!("precondition-failed")), "nobody has seen it");
+        assert_eq!(shop.edit("DELETE", A, "\"1\"", &Value::Null).await.0, 404);
+        shop.register("a", &receiver.url, json!({})).await;
+        let (_, first, _) = shop.edit("GET", A, "*", &Value::Null).await;
+
+        // Two who saw the same: one of them is told to look again.
+        let [to_one, to_two] = ["one", "two"].map(to);
+        let put = |body| shop.edit("PUT", A, &first, body);
+        let both = tokio::join!(put(&to_one), put(&to_two));
+        let mut statuses = [both.0.0, both.1.0];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 412]);
+        let (status, second, _) = shop.edit("PUT", A, "*", &to("one")).await;
+        assert_eq!(status, 200);
+
+        let (status, third, rotated) = shop.edit("POST", &format!("{A}/rotate-secret"), &second, &json!({})).await;
+        assert!(status == 200 && rotated["secret"].is_string() && third != second, "{rotated}");
+        for (method, path) in [("POST", "/rotate-secret"), ("POST", "/resume"), ("DELETE", ""), ("PUT", "")] {
+            let body = if method == "PUT" { to("three") } else { json!({}) };
+            let (status, _, refused) = shop.edit(method, &format!("{A}{path}"), &second, &body).await;
+            assert_eq!((status, &refused["code"]), (412, &json!("precondition-failed")), "{method} {path}");
+        }
+
+        shop.say("OrderPlaced", "one").await;
+        shop.until_status("a", "gone").await;
+        let (status, fourth, resumed) = shop.edit("POST", &format!("{A}/resume"), &third, &Value::Null).await;
+        assert_eq!((status, &resumed["status"]), (200, &json!("active")), "how it gets on is no edit");
+        let (status, as_it_is, _) = shop.edit("POST", &format!("{A}/resume"), &fourth, &Value::Null).await;
+        assert!(status == 200 && as_it_is == fourth && fourth != third, "{fourth}");
+        assert_eq!(shop.edit("DELETE", A, &fourth, &Value::Null).await.0, 204);
+        assert_eq!(shop.get(A).await.0, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_fails_for_days_is_paused_says_so_and_loses_nothing() {
     let mut shop = Shop::simulated();
     shop.restart_with(notifications::Config { keep_hours: 1_000, ..here() });

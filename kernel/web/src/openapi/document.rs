@@ -124,8 +124,8 @@ fn responses(operation: &Operation) -> BTreeMap<String, Value> {
                 |example: &super::Example| example.answer.clone().filter(|_| is_json && example.status == *status);
             response["content"][*media] = with_examples(json!({"schema": schema}), examples(operation, got));
         }
-        if operation.is_conditional() && [200, 304].contains(status) {
-            let text = "The state of the thing; send it as `If-None-Match`.";
+        if operation.is_conditional() && [200, 201, 304].contains(status) {
+            let text = "The state of the thing; send it as `If-None-Match` of a read, or `If-Match` of an edit.";
             response["headers"] = json!({"ETag": {"description": text, "schema": {"type": "string"}}});
         }
     }

@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::guard;
 use crate::kinds::{
     BODY_TOO_LARGE, CROSS_SITE, DIFFERENT_CONTENT, FORBIDDEN, INTERNAL, INVALID_REQUEST, OUTCOME_UNKNOWN, OVERLOADED,
-    REQUEST_TIMEOUT, TOO_MANY_REQUESTS, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+    PRECONDITION_FAILED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
 };
 use crate::openapi::schema;
 use crate::page::Page;
@@ -235,6 +235,15 @@ impl Operation {
         self.is_conditional = true;
         self.takes_header("If-None-Match", "The `ETag` of the answer that the caller has.", schema::any_text())
             .answers_nothing(304, "It is still as the caller has it.")
+    }
+
+    /// Takes [`Conditions`](crate::Conditions) of an edit: with the `ETag` of what the caller has seen, 412
+    /// where it is something else by now.
+    #[must_use]
+    pub fn takes_if_match(mut self) -> Self {
+        self.is_conditional = true;
+        let text = "The `ETag` of what is edited: something else is not overwritten.";
+        self.takes_header("If-Match", text, schema::any_text()).refuses([&PRECONDITION_FAILED])
     }
 
     /// Takes [`IdempotencyKey`](crate::IdempotencyKey), if it is given.

@@ -11,7 +11,7 @@ use web::schema::{
     any_of, any_text, count, document, flag, form, integer, list, list_of, may, meaning, moment, must, name, reference,
     sku, text, word,
 };
-use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation, PRECONDITION_FAILED};
+use web::{DIFFERENT_CONTENT, Example, INVALID_REQUEST, Operation};
 
 pub(super) use self::availability::{changes, snapshot};
 pub(super) use self::journal::entries;
@@ -388,10 +388,7 @@ pub(super) fn set_sku() -> Operation {
     let lamps = json!({"discontinued": false, "backorder_limit": 50, "available_from": LAMPS_FROM});
     let mut lamps_shown = lamps.clone();
     lamps_shown["sku"] = "LAMP-1".into();
-    let mut operation = on_sku("set_sku", "Says how a SKU is sold", about)
-        .takes_header("If-Match", "The `ETag` of what is edited: something else is not overwritten.", any_text())
-        .takes(form(offer()))
-        .refuses([&PRECONDITION_FAILED]);
+    let mut operation = on_sku("set_sku", "Says how a SKU is sold", about).takes_if_match().takes(form(offer()));
     operation.examples =
         operation.examples.into_iter().map(|example| example.sends(json!({"discontinued": true}))).collect();
     operation.example(Example::of("lamps").with("sku", "LAMP-1").sends(lamps).gets(200, lamps_shown))

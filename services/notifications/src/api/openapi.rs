@@ -6,7 +6,7 @@ use web::schema::{
     any_document, any_text, count, document, flag, form, integer, list, list_of, may, meaning, moment, must, name,
     or_null, page, reference, text, word,
 };
-use web::{Example, Operation};
+use web::{Example, Operation, PRECONDITION_FAILED};
 
 use super::problem::{NOT_ACTIVE, TOO_MANY, UNKNOWN_DELIVERY, UNKNOWN_ENDPOINT};
 use super::{LONGEST_OVERLAP_SECS, LONGEST_WANTED, MOST_WANTED};
@@ -95,22 +95,35 @@ pub(super) fn set() -> Operation {
     let sent = json!({
         "url": "https://hooks.example.com/banyan", "types": ["OrderNeedsAttention"], "ordered": true,
     });
+    let changed_meanwhile = json!({
+        "type": "/problems/precondition-failed", "code": "precondition-failed", "title": PRECONDITION_FAILED.title,
+        "status": 412, "detail": PRECONDITION_FAILED.help, "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    });
     on_endpoint("set_webhook_endpoint", "Registers an endpoint, or sets it anew", about)
         .takes(endpoint)
         .answers(201, "The endpoint, with its secret.", reference("WebhookEndpoint"))
         .answers(200, "The endpoint as it is now.", reference("WebhookEndpoint"))
         .refuses([&TOO_MANY])
-        .example(Example::of("registered").with("id", "tea-shop").sends(sent).gets(201, tea_shop(true)))
+        .takes_if_match()
+        .example(Example::of("registered").with("id", "tea-shop").sends(sent.clone()).gets(201, tea_shop(true)))
+        .example(
+            Example::of("changed_meanwhile")
+                .with("id", "tea-shop")
+                .with("If-Match", "\"1\"")
+                .sends(sent)
+                .gets(412, changed_meanwhile),
+        )
 }
 
 pub(super) fn show() -> Operation {
     on_known("get_webhook_endpoint", "An endpoint", "`status` says how it gets on.")
-        .answers(200, "The endpoint.", reference("WebhookEndpoint"))
+        .answers(200, "The endpoint, with the `ETag` of how its owner wants it.", reference("WebhookEndpoint"))
         .example(Example::of("registered").with("id", "tea-shop").gets(200, tea_shop(false)))
 }
 
 pub(super) fn remove() -> Operation {
     on_known("remove_webhook_endpoint", "Takes an endpoint back", "With all that was still to be sent to it.")
+        .takes_if_match()
         .answers_nothing(204, "It is there no more.")
         .example(Example::of("registered").with("id", "tea-shop").gets_status(204))
 }
@@ -127,6 +140,7 @@ pub(super) fn rotate() -> Operation {
                  unless it is said): meanwhile a message has several signatures, and each is right by itself.";
     let overlap = meaning("How long the secret before signs too.", integer(0..=LONGEST_OVERLAP_SECS));
     on_known("rotate_webhook_secret", "Gives an endpoint another secret", about)
+        .takes_if_match()
         .takes_if_given(form([may("overlap_secs", overlap)]))
         .answers(200, "The endpoint, with its new secret.", reference("WebhookEndpoint"))
         .example(
@@ -138,6 +152,7 @@ pub(super) fn resume() -> Operation {
     let about = "One that was paused goes on where it stopped; one that was gone begins with what comes now. So already \
                  is success.";
     on_known("resume_webhook_endpoint", "Puts an endpoint to work that was paused or gone", about)
+        .takes_if_match()
         .answers(200, "The endpoint.", reference("WebhookEndpoint"))
         .example(Example::of("so_already").with("id", "tea-shop").gets(200, tea_shop(false)))
 }

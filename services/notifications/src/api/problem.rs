@@ -1,6 +1,6 @@
 //! How notifications says no.
 
-use web::{Problem, ProblemKind};
+use web::{PRECONDITION_FAILED, Problem, ProblemKind};
 
 use crate::perform::Rejection;
 
@@ -48,6 +48,7 @@ impl From<Rejection> for Problem {
             Rejection::UnknownEndpoint => Self::new(&UNKNOWN_ENDPOINT),
             Rejection::NotActive => Self::new(&NOT_ACTIVE),
             Rejection::TooMany => Self::new(&TOO_MANY),
+            Rejection::ChangedMeanwhile => Self::new(&PRECONDITION_FAILED),
         }
     }
 }

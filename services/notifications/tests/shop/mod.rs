@@ -170,6 +170,17 @@ impl Shop {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
+    /// Asks for something about an endpoint that is still as its tag says: the status, its tag now, and the answer.
+    pub(crate) async fn edit(&self, method: &str, path: &str, tag: &str, body: &Value) -> (u16, String, Value) {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = request.header("if-match", tag).body(Body::from(body.to_string())).expect("a request");
+        let response = self.running().router.clone().oneshot(request).await.expect("an answer");
+        let status = response.status().as_u16();
+        let tag = response.headers().get("etag").map_or("", |tag| tag.to_str().expect("a tag")).to_owned();
+        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, tag, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
     /// The deliveries of an endpoint, the newest first.
     pub(crate) async fn deliveries(&self, name: &str) -> Vec<Value> {
         let (status, page) = self.get(&format!("/v1/webhook-endpoints/{name}/deliveries?limit=500")).await;

@@ -9,7 +9,7 @@ use crate::binary::{Server, ask_with, banyan};
 use crate::openapi::schemas::faults;
 
 /// The examples in their order: the id of the operation, and the name of its example.
-const STORY: [(&str, &str); 80] = [
+const STORY: [(&str, &str); 81] = [
     ("live", "live"),
     ("ready", "ready"),
     ("move_stock", "receive"),
@@ -65,6 +65,7 @@ const STORY: [(&str, &str); 80] = [
     ("get_webhook_endpoint", "registered"),
     ("list_webhook_endpoints", "all"),
     ("rotate_webhook_secret", "leaked"),
+    ("set_webhook_endpoint", "changed_meanwhile"),
     ("resume_webhook_endpoint", "so_already"),
     ("list_webhook_deliveries", "none"),
     ("redeliver_webhooks", "a_day"),

@@ -1,8 +1,8 @@
 //! What is said of the requests about warehouses.
 
 use serde_json::{Value, json};
-use web::schema::{any_text, document, flag, form, integer, list_of, may, meaning, must, name, page, reference, text};
-use web::{Example, Operation, PRECONDITION_FAILED};
+use web::schema::{document, flag, form, integer, list_of, may, meaning, must, name, page, reference, text};
+use web::{Example, Operation};
 
 use crate::api::{HIGHEST_PRIORITY, LONGEST_TITLE, MOST_MARKETS};
 
@@ -67,8 +67,7 @@ pub(in crate::api) fn set_warehouse() -> Operation {
     let mut sent = north();
     sent.as_object_mut().expect("an object").remove("id");
     on_warehouse("set_warehouse", "Says what holds for a warehouse", about)
-        .takes_header("If-Match", "The `ETag` of what is edited: something else is not overwritten.", any_text())
+        .takes_if_match()
         .takes(form([may("name", title), may("priority", priority), may("markets", markets), may("active", active)]))
-        .refuses([&PRECONDITION_FAILED])
         .example(Example::of("north").with("id", "north").sends(sent).gets(200, north()))
 }
