@@ -1,9 +1,10 @@
 //! Commands that nobody asks for over the wire.
 
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
-use db::{Asked, Bell, Crash, Due, Failure, Inlet, Location, Plan, Query, Refused, Turn, Tx, Value};
+use db::{Asked, Bell, Crash, Due, Failure, Inlet, Location, MemoryDisk, Plan, Query, Refused, Turn, Tx, Value};
 use world::{Moment, World};
 
 use crate::tally::{
@@ -338,4 +339,62 @@ fn due_work_is_looked_for_as_often_as_is_said_unless_it_has_just_failed() {
         assert_eq!(tallies.workers[0].turn(&Plan::ALL), Turn::Idle, "{place}: nothing stands behind it");
         assert_eq!(turns(&mut tallies, Duration::from_secs(1)), Turn::Waits, "{place}");
     }
+}
+
+/// An inlet that has nothing, and notes when it is looked after.
+struct Nothing {
+    says_ready: bool,
+    looks: Arc<Mutex<Vec<Moment>>>,
+}
+
+impl Nothing {
+    fn note(&self, now: Moment) {
+        self.looks.lock().expect("no panic").push(now);
+    }
+}
+
+impl Inlet<Command, Answer> for Nothing {
+    fn listen(&self, _bell: &Arc<Bell>) {}
+
+    fn is_ready(&mut self, now: Moment) -> bool {
+        if !self.says_ready {
+            self.note(now);
+        }
+        self.says_ready
+    }
+
+    fn take(&mut self, tx: &mut Tx<'_>, _most: usize) -> Result<Vec<Asked<Command>>, Failure> {
+        self.note(tx.now());
+        Ok(Vec::new())
+    }
+
+    fn settle(&mut self, _tx: &mut Tx<'_>, _answers: &[Answer]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn condemn(&mut self, _tx: &mut Tx<'_>, failure: &Failure) -> Result<(), Failure> {
+        panic!("{failure}")
+    }
+
+    fn ended(&mut self, _kept: bool) {}
+}
+
+#[test]
+fn an_inlet_that_says_it_is_ready_is_looked_after_at_once_and_others_seldom() {
+    let looked_after = |says_ready: bool| {
+        let looks = Arc::default();
+        let inlet = Nothing { says_ready, looks: Arc::clone(&looks) };
+        let location = Location::Memory(MemoryDisk::empty());
+        let running = open_with(location, options(), World::real(), vec![Box::new(inlet)]).start();
+        thread::sleep(Duration::from_millis(500));
+        drop(running);
+        std::mem::take(&mut *looks.lock().expect("no panic"))
+    };
+    // The desk sleeps for 1 ms, or for 50.
+    let ready = looked_after(true);
+    let mut waits: Vec<_> = ready.windows(2).map(|two| two[1].since(two[0])).collect();
+    waits.sort_unstable();
+    assert!(waits[waits.len() / 2] < Duration::from_millis(25), "{waits:?}");
+    let looks = looked_after(false).len();
+    assert!(looks < 100, "{looks} looks in half a second");
 }
