@@ -62,6 +62,8 @@ crate::events! {
         SkuDiscontinued = 1,
         /// A SKU is sold again.
         SkuReinstated = 1,
+        /// From when on there are few of a SKU has changed.
+        SkuSignalChanged = 1,
         /// What is said of a warehouse has changed.
         WarehouseChanged = 1,
         /// When more of a SKU is wanted in a warehouse has changed.
@@ -535,6 +537,15 @@ pub struct SkuDiscontinued {
 pub struct SkuReinstated {
     /// The SKU.
     pub sku: Sku,
+}
+
+/// Up to how many pieces there are few of a SKU has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkuSignalChanged {
+    /// The SKU.
+    pub sku: Sku,
+    /// Pieces; none where it is as of every other SKU.
+    pub low_upto: Option<i64>,
 }
 
 #[cfg(test)]

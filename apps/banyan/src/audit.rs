@@ -262,6 +262,7 @@ impl Stock {
             | Event::SkuBackorderChanged(_)
             | Event::SkuDiscontinued(_)
             | Event::SkuReinstated(_)
+            | Event::SkuSignalChanged(_)
             | Event::WarehouseChanged(_)
             | Event::RestockPointChanged(_)
             | Event::RestockNeeded(_)

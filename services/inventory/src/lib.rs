@@ -46,6 +46,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 2, name: "warehouses", sql: include_str!("../migrations/0002_warehouses.sql") },
     Migration { number: 3, name: "restock", sql: include_str!("../migrations/0003_restock.sql") },
     Migration { number: 4, name: "backorders", sql: include_str!("../migrations/0004_backorders.sql") },
+    Migration { number: 5, name: "signals", sql: include_str!("../migrations/0005_signals.sql") },
 ];
 
 /// The desk of inventory, for those who drive it without HTTP: benches.

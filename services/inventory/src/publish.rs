@@ -54,6 +54,7 @@ fn subject(event: &Event) -> &str {
         Event::SkuBackorderChanged(e) => e.sku.as_str(),
         Event::SkuDiscontinued(e) => e.sku.as_str(),
         Event::SkuReinstated(e) => e.sku.as_str(),
+        Event::SkuSignalChanged(e) => e.sku.as_str(),
         Event::WarehouseChanged(e) => e.warehouse.as_str(),
         Event::RestockPointChanged(e) => e.sku.as_str(),
         Event::RestockNeeded(e) => e.sku.as_str(),

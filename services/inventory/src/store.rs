@@ -221,7 +221,7 @@ fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Resul
 /// The settings of those SKUs of which there are any; few have some.
 fn settings_of<'a>(skus: impl Iterator<Item = &'a Sku>) -> Query {
     let skus: BTreeSet<&Sku> = skus.collect();
-    let sql = "SELECT sku, number, discontinued, backorder_limit, available_from, version FROM sku
+    let sql = "SELECT sku, number, discontinued, backorder_limit, available_from, low_upto, version FROM sku
                WHERE sku = ANY($1)";
     Query::any_of(sql, skus.into_iter().map(Value::from), [])
 }
@@ -316,13 +316,14 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
 
     let (mut new, mut old) = (Vec::new(), Vec::new());
     for (sku, settings, is_known) in books.changed_skus() {
-        let Offer { discontinued, backorder_limit, available_from } = settings.offer;
+        let Offer { discontinued, backorder_limit, available_from, low_upto } = settings.offer;
         let row = vec![
             sku.into(),
             settings.number.into(),
             i64::from(discontinued).into(),
             backorder_limit.into(),
             available_from.into(),
+            low_upto.into(),
             settings.version.into(),
         ];
         if is_known { old.push(row) } else { new.push(row) }

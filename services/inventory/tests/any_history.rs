@@ -203,7 +203,8 @@ impl History {
                 let discontinued = self.chance.once_in(4);
                 let backorder_limit = self.chance.between(0, 6);
                 let available_from = self.chance.once_in(2).then_some(self.now);
-                let offer = Offer { discontinued, backorder_limit, available_from };
+                let low_upto = self.chance.once_in(2).then(|| self.chance.between(0, 9));
+                let offer = Offer { discontinued, backorder_limit, available_from, low_upto };
                 Command::SetSku { sku: self.sku(), offer, seen: None }
             }
             18 => {

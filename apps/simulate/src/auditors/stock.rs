@@ -203,7 +203,8 @@ impl Auditor {
             Event::StockReservationRejected(_)
             | Event::StockReservationExtended(_)
             | Event::StockCommitRejected(_)
-            | Event::StockMovementRejected(_) => {}
+            | Event::StockMovementRejected(_)
+            | Event::SkuSignalChanged(_) => {}
             Event::SkuBackorderChanged(e) => {
                 self.limits.insert(e.sku.to_string(), e.limit);
             }

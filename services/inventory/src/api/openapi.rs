@@ -145,11 +145,13 @@ fn backorder() -> Value {
 }
 
 /// What is said of a SKU.
-fn offer() -> [web::schema::Member; 3] {
+fn offer() -> [web::schema::Member; 4] {
+    let low_upto = "Up to how many pieces there are `low`; what the setting `low_upto` says unless it is said here.";
     [
         must("discontinued", discontinued()),
         may("backorder_limit", backorder_limit()),
         may("available_from", available_from()),
+        may("low_upto", meaning(low_upto, integer(0..=1_000 * MOST_PIECES))),
     ]
 }
 
@@ -385,7 +387,7 @@ pub(super) fn set_sku() -> Operation {
                  `backorder_limit` pieces are promised without stock: they are `owed` in one warehouse, and goods that come in \
                  there serve them in the order in which they were promised. A SKU that never lay anywhere needs a warehouse \
                  of which something was said, or a line that names one.";
-    let lamps = json!({"discontinued": false, "backorder_limit": 50, "available_from": LAMPS_FROM});
+    let lamps = json!({"discontinued": false, "backorder_limit": 50, "available_from": LAMPS_FROM, "low_upto": 20});
     let mut lamps_shown = lamps.clone();
     lamps_shown["sku"] = "LAMP-1".into();
     let mut operation = on_sku("set_sku", "Says how a SKU is sold", about).takes_if_match().takes(form(offer()));

@@ -28,6 +28,9 @@ pub(super) fn routes() -> Routes<Arc<Shelf>> {
 /// Pieces of a SKU that may be promised without stock, at most.
 const MOST_BACKORDERS: i64 = 1_000_000_000;
 
+/// Pieces that may be called a few, at most.
+const MOST_FEW: i64 = 1_000_000_000;
+
 /// What holds for a SKU in every warehouse, as it is shown.
 #[derive(Debug, Serialize)]
 struct SkuDocument {
@@ -36,12 +39,14 @@ struct SkuDocument {
     backorder_limit: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     available_from: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    low_upto: Option<i64>,
 }
 
 impl SkuDocument {
     fn of(sku: Sku, settings: SkuSettings) -> Self {
-        let Offer { discontinued, backorder_limit, available_from } = settings.offer;
-        Self { sku, discontinued, backorder_limit, available_from }
+        let Offer { discontinued, backorder_limit, available_from, low_upto } = settings.offer;
+        Self { sku, discontinued, backorder_limit, available_from, low_upto }
     }
 }
 
@@ -66,6 +71,8 @@ struct RawSku {
     backorder_limit: Value,
     #[serde(default)]
     available_from: Value,
+    #[serde(default)]
+    low_upto: Value,
 }
 
 async fn set_sku(
@@ -82,9 +89,10 @@ async fn set_sku(
     };
     let limit = faults.at("/backorder_limit").integer_if_given(&raw.backorder_limit, 0..=MOST_BACKORDERS);
     let available_from = faults.at("/available_from").parse_if_given::<Moment>(&raw.available_from);
+    let low_upto = faults.at("/low_upto").integer_if_given(&raw.low_upto, 0..=MOST_FEW);
     let offer = faults.finish(|| {
         let (discontinued, limit, available_from) = (discontinued?, limit?, available_from?);
-        Some(Offer { discontinued, backorder_limit: limit.unwrap_or(0), available_from })
+        Some(Offer { discontinued, backorder_limit: limit.unwrap_or(0), available_from, low_upto: low_upto? })
     })?;
     let mut seen = None;
     if conditions.ask_for_a_state() {

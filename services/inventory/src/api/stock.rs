@@ -63,6 +63,9 @@ pub(super) struct StockDocument {
     backorder: Option<BackorderDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     available_from: Option<Moment>,
+    /// From where on there are few of it, which `signal` says.
+    #[serde(skip)]
+    low_upto: Option<i64>,
     warehouses: Vec<InWarehouse>,
 }
 
@@ -100,10 +103,11 @@ struct StockList<'a> {
 impl StockDocument {
     /// A SKU of which nothing lies anywhere.
     fn of_nothing(sku: Sku, offer: Offer) -> Self {
-        let Offer { discontinued, backorder_limit, available_from } = offer;
+        let Offer { discontinued, backorder_limit, available_from, low_upto } = offer;
         let backorder = (backorder_limit > 0).then_some(BackorderDocument { backorder_limit, backorder_left: 0 });
         let (signal, total) = (Signal::Gone, Level::default().into());
-        let mut document = Self { sku, discontinued, signal, total, backorder, available_from, warehouses: Vec::new() };
+        let warehouses = Vec::new();
+        let mut document = Self { sku, discontinued, signal, total, backorder, available_from, low_upto, warehouses };
         document.say_what_is_left();
         document
     }
@@ -121,17 +125,22 @@ impl StockDocument {
         let mut level = LevelDocument::from(level);
         level.available *= i64::from(is_active);
         self.total = sum(self.total, level);
-        self.signal = thresholds.signal(self.total.available, self.discontinued);
+        self.signal = thresholds.signal(self.total.available, self.offer());
         self.say_what_is_left();
         self.warehouses.push(InWarehouse { warehouse, active: Some(is_active), level });
+    }
+
+    /// What is said of the SKU.
+    fn offer(&self) -> Offer {
+        let Self { discontinued, available_from, low_upto, .. } = *self;
+        let backorder_limit = self.backorder.map_or(0, |backorder| backorder.backorder_limit);
+        Offer { discontinued, backorder_limit, available_from, low_upto }
     }
 
     /// What is shown here, as it is kept.
     fn shown(&self) -> Shown {
         let level = |at: &InWarehouse| (at.warehouse.clone(), at.active != Some(false), at.level.level);
-        let backorder_limit = self.backorder.map_or(0, |backorder| backorder.backorder_limit);
-        let offer = Offer { discontinued: self.discontinued, backorder_limit, available_from: self.available_from };
-        Shown { offer, levels: self.warehouses.iter().map(level).collect() }
+        Shown { offer: self.offer(), levels: self.warehouses.iter().map(level).collect() }
     }
 
     fn of_shown(sku: Sku, shown: Shown, thresholds: Thresholds) -> Self {

@@ -166,6 +166,7 @@ pub fn changes(event: &Event) -> Vec<Changed<'_>> {
         | Event::StockCommitRejected(_)
         | Event::SkuDiscontinued(_)
         | Event::SkuReinstated(_)
+        | Event::SkuSignalChanged(_)
         | Event::SkuBackorderChanged(_)
         | Event::ShortfallSettled(_)
         | Event::WarehouseChanged(_)
@@ -219,6 +220,7 @@ pub fn skus_changed(event: &Event) -> BTreeSet<&Sku> {
     match event {
         Event::SkuDiscontinued(e) => BTreeSet::from([&e.sku]),
         Event::SkuReinstated(e) => BTreeSet::from([&e.sku]),
+        Event::SkuSignalChanged(e) => BTreeSet::from([&e.sku]),
         Event::SkuBackorderChanged(e) => BTreeSet::from([&e.sku]),
         stock => changes(stock).into_iter().map(|changed| changed.sku).collect(),
     }

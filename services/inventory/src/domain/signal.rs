@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::sku::Offer;
+
 /// How much there is of a SKU, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -33,13 +35,14 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// The word for so many pieces that can be promised, of a SKU that is sold or is not.
-    pub fn signal(self, available: i64, discontinued: bool) -> Signal {
+    /// The word for so many pieces that can be promised, of a SKU of which this is said: what it says of a
+    /// few takes precedence.
+    pub fn signal(self, available: i64, offer: Offer) -> Signal {
         match available {
-            _ if discontinued => Signal::Gone,
+            _ if offer.discontinued => Signal::Gone,
             ..=0 => Signal::Gone,
             1 => Signal::LastOne,
-            some if some <= self.low_upto => Signal::Low,
+            some if some <= offer.low_upto.unwrap_or(self.low_upto) => Signal::Low,
             many if many >= self.plenty_from => Signal::Plenty,
             _ => Signal::InStock,
         }
@@ -48,11 +51,12 @@ impl Thresholds {
 
 #[cfg(test)]
 mod tests {
-    use super::{Signal, Thresholds};
+    use super::{Offer, Signal, Thresholds};
 
     #[test]
     fn the_last_one_is_said_whatever_a_few_is() {
-        let word = |low_upto, plenty_from, available| Thresholds { low_upto, plenty_from }.signal(available, false);
+        let word =
+            |low_upto, plenty_from, available| Thresholds { low_upto, plenty_from }.signal(available, Offer::default());
         let words = [0, 1, 2, 5, 6, 99, 100].map(|available| word(5, 100, available));
         assert_eq!(
             words,
@@ -63,7 +67,17 @@ mod tests {
 
     #[test]
     fn nothing_can_be_had_of_what_is_sold_no_more() {
-        assert_eq!(Thresholds { low_upto: 5, plenty_from: 100 }.signal(1_000, true), Signal::Gone);
+        let offer = Offer { discontinued: true, ..Offer::default() };
+        assert_eq!(Thresholds { low_upto: 5, plenty_from: 100 }.signal(1_000, offer), Signal::Gone);
+    }
+
+    #[test]
+    fn a_sku_may_have_a_few_of_its_own() {
+        let thresholds = Thresholds { low_upto: 5, plenty_from: 100 };
+        let word =
+            |low_upto, available| thresholds.signal(available, Offer { low_upto: Some(low_upto), ..Offer::default() });
+        assert_eq!([1, 2, 5].map(|available| word(0, available)), [Signal::LastOne, Signal::InStock, Signal::InStock]);
+        assert_eq!([6, 200, 201].map(|available| word(200, available)), [Signal::Low, Signal::Low, Signal::Plenty]);
     }
 
     #[test]

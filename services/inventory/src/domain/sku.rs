@@ -15,6 +15,8 @@ pub struct Offer {
     pub backorder_limit: i64,
     /// When goods are expected, where that is known.
     pub available_from: Option<Moment>,
+    /// Up to so many pieces there are few of it; what the settings say where none is said.
+    pub low_upto: Option<i64>,
 }
 
 impl Offer {
@@ -24,6 +26,7 @@ impl Offer {
             Event::SkuDiscontinued(_) => self.discontinued = true,
             Event::SkuReinstated(_) => self.discontinued = false,
             Event::SkuBackorderChanged(e) => (self.backorder_limit, self.available_from) = (e.limit, e.available_from),
+            Event::SkuSignalChanged(e) => self.low_upto = e.low_upto,
             _ => {}
         }
     }
@@ -57,10 +60,12 @@ impl SkuSettings {
             (true, false) => Some(say::SkuReinstated { sku: sku.clone() }.into()),
             (false, false) | (true, true) => None,
         };
-        let Offer { backorder_limit: limit, available_from, .. } = offer;
+        let Offer { backorder_limit: limit, available_from, low_upto, .. } = offer;
         let is_same = (self.offer.backorder_limit, self.offer.available_from) == (limit, available_from);
         let backorder = (!is_same).then(|| say::SkuBackorderChanged { sku: sku.clone(), limit, available_from }.into());
-        Ok([is_sold, backorder].into_iter().flatten().collect())
+        let signal =
+            (self.offer.low_upto != low_upto).then(|| say::SkuSignalChanged { sku: sku.clone(), low_upto }.into());
+        Ok([is_sold, backorder, signal].into_iter().flatten().collect())
     }
 }
 
@@ -98,6 +103,14 @@ mod tests {
         };
         assert_eq!((e.limit, e.available_from), (5, both.available_from));
         assert!(matches!(ended.decide(&sku, both, None).as_deref(), Ok([Event::SkuBackorderChanged(_)])));
+        let few = Offer { low_upto: Some(20), ..not_sold };
+        let said = ended.decide(&sku, few, None).unwrap();
+        assert!(matches!(said.as_slice(), [Event::SkuSignalChanged(e)] if e.low_upto == Some(20)), "{said:?}");
+        let mut entered = not_sold;
+        for event in &said {
+            entered.enter(event);
+        }
+        assert_eq!(entered, few);
     }
 
     #[test]

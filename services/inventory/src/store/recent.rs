@@ -220,9 +220,9 @@ impl Drop for Changing {
 /// numbers in LEB128. Source: <https://en.wikipedia.org/wiki/LEB128>.
 fn packed(shown: &Shown) -> Box<[u8]> {
     let mut bytes = Vec::with_capacity(1 + shown.levels.len() * 24);
-    let Offer { discontinued, backorder_limit, available_from } = shown.offer;
-    bytes.push(u8::from(discontinued) | u8::from(available_from.is_some()) << 1);
-    for number in [Some(backorder_limit), available_from.map(Moment::micros)].into_iter().flatten() {
+    let Offer { discontinued, backorder_limit, available_from, low_upto } = shown.offer;
+    bytes.push(u8::from(discontinued) | u8::from(available_from.is_some()) << 1 | u8::from(low_upto.is_some()) << 2);
+    for number in [Some(backorder_limit), available_from.map(Moment::micros), low_upto].into_iter().flatten() {
         push_number(&mut bytes, number.cast_unsigned());
     }
     for (warehouse, is_active, level) in &shown.levels {
@@ -254,7 +254,11 @@ fn unpacked(packed: &[u8]) -> Option<Shown> {
         0 => None,
         _ => Some(Moment::from_micros(take_number(&mut rest)?.cast_signed())),
     };
-    let offer = Offer { discontinued: flags & 1 != 0, backorder_limit, available_from };
+    let low_upto = match flags & 4 {
+        0 => None,
+        _ => Some(take_number(&mut rest)?.cast_signed()),
+    };
+    let offer = Offer { discontinued: flags & 1 != 0, backorder_limit, available_from, low_upto };
     let mut levels = Vec::with_capacity(4);
     while let Some((is_active, after)) = rest.split_first() {
         rest = after;
@@ -331,9 +335,10 @@ mod tests {
         let most = Level { on_hand: i64::MAX, reserved: 127, committed: 128, owed: 16_384, in_transit: 0 };
         let longest = "w".repeat(64).parse().unwrap();
         let levels = vec![("a".parse().unwrap(), true, Level::default()), (longest, false, most)];
-        let offer =
-            Offer { discontinued: true, backorder_limit: 300, available_from: Some(Moment::from_micros(i64::MAX)) };
-        for shown in [Shown { offer, levels }, Shown { offer: Offer::default(), levels: Vec::new() }] {
+        let available_from = Some(Moment::from_micros(i64::MAX));
+        let offer = Offer { discontinued: true, backorder_limit: 300, available_from, low_upto: Some(20) };
+        let few = Shown { offer: Offer { low_upto: Some(0), ..Offer::default() }, levels: Vec::new() };
+        for shown in [few, Shown { offer, levels }, Shown { offer: Offer::default(), levels: Vec::new() }] {
             assert_eq!(unpacked(&packed(&shown)), Some(shown));
         }
         assert_eq!(packed(&shown(1_000)).len(), 15);

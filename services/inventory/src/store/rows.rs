@@ -25,7 +25,14 @@ pub(super) static STOCK: Table = Table {
 pub(super) static SKU: Table = Table {
     name: "sku",
     key: &[text("sku")],
-    rest: &[int("number"), int("discontinued"), int("backorder_limit"), int("available_from"), int("version")],
+    rest: &[
+        int("number"),
+        int("discontinued"),
+        int("backorder_limit"),
+        int("available_from"),
+        int("low_upto"),
+        int("version"),
+    ],
 };
 
 pub(super) static WAREHOUSE: Table = Table {
@@ -184,7 +191,8 @@ pub(super) fn sku_settings(row: Row) -> Result<(Sku, SkuSettings), Failure> {
     let sku = Sku::from_column(row.text()?);
     let number = row.number()?;
     let (discontinued, backorder_limit) = (row.int()? != 0, row.int()?);
-    let offer = Offer { discontinued, backorder_limit, available_from: row.maybe_moment()? };
+    let (available_from, low_upto) = (row.maybe_moment()?, row.maybe_int()?);
+    let offer = Offer { discontinued, backorder_limit, available_from, low_upto };
     Ok((sku, SkuSettings { number, offer, version: row.int()? }))
 }
 

@@ -264,6 +264,16 @@ fn a_signal_says_how_much_there_is_without_saying_how_many() {
         assert_eq!(said, ["plenty", "in_stock", "in_stock", "low", "low", "last_one", "gone"]);
         shop.receive("third", "a", "main", 50);
         assert_eq!(signal(), "plenty");
+        let (_, next) = snapshot(shop, None).expect("all of it");
+        let (_, few) = shop.put("/v1/skus/a", &json!({"discontinued": false, "low_upto": 50}));
+        assert_eq!((&few["low_upto"], signal()), (&json!(50), json!("low")));
+        let list = || shop.get("/v1/stock?sku=a").1["items"][0]["signal"].clone();
+        assert_eq!([list(), list()], ["low", "low"], "also where it was read lately");
+        let (_, changes) = shop.get(&format!("/v1/availability?after={next}"));
+        assert_eq!(changes["items"][0]["signal"], "low", "{changes:#}");
+        assert_eq!(snapshot(shop, None).expect("all of it").0["a"]["signal"], "low");
+        shop.put("/v1/skus/a", &json!({"discontinued": false}));
+        assert_eq!((signal(), list(), shop.said("SkuSignalChanged")), (json!("plenty"), json!("plenty"), 2));
         shop.put("/v1/skus/a", &json!({"discontinued": true}));
         assert_eq!(signal(), "gone", "nothing of it can be promised");
     });

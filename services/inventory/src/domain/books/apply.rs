@@ -76,6 +76,7 @@ impl Books {
             Event::PromiseMoved(e) => self.promise_moved(of, e),
             Event::SkuDiscontinued(say::SkuDiscontinued { sku })
             | Event::SkuReinstated(say::SkuReinstated { sku })
+            | Event::SkuSignalChanged(say::SkuSignalChanged { sku, .. })
             | Event::SkuBackorderChanged(say::SkuBackorderChanged { sku, .. }) => {
                 self.offer_changed(stream, sku, event)
             }

@@ -7,7 +7,7 @@ const MARCH: Moment = Moment::from_micros(1_772_323_200_000_000);
 /// A shop with so much of `a`, of which so many pieces may be promised without stock until March.
 fn preorders(on_hand: i64, backorder_limit: i64) -> Shop {
     let mut shop = shop(on_hand);
-    shop.offer(Offer { discontinued: false, backorder_limit, available_from: Some(MARCH) });
+    shop.offer(Offer { discontinued: false, backorder_limit, available_from: Some(MARCH), low_upto: None });
     shop
 }
 
@@ -62,9 +62,9 @@ fn so_much_is_promised_without_stock_as_was_allowed_and_shown_with_its_date() {
     assert_eq!(shop.reserve("r-2", 2), Err(Rejection::OutOfStock { short: vec![short] }));
     assert_eq!(shown(shop.reserve("r-3", 1)), (true, Status::Reserved));
     assert_eq!(shop.level(), (2, 2, 0, 3));
-    shop.offer(Offer { discontinued: false, backorder_limit: 1, available_from: None });
+    shop.offer(Offer { discontinued: false, backorder_limit: 1, available_from: None, low_upto: None });
     assert_eq!(shop.reserve("r-5", 1), Err(Rejection::OutOfStock { short: short_of(1) }), "never less than none");
-    shop.offer(Offer { discontinued: false, backorder_limit: 3, available_from: Some(MARCH) });
+    shop.offer(Offer { discontinued: false, backorder_limit: 3, available_from: Some(MARCH), low_upto: None });
     shop.now = MARCH;
     let late = Err(Rejection::OutOfStock { short: short_of(1) });
     assert_eq!(shop.reserve("r-4", 1), late, "a date that has passed tells nobody when more comes");
