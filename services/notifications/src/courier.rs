@@ -203,7 +203,9 @@ impl Lane {
         }
         let open = self.open_fresh.iter().copied().find(|number| *number != but_for);
         let fresh = self.fresh.front().map(|(message, _)| message.number);
-        [open, fresh].into_iter().flatten().min().map_or(self.after, |first| first - 1).max(self.record.cursor)
+        // What is on its way may lie beyond what was looked through, where that has begun again.
+        let before_first = [open, fresh].into_iter().flatten().map(|first| first - 1);
+        before_first.fold(self.after, i64::min).max(self.record.cursor)
     }
 
     /// The next message that may leave.
@@ -559,6 +561,22 @@ mod tests {
         lane.take(found(&[3]));
         lane.close(&(1, "a".to_owned()));
         assert_eq!(next(&mut lane), Some((3, false)));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_not_passed_over_when_reading_begins_again() {
+        let mut lane = Lane::new(record());
+        let mut first = found(&[1, 3, 5]);
+        first.fresh[2].0.subject = "b".to_owned();
+        lane.take(first);
+        assert_eq!((next(&mut lane), next(&mut lane), next(&mut lane)), (Some((1, true)), Some((5, true)), None));
+        // The endpoint was set anew, and all is read again, while 1 and 5 are on their way.
+        lane.take(Found { record: Record { version: 2, ..record() }, ..found(&[]) });
+        assert_eq!(lane.settled_upto(1), 0, "3 was not sent");
+        lane.close(&(1, "a".to_owned()));
+        lane.take(Found { record: Record { version: 2, ..record() }, ..found(&[3]) });
+        assert_eq!(next(&mut lane), Some((3, true)));
+        assert_eq!(lane.settled_upto(3), 3);
     }
 
     #[test]
