@@ -1,6 +1,7 @@
-//! Those who check: they see requests, answers, published events and the provider's own book.
+//! Those who check: they see requests, answers, published events, and the books of the provider and of the
+//! receivers of webhooks.
 //!
-//! Reading order: `stock`, `money`, `payments`, `story`, `ends`, `answers`; each takes the [`Evidence`]
+//! Reading order: `stock`, `money`, `payments`, `story`, `ends`, `answers`, `webhooks`; each takes the [`Evidence`]
 //! and gives what it found wrong. `restored` looks at a run in which a backup was put back, where
 //! the others would rightly miss much.
 
@@ -11,9 +12,10 @@ mod payments;
 mod restored;
 mod stock;
 mod story;
+mod webhooks;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
@@ -23,6 +25,7 @@ use events::Envelope;
 use serde_json::Value;
 
 use crate::platform::{Platform, Sent, Stopped};
+use crate::receivers::Try;
 use crate::requests::Requests;
 
 pub(crate) use restored::Restored;
@@ -56,12 +59,26 @@ pub(crate) struct Evidence {
     pub(crate) payments: BTreeMap<String, Value>,
     /// What is answered at the end about each reservation that shops made themselves.
     pub(crate) reservations: BTreeMap<String, Value>,
+    /// What is answered at the end about each endpoint for webhooks, and what was delivered to it.
+    pub(crate) endpoints: BTreeMap<String, Endpoint>,
+    /// The receivers' book.
+    pub(crate) tries: Vec<Try>,
+    /// The paths of requests of which some answer did not come.
+    pub(crate) unheard: BTreeSet<String>,
     /// The provider's book.
     pub(crate) charges: Vec<Charge>,
     /// Tries after which payments gives a payment up, as the operator chose.
     pub(crate) max_tries: usize,
     /// Whether everything came to its end in time.
     pub(crate) has_ended: bool,
+}
+
+/// An endpoint for webhooks as it is shown at the end.
+pub(crate) struct Endpoint {
+    /// Itself.
+    pub(crate) document: Value,
+    /// Its log, the newest first.
+    pub(crate) deliveries: Vec<Value>,
 }
 
 impl Evidence {
@@ -92,9 +109,32 @@ impl Evidence {
             let answer = ask(platform, "inventory", format!("/v1/reservations/{name}")).await;
             reservations.insert(name.to_owned(), answer);
         }
+        let mut endpoints = BTreeMap::new();
+        for name in requests.endpoints() {
+            let path = format!("/v1/webhook-endpoints/{name}");
+            let document = ask(platform, "notifications", path.clone()).await;
+            let deliveries = all_pages(platform, "notifications", &format!("{path}/deliveries?limit=500")).await;
+            endpoints.insert(name.to_owned(), Endpoint { document, deliveries });
+        }
+        let tries = platform.receivers.tries();
+        let unheard = requests.all().iter().filter(|exchange| exchange.is_unheard());
+        let unheard = unheard.map(|exchange| exchange.sent.path.clone()).collect();
         let charges = platform.provider.bank.book().charges(None).cloned().collect();
         let max_tries = platform.max_tries();
-        Self { events, exchanges, stock, orders, payments, reservations, charges, max_tries, has_ended }
+        Self {
+            events,
+            exchanges,
+            stock,
+            orders,
+            payments,
+            reservations,
+            endpoints,
+            tries,
+            unheard,
+            charges,
+            max_tries,
+            has_ended,
+        }
     }
 }
 
@@ -111,6 +151,17 @@ pub(crate) async fn ask(platform: &mut Platform, service: &'static str, path: St
     Value::Null
 }
 
+/// All items of a list, page by page.
+async fn all_pages(platform: &mut Platform, service: &'static str, path: &str) -> Vec<Value> {
+    let (mut items, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = ask(platform, service, format!("{path}{next}")).await;
+        items.extend(page["items"].as_array().cloned().unwrap_or_default());
+        let Some(after) = page["next"].as_str() else { return items };
+        next = format!("&after={after}");
+    }
+}
+
 /// Lets every auditor look.
 pub(crate) fn audit(evidence: &Evidence) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -123,6 +174,7 @@ pub(crate) fn audit(evidence: &Evidence) -> Vec<Finding> {
     by("story", story::audit(evidence));
     by("ends", ends::audit(evidence));
     by("answers", answers::audit(evidence));
+    by("webhooks", webhooks::audit(evidence));
     findings
 }
 

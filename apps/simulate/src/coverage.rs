@@ -44,6 +44,14 @@ impl Coverage {
             let status = reservation["status"].as_str().unwrap_or("never made");
             coverage.count(format!("a shop's own reservation ends: {status}"));
         }
+        coverage.0.insert("a webhook was posted".to_owned(), evidence.tries.len() as u64);
+        for endpoint in evidence.endpoints.values() {
+            let status = |document: &Value| document["status"].as_str().unwrap_or("taken back").to_owned();
+            coverage.count(format!("an endpoint ends: {}", status(&endpoint.document)));
+            for delivery in &endpoint.deliveries {
+                coverage.count(format!("a webhook ends: {}", status(delivery)));
+            }
+        }
         for (sent, answers) in &evidence.exchanges {
             let kind: Vec<&str> = sent.path.split('/').skip(2).step_by(2).take(2).collect();
             for (status, _) in answers {

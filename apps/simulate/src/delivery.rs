@@ -77,19 +77,31 @@ impl Weather {
 
 /// The carriers' view of a service's disk: another one once a backup was put back.
 #[derive(Clone, Debug)]
-pub(crate) struct View(Arc<Mutex<Database>>);
+pub(crate) struct View(Arc<Mutex<Seen>>);
+
+#[derive(Debug)]
+struct Seen {
+    database: Database,
+    /// The newest event, where nothing has moved since it was looked for: most readers find nothing new.
+    newest: Option<Position>,
+}
 
 impl View {
     pub(crate) fn of(database: Database) -> Self {
-        Self(Arc::new(Mutex::new(database)))
+        Self(Arc::new(Mutex::new(Seen { database, newest: None })))
     }
 
     pub(crate) fn database(&self) -> Database {
-        lock(&self.0).clone()
+        lock(&self.0).database.clone()
     }
 
     pub(crate) fn replace(&self, database: Database) {
-        *lock(&self.0) = database;
+        *lock(&self.0) = Seen { database, newest: None };
+    }
+
+    /// The service has done something, and may have said something.
+    pub(crate) fn stirs(&self) {
+        lock(&self.0).newest = None;
     }
 }
 
@@ -123,7 +135,13 @@ impl RoughFeed {
 
     /// Reads what the producer's disk holds, whoever has written it.
     fn honest(&self, partitions: Partitions, after: Position, most: usize) -> Result<Slice, FeedError> {
-        let producer = self.view.database();
+        let (producer, known) = {
+            let seen = lock(&self.view.0);
+            (seen.database.clone(), seen.newest)
+        };
+        if let Some(newest) = known.filter(|newest| *newest == after || most == 0 && *newest > after) {
+            return Ok(Slice { incarnation: producer.incarnation(), events: Vec::new(), upto: after, newest });
+        }
         let read = Arc::new(Mutex::new(None));
         let found = read.clone();
         let reading = producer.read_then(
@@ -136,6 +154,7 @@ impl RoughFeed {
             Some(Err(failure)) => return Err(FeedError::Unavailable(failure.to_string())),
             None => return Err(FeedError::Unavailable("a disk in memory is read at once".into())),
         };
+        lock(&self.view.0).newest = Some(newest);
         if newest < after {
             return Err(FeedError::WentBack { newest, read: after });
         }

@@ -130,10 +130,11 @@ fn main() -> ExitCode {
     let faults = coverage.faults();
     let (confirmed, cancelled) = (coverage.times("orders: OrderConfirmed"), coverage.times("orders: OrderCancelled"));
     println!(
-        "{seeds} seeds in {:.1} s: {requests} requests, {events} events; {faults} things went wrong, of which \
+        "{seeds} seeds in {:.1} s: {requests} requests, {events} events, {} webhooks; {faults} things went wrong, of which \
          {crashes} processes that died; {stopped} consumers stopped; {confirmed} orders confirmed, \
          {cancelled} cancelled, {} need a person; digest {digest:016x}",
         stopwatch.elapsed().as_secs_f64(),
+        coverage.times("a webhook was posted"),
         coverage.times("orders: OrderNeedsAttention")
     );
     println!("{} seeds are clean, {bad} are not", seeds - bad);

@@ -22,11 +22,13 @@ use world::{Chance, World};
 
 use crate::delivery::{RoughFeed, View, Weather};
 use crate::provider::RoughProvider;
+use crate::receivers::Receivers;
 use crate::shoppers::Trade;
 
 /// The services of the platform, with how their tables came to be.
-const SERVICES: [(&str, &[Migration]); 3] = [
+const SERVICES: [(&str, &[Migration]); 4] = [
     (inventory::NAME, inventory::MIGRATIONS),
+    (notifications::NAME, notifications::MIGRATIONS),
     (orders::NAME, orders::MIGRATIONS),
     (payments::NAME, payments::MIGRATIONS),
 ];
@@ -36,6 +38,8 @@ const SERVICES: [(&str, &[Migration]); 3] = [
 pub struct Settings {
     /// About inventory.
     pub inventory: inventory::Config,
+    /// About notifications; its receivers are played, and lie in no network.
+    pub notifications: notifications::Config,
     /// About orders.
     pub orders: orders::Config,
     /// About payments.
@@ -80,6 +84,15 @@ impl Settings {
             retry_at_most_ms: one_of(chance, [30_000, 30_000, 1_000, 200]),
             due_every_ms: one_of(chance, [250, 250, 4_000, 10]),
         };
+        settings.notifications = notifications::Config {
+            timeout_ms: one_of(chance, [15_000, 15_000, 3_000, 300]),
+            calls_at_once: one_of(chance, [256, 256, 4, 1]),
+            calls_at_once_each: one_of(chance, [8, 8, 2, 1]),
+            pause_after_hours: one_of(chance, [72, 12, 1, 100]),
+            keep_hours: one_of(chance, [72, 72, 12, 1]),
+            due_every_ms: one_of(chance, [250, 250, 4_000, 20]),
+            ..notifications::Config::default()
+        };
         settings
     }
 }
@@ -120,6 +133,7 @@ pub(crate) struct Platform {
     pub(crate) world: World,
     pub(crate) weather: Weather,
     pub(crate) provider: RoughProvider,
+    pub(crate) receivers: Receivers,
     settings: Settings,
     disks: BTreeMap<&'static str, MemoryDisk>,
     /// The carriers' own view of each disk.
@@ -150,12 +164,18 @@ impl Drop for Process {
 impl Platform {
     /// The platform on empty disks; `doubled` services run as two processes each.
     pub(crate) fn start(world: &World, weather: &Weather, settings: &Settings, doubled: &[&'static str]) -> Self {
-        let disks: BTreeMap<_, _> = SERVICES.iter().map(|(name, _)| (*name, MemoryDisk::empty())).collect();
+        let disk = |name: &str| {
+            let disk = MemoryDisk::empty();
+            if doubled.contains(&name) { disk } else { disk.of_one_process() }
+        };
+        let disks: BTreeMap<_, _> = SERVICES.iter().map(|(name, _)| (*name, disk(name))).collect();
         let view = |(name, _): &(&'static str, _)| (*name, View::of(open(world, name, &disks[name], false)));
         let views = SERVICES.iter().map(view).collect();
         let provider = RoughProvider::new(world.chance("provider"), weather);
+        let receivers = Receivers::new(world, weather);
         let (world, weather, settings) = (world.clone(), weather.clone(), settings.clone());
-        let mut platform = Self { world, weather, provider, settings, disks, views, processes: Vec::new(), lives: 0 };
+        let processes = Vec::new();
+        let mut platform = Self { world, weather, provider, receivers, settings, disks, views, processes, lives: 0 };
         for (service, _) in SERVICES {
             platform.start_process(service);
             if doubled.contains(&service) {
@@ -192,6 +212,11 @@ impl Platform {
         let ground = Ground { database, feeds, meters: Arc::new(Meters::default()) };
         let assembled = match service {
             inventory::NAME => inventory::assemble(&self.settings.inventory, &ground),
+            notifications::NAME => {
+                let config =
+                    notifications::Config { allow_private_targets: true, ..self.settings.notifications.clone() };
+                notifications::assemble_with(&config, &ground, Arc::new(self.receivers.clone()))
+            }
             orders::NAME => orders::assemble(&self.settings.orders, &ground),
             _ => payments::assemble(&self.settings.payments, &ground, Arc::new(self.provider.clone())),
         };
@@ -216,6 +241,9 @@ impl Platform {
             if last == Turn::Crashed {
                 break;
             }
+        }
+        if last != Turn::Idle {
+            self.views[self.processes[process].service].stirs();
         }
         if last == Turn::Crashed {
             self.replace(process);

@@ -26,9 +26,14 @@ impl Exchange {
         self.heard.iter().any(|heard| heard.borrow().is_none())
     }
 
+    /// Whether it was sent some time without an answer that came.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.heard.iter().any(|heard| !matches!(*heard.borrow(), Some(Some(_))))
+    }
+
     /// Whether it was answered in a way that settles it.
     fn is_settled(&self) -> bool {
-        self.answers().any(|(status, _)| status < 500)
+        self.heard.iter().any(|heard| matches!(*heard.borrow(), Some(Some((status, _))) if status < 500))
     }
 }
 
@@ -79,6 +84,12 @@ impl Requests {
     pub(crate) fn orders(&self) -> Vec<&str> {
         let placed = |exchange: &&Exchange| exchange.sent.method == Method::PUT;
         self.0.iter().filter(placed).filter_map(|exchange| exchange.sent.path.strip_prefix("/v1/orders/")).collect()
+    }
+
+    /// The names of the endpoints for webhooks that were asked for.
+    pub(crate) fn endpoints(&self) -> BTreeSet<&str> {
+        let put = |exchange: &&Exchange| exchange.sent.method == Method::PUT;
+        self.0.iter().filter(put).filter_map(|sent| sent.sent.path.strip_prefix("/v1/webhook-endpoints/")).collect()
     }
 
     /// The names of reservations that shops made themselves, or tried to.

@@ -8,12 +8,14 @@ use tokio::task::LocalSet;
 use world::{Chance, World};
 
 use crate::auditors::{Evidence, Finding, Restored, audit, audit_restored};
-use crate::calm::{come_to_an_end, every_story_ends, run_all};
+use crate::calm::{come_to_an_end, every_story_ends, every_webhook_ends, run_all};
 use crate::coverage::Coverage;
+use crate::days;
 use crate::delivery::Weather;
 use crate::journal::Journal;
 use crate::platform::{Backup, CRASHES, Platform, Settings, Stopped};
 use crate::shoppers::{Shoppers, Trade};
+use crate::subscribers::Subscribers;
 
 /// What a run is made of, beside its seed.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,8 @@ pub(crate) fn in_simulation<T>(what: impl Future<Output = T>) -> T {
 const SALES: usize = 5;
 /// Steps of rough weather, at most.
 const MOST_STEPS: usize = 20_000;
+/// How long somebody who wants to be told is away, at most.
+const AWAY: Duration = Duration::from_secs(120);
 /// How long others go on after a backup was put back and the weather has turned calm.
 const AFTER_RESTORE: Duration = Duration::from_secs(20);
 
@@ -86,9 +90,12 @@ async fn play(world: &World, scenario: &Scenario, journal: &mut Journal) -> Outc
     let mut shoppers = Shoppers::new(world, trade, scenario.requests);
     let mut restore = scenario.restores.then(|| Restore::planned(&mut chance, scenario.requests));
     let mut crashes = 0;
+    let mut subscribers = Subscribers::new(world);
     shoppers.deliver(&mut platform);
+    subscribers.begin(&mut platform, &mut shoppers.requests);
     run_all(&mut platform).await;
     weather.turn_rough();
+    platform.receivers.turn_rough(true);
     let mut steps = 0;
     let mut outage = Outage::of(trade);
     while shoppers.has_more() && steps < MOST_STEPS {
@@ -97,18 +104,27 @@ async fn play(world: &World, scenario: &Scenario, journal: &mut Journal) -> Outc
             restore.go_on(&mut platform, shoppers.left()).await;
         }
         outage.go_on(&mut chance, &platform, journal);
-        crashes += step(&mut chance, &mut platform, &mut shoppers, scenario, journal).await;
+        crashes += step(&mut chance, &mut platform, &mut shoppers, &mut subscribers, scenario, journal).await;
     }
     outage.end(&platform);
     weather.turn_calm();
-    let ended = match restore {
+    let mut ended = match restore {
         None => come_to_an_end(&mut platform, &mut shoppers.requests).await,
         Some(_) => every_story_ends(&mut platform, &mut shoppers.requests, AFTER_RESTORE).await,
     };
+    if subscribers.are_there() && restore.is_none() {
+        let requests = &mut shoppers.requests;
+        crashes += days::pass(&mut chance, &mut platform, &mut subscribers, requests, scenario, journal).await;
+        platform.receivers.turn_rough(false);
+        ended &= every_webhook_ends(&mut platform, requests).await;
+    }
     let evidence = Evidence::gather(&mut platform, &shoppers.requests, ended).await;
     for event in evidence.events.values().flatten() {
         let body = event.body.as_ref();
         journal.note(event.occurred_at, format_args!("{} {} {} {body}", event.id(), event.kind, event.subject));
+    }
+    for one in &evidence.tries {
+        journal.note(one.at, one);
     }
     let stopped = platform.stopped();
     let findings = match restore.and_then(|restore| restore.done) {
@@ -135,8 +151,13 @@ struct Outage {
 }
 
 /// The lines between services: of whom, and to whom.
-const LINES: [(&str, &str); 4] =
-    [("orders", "inventory"), ("orders", "payments"), ("inventory", "orders"), ("payments", "orders")];
+const LINES: [(&str, &str); 5] = [
+    ("orders", "inventory"),
+    ("orders", "payments"),
+    ("inventory", "orders"),
+    ("payments", "orders"),
+    ("orders", "notifications"),
+];
 
 impl Outage {
     fn of(trade: Trade) -> Self {
@@ -201,11 +222,28 @@ impl Restore {
     }
 }
 
+/// Lets a process take a turn; whether it dies in it.
+pub(crate) fn turn(platform: &mut Platform, process: usize, plan: &Plan, journal: &mut Journal) -> bool {
+    let service = platform.service_of(process);
+    let turn = platform.turn(process, plan);
+    if turn != Turn::Idle {
+        journal.note(platform.world.now(), format_args!("{service} {turn:?} {:?}", plan.crash));
+    }
+    let Some(point) = plan.crash.filter(|_| turn == Turn::Crashed) else { return false };
+    platform.weather.went_wrong(match point {
+        Crash::BeforeCommit => "a process died before the commit",
+        Crash::AfterCommit => "a process died after the commit",
+        Crash::AfterAnswer => "a process died after the answer",
+    });
+    true
+}
+
 /// One step of rough weather; gives back how many processes died in it.
 async fn step(
     chance: &mut Chance,
     platform: &mut Platform,
     shoppers: &mut Shoppers,
+    subscribers: &mut Subscribers,
     scenario: &Scenario,
     journal: &mut Journal,
 ) -> usize {
@@ -219,21 +257,9 @@ async fn step(
         }
         15..=84 => {
             let process = chance.below(platform.processes());
-            let service = platform.service_of(process);
             let crash = if scenario.crashes && chance.once_in(60) { chance.pick(&CRASHES).copied() } else { None };
             let plan = Plan { requests: chance.below(9), from_inlets: 1 + chance.below(8), crash };
-            let turn = platform.turn(process, &plan);
-            if turn != Turn::Idle {
-                journal.note(now, format_args!("{service} {turn:?} {crash:?}"));
-            }
-            if let (Turn::Crashed, Some(point)) = (turn, crash) {
-                platform.weather.went_wrong(match point {
-                    Crash::BeforeCommit => "a process died before the commit",
-                    Crash::AfterCommit => "a process died after the commit",
-                    Crash::AfterAnswer => "a process died after the answer",
-                });
-                died += 1;
-            }
+            died += usize::from(turn(platform, process, &plan, journal));
         }
         85..=95 => {
             // So that in a sale holds lapse while something happens, and not in between.
@@ -252,6 +278,11 @@ async fn step(
             platform.replace(process);
             platform.weather.went_wrong("a process died between turns");
             died += 1;
+        }
+        98 => {
+            if let Some(did) = subscribers.act(platform, &mut shoppers.requests, AWAY) {
+                journal.note(now, did);
+            }
         }
         _ => {}
     }

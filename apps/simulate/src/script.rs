@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use world::World;
 
 use crate::auditors::{Evidence, Finding, Restored, ask, audit, audit_restored};
-use crate::calm::{Stories, come_to_an_end, every_story_ends, let_tasks_run, run_all};
+use crate::calm::{Stories, come_to_an_end, every_story_ends, every_webhook_ends, let_tasks_run, run_all};
 use crate::delivery::Weather;
 use crate::platform::{Backup, Platform, Sent, Settings, Stopped};
 use crate::requests::Requests;
@@ -334,7 +334,10 @@ impl Script {
     pub async fn end(&mut self) -> Ended {
         self.weather.turn_calm();
         let has_ended = match self.restored {
-            None => come_to_an_end(&mut self.platform, &mut self.requests).await,
+            None => {
+                let ended = come_to_an_end(&mut self.platform, &mut self.requests).await;
+                every_webhook_ends(&mut self.platform, &mut self.requests).await && ended
+            }
             Some(_) => every_story_ends(&mut self.platform, &mut self.requests, AFTER_RESTORE).await,
         };
         let evidence = Evidence::gather(&mut self.platform, &self.requests, has_ended).await;

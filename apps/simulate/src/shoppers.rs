@@ -115,6 +115,9 @@ impl Shoppers {
         if choice < 12 {
             // The same again: an impatient click, or a client that gave up waiting.
             let place = self.chance.below(self.requests.all().len());
+            if self.requests.at(place).sent.service == "notifications" {
+                return None; // somebody else's
+            }
             self.send(platform, place, 1);
             return Some(format!("again: {}", self.requests.at(place).sent));
         }

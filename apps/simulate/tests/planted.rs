@@ -5,7 +5,7 @@ use simulate::{Journal, Scenario, run};
 use world::planted::{Bug, plant};
 
 /// Seeds after which a bug counts as not found.
-const MOST_SEEDS: u64 = 300;
+const MOST_SEEDS: u64 = 1_000;
 
 /// The first seed that finds the bug, with what it finds.
 fn first_seed_that_finds(bug: Bug, scenario: &Scenario) -> Option<(u64, String)> {
@@ -90,4 +90,19 @@ fn a_lapsed_hold_that_is_taken_anew_without_stock_is_found() {
 #[test]
 fn goods_that_serve_the_wrong_promise_are_found() {
     is_found_in(Bug::WrongPromiseServed, &Scenario { sales: true, ..Scenario::default() });
+}
+
+#[test]
+fn a_webhook_that_counts_as_settled_before_it_is_noted_is_found() {
+    is_found(Bug::SettledTooEarly);
+}
+
+#[test]
+fn a_webhook_that_overtakes_one_that_is_being_noted_is_found() {
+    is_found(Bug::OvertakesWhileNoted);
+}
+
+#[test]
+fn events_that_are_passed_over_before_it_is_known_who_wants_them_are_found() {
+    is_found(Bug::PassedOverTooEarly);
 }

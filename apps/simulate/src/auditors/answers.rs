@@ -19,8 +19,9 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
                 found.push(format!("{sent} was answered {status} {answer}"));
             }
             let accepted = matches!(status, 200..=202);
-            // What holds for a SKU or a warehouse, and when more is wanted, is edited, and no name that stands for one thing.
-            let is_edited = ["/v1/skus/", "/v1/warehouses/"].iter().any(|edited| sent.path.starts_with(edited));
+            // What holds for a SKU, a warehouse or an endpoint is edited, and no name that stands for one thing.
+            let edited = ["/v1/skus/", "/v1/warehouses/", "/v1/webhook-endpoints/"];
+            let is_edited = edited.iter().any(|edited| sent.path.starts_with(edited));
             if sent.method == Method::PUT && accepted && !is_edited {
                 let content = contents.entry(&sent.path).or_insert(&sent.body);
                 if **content != sent.body {
