@@ -196,7 +196,7 @@ pub(super) fn send_one_again() -> Operation {
 
 pub(super) fn send_again() -> Operation {
     let about = "All messages of a stretch that the endpoint wants, by time or by position, both ends included; also what \
-                 was delivered. 1,000 at once: where `next_position` says so, ask again from there.";
+                 was delivered. What was not sent yet keeps its turn and is not counted. 1,000 at once: where `next_position` says so, ask again from there.";
     let stretch = form([
         may("from", meaning("Those recorded from this moment on.", moment())),
         may("to", meaning("Those recorded up to this moment.", moment())),
