@@ -34,6 +34,7 @@ fn no_copy_of_a_cut_has_heard_of_what_another_does_not_know() {
     let [cause, effect] = ["cause", "effect"].map(|service| open(at(folder.path(), service), options()).start());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _ends = EndsWithIt(&done);
         // Each is told of something only after it was done elsewhere.
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
@@ -53,8 +54,16 @@ fn no_copy_of_a_cut_has_heard_of_what_another_does_not_know() {
             let [done, known] = [value(&cause, "a"), value(&effect, "a")];
             assert!(known <= done && done <= known + 1, "{known} of {done} were heard of");
         }
-        done.store(true, Ordering::Relaxed);
     });
+}
+
+/// Sets it when it goes, also where the test fails: the other thread would work for ever.
+struct EndsWithIt<'a>(&'a AtomicBool);
+
+impl Drop for EndsWithIt<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
