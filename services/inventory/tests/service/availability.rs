@@ -314,6 +314,30 @@ fn who_was_answered_finds_what_he_was_answered_while_others_change_the_same() {
 }
 
 #[test]
+fn a_snapshot_of_more_than_a_page_knows_what_was_said_of_skus_at_its_ends_and_between() {
+    everywhere(|shop| {
+        let rows: Vec<String> = (0..2_050).map(|number| format!("s-{number:04},main,{}\n", number % 7)).collect();
+        let table = format!("sku,warehouse,counted\n{}", rows.concat());
+        let counted = ask(shop, Method::PUT, "/v1/stock-imports/all", &[("content-type", "text/csv")], table);
+        assert_eq!(counted.status, 200);
+        // A page holds 2,000; of those with a letter nothing lies anywhere.
+        let said = ["r", "s-0000", "s-0000a", "s-0001", "s-1998", "s-1999", "s-1999a", "s-2000", "s-2000a", "s-2001"];
+        let said = said.into_iter().chain(["s-2049", "s-2049a", "t"]);
+        for sku in said.clone() {
+            assert_eq!(shop.put(&format!("/v1/skus/{sku}"), &json!({"discontinued": true})).0, 200, "{sku}");
+        }
+        let mut skus: Vec<String> = (0..2_050).map(|number| format!("s-{number:04}")).collect();
+        skus.extend(said.filter(|sku| sku.len() != 6).map(str::to_owned));
+        let (copy, _) = snapshot(shop, None).expect("all of it");
+        let truth = truth(shop, &skus);
+        assert_eq!((copy.len(), truth.len()), (2_056, 2_056));
+        for (sku, stock) in &truth {
+            assert_eq!(copy.get(sku), Some(stock), "{sku}");
+        }
+    });
+}
+
+#[test]
 fn all_stock_is_in_memory_soon_after_a_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let start = || Running::on(Location::File(folder.path().join("inventory.db")), &inventory::Config::default());
