@@ -19,7 +19,7 @@ const TYPES: [&[&str]; 6] = [
     &[],
     &["OrderConfirmed", "OrderCancelled"],
     &["OrderPlaced"],
-    &["StockReserved", "StockCommitted", "StockReservationReleased"],
+    &["StockReserved", "StockCommitted", "StockReleased"],
     &["PaymentAuthorized", "PaymentCaptured", "OrderPlaced"],
 ];
 
