@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Stock is added up from inventory's events and compared with the levels; every order that has
-//! ended is compared with the provider's own book. Where the rows themselves can be seen, those of
-//! inventory are compared with what its events make of them.
+//! ended, and every refund that payments has told of, is compared with the provider's own book. Where the
+//! rows themselves can be seen, those of inventory are compared with what its events make of them.
 //!
 //! Reading order: [`run`], `source`, `server`, `files`.
 
@@ -16,12 +16,13 @@ mod files;
 mod server;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use ::events::Envelope;
 use contracts::inventory::{Event, ReservedLine};
+use contracts::payments;
 use settings::Settings;
 
 use self::files::Files;
@@ -169,11 +170,17 @@ fn stock(source: &mut dyn Source) -> Result<Vec<String>, Trouble> {
     Ok(stock.wrong)
 }
 
-/// Of every order that has ended, the provider has kept what it costs, or nothing.
+/// Of every order that has ended, the provider has kept what it costs, or nothing; and nothing of a confirmed one
+/// whose money was given back.
 fn money(source: &mut dyn Source) -> Result<Vec<String>, Trouble> {
     let orders = source.orders()?;
+    let mut refunds = Refunds::default();
+    // What was given back before the book is read, it knows; of what is given back meanwhile it may say either.
+    refunds.read_on(source)?;
+    let refunded = refunds.ended.clone();
     let mut book: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     let charges = source.charges()?;
+    refunds.read_on(source)?;
     for charge in &charges {
         let payment = charge.key.rsplit_once('.').map_or(charge.key.as_str(), |(payment, _)| payment);
         let sums = book.entry(payment.rsplit('/').next().unwrap_or(payment).to_owned()).or_default();
@@ -183,22 +190,51 @@ fn money(source: &mut dyn Source) -> Result<Vec<String>, Trouble> {
     let mut by_status: BTreeMap<&str, usize> = BTreeMap::new();
     let mut wrong = Vec::new();
     for order in &orders {
-        *by_status.entry(&order.status).or_default() += 1;
-        let due = match order.status.as_str() {
+        let status = order.status.as_str();
+        let counted = if status == "confirmed" && refunded.contains(&order.payment) { "refunded" } else { status };
+        *by_status.entry(counted).or_default() += 1;
+        let due = match counted {
+            "confirmed" if refunds.started.contains(&order.payment) => continue,
             "confirmed" => order.total,
-            "cancelled" => 0,
+            "refunded" | "cancelled" => 0,
             // Under way, or waiting for a person: what is held now says nothing yet.
             _ => continue,
         };
         let (held, kept) = book.get(&order.payment).copied().unwrap_or_default();
         if held != 0 || kept != due {
-            let (id, status) = (&order.id, &order.status);
-            wrong.push(format!("{id} is {status}: {due} are due, the provider kept {kept} and holds {held}"));
+            let id = &order.id;
+            wrong.push(format!("{id} is {counted}: {due} are due, the provider kept {kept} and holds {held}"));
         }
     }
     let counted: Vec<_> = by_status.iter().map(|(status, count)| format!("{count} {status}")).collect();
     say(&format!("{} orders ({}), {} charges at the provider", orders.len(), counted.join(", "), charges.len()));
     Ok(wrong)
+}
+
+/// The payments whose money is on its way back, or was given back, as their events say.
+#[derive(Default)]
+struct Refunds {
+    started: BTreeSet<String>,
+    ended: BTreeSet<String>,
+}
+
+impl Refunds {
+    fn read_on(&mut self, source: &mut dyn Source) -> Result<(), Trouble> {
+        loop {
+            let news = source.news(::payments::NAME)?;
+            if news.is_empty() {
+                return Ok(());
+            }
+            for event in &news {
+                match payments::Event::read(&event.kind, &event.body) {
+                    Ok(Some(payments::Event::RefundStarted(e))) => self.started.insert(e.payment.as_str().to_owned()),
+                    Ok(Some(payments::Event::PaymentRefunded(e))) => self.ended.insert(e.payment.as_str().to_owned()),
+                    Ok(_) => continue,
+                    Err(unreadable) => return Err(Trouble::Wrong(format!("event {}: {unreadable}", event.id()))),
+                };
+            }
+        }
+    }
 }
 
 /// The rows of inventory are what its events make of them.
@@ -213,7 +249,7 @@ fn rows(source: &mut dyn Source) -> Result<Vec<String>, Trouble> {
 impl Stock {
     fn read_on(&mut self, source: &mut dyn Source) -> Result<(), Trouble> {
         loop {
-            let news = source.news()?;
+            let news = source.news(inventory::NAME)?;
             if news.is_empty() {
                 return Ok(());
             }

@@ -17,7 +17,7 @@ use crate::services::{self, PROVIDERS_BOOK};
 use crate::stop::Stop;
 
 /// The services whose files are read.
-pub(super) const READ: [&str; 2] = [inventory::NAME, orders::NAME];
+pub(super) const READ: [&str; 3] = [inventory::NAME, orders::NAME, payments::NAME];
 /// Rows or events that are read at once.
 const PIECE: u16 = 1_000;
 
@@ -26,8 +26,8 @@ pub(super) struct Files {
     folder: PathBuf,
     world: World,
     databases: BTreeMap<&'static str, AtRest>,
-    /// The events of inventory up to here were read.
-    after: Position,
+    /// How far the events of a service were read.
+    after: BTreeMap<&'static str, Position>,
 }
 
 impl Files {
@@ -43,7 +43,7 @@ impl Files {
             databases.insert(known.name, database.map_err(cannot)?);
         }
         is_there(&folder.join(PROVIDERS_BOOK))?;
-        Ok(Self { folder: folder.to_owned(), world, databases, after: 0 })
+        Ok(Self { folder: folder.to_owned(), world, databases, after: BTreeMap::new() })
     }
 
     fn read<T>(
@@ -77,10 +77,12 @@ impl Source for Files {
         format!("the files in {}, on which nothing runs", self.folder.display())
     }
 
-    fn news(&mut self) -> Result<Vec<Envelope>, Trouble> {
-        let after = self.after;
-        let news = self.read(inventory::NAME, |read| read.events_after(after, PIECE.into()))?;
-        self.after = news.last().map_or(after, |event| event.position);
+    fn news(&mut self, service: &'static str) -> Result<Vec<Envelope>, Trouble> {
+        let after = self.after.get(service).copied().unwrap_or(0);
+        let news = self.read(service, |read| read.events_after(after, PIECE.into()))?;
+        if let Some(last) = news.last() {
+            self.after.insert(service, last.position);
+        }
         Ok(news)
     }
 

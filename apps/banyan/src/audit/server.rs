@@ -29,8 +29,8 @@ pub(super) struct Server {
     by: Context,
     /// Where each service answers.
     at: BTreeMap<&'static str, (String, Client)>,
-    /// The cursor after the events of inventory that were read.
-    after: Option<String>,
+    /// The cursors after the events that were read, by service.
+    after: BTreeMap<&'static str, String>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +79,7 @@ impl Server {
         }
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Stop::failed)?;
         let by = Context::system("audit", Trace::begin(&mut World::real().chance("audit")));
-        Ok(Self { runtime, by, at, after: None })
+        Ok(Self { runtime, by, at, after: BTreeMap::new() })
     }
 
     /// Whether a program of ours answers where inventory is said to be.
@@ -117,11 +117,13 @@ impl Source for Server {
         format!("the running server at {}", urls.join(", "))
     }
 
-    fn news(&mut self) -> Result<Vec<Envelope>, Trouble> {
-        let after = self.after.as_ref().map_or(String::new(), |after| format!("&after={after}"));
-        let path = format!("/v1/events/inventory?limit=500{after}");
-        let page: Listed<EventDocument> = self.get(inventory::NAME, &path)?;
-        self.after = page.next.map(|next| next.to_string()).or(self.after.take());
+    fn news(&mut self, service: &'static str) -> Result<Vec<Envelope>, Trouble> {
+        let after = self.after.get(service).map_or(String::new(), |after| format!("&after={after}"));
+        let path = format!("/v1/events/{service}?limit=500{after}");
+        let page: Listed<EventDocument> = self.get(service, &path)?;
+        if let Some(next) = page.next {
+            self.after.insert(service, next.to_string());
+        }
         let read = |document: EventDocument| {
             let id = document.id.clone();
             Envelope::try_from(document).map_err(|unreadable| Trouble::Wrong(format!("event {id}: {unreadable}")))

@@ -11,8 +11,8 @@ pub(super) trait Source {
     /// What is read, in words.
     fn name(&self) -> String;
 
-    /// The events of inventory that follow those that were given before; none where there are no more.
-    fn news(&mut self) -> Result<Vec<Envelope>, Trouble>;
+    /// The events of a service that follow those that were given before; none where there are no more.
+    fn news(&mut self, service: &'static str) -> Result<Vec<Envelope>, Trouble>;
 
     /// The levels of these SKUs; those that nobody has seen may be left out.
     fn levels(&mut self, skus: &[String]) -> Result<Vec<Level>, Trouble>;

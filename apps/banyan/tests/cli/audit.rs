@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use db::{Database, Location, Migration, Options};
+use db::{Database, Documents, Location, Migration, Options};
+use serde_json::{Value, json};
 use world::World;
 
-use crate::binary::{Server, banyan, run};
+use crate::binary::{Server, ask, banyan, run};
 
 /// A folder on which a shop ran: stock, an order that was confirmed, and one that was declined.
 fn closed_shop(folder: &Path) {
@@ -139,6 +140,37 @@ fn where_a_program_runs_on_the_folder_the_audit_goes_through_it() {
     assert!(code == 0 && out.contains(&server.url()), "{out}");
     let (code, _, said) = run(&mut banyan(&["audit", "--server", nowhere]));
     assert!(code == 1 && said.contains("could not connect"), "{said}");
+}
+
+#[test]
+fn money_that_was_given_back_is_not_missed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = Server::up(folder.path(), &[]);
+    server.receive(5);
+    let order = server.order("o-1", "pm_card_visa");
+    server.order("o-2", "pm_card_visa");
+    let refund = format!("/v1/payments/{}/refund", order["payment"]["id"].as_str().expect("a name"));
+    let (status, payment) = ask(server.address, "POST", &refund, "prefer: wait=20\r\n", &json!({}));
+    assert_eq!((status, payment["status"].as_str()), (200, Some("refunded")), "{payment}");
+    let balanced = |(code, out, said): (i32, String, String)| {
+        assert_eq!((code, said.as_str()), (0, ""), "{out}");
+        assert!(out.contains("\n2 orders (1 confirmed, 1 refunded), 2 charges at the provider\n"), "{out}");
+    };
+    balanced(audit(folder.path()));
+    server.signal("TERM");
+    server.wait();
+    balanced(audit(folder.path()));
+
+    // A customer who was only told of it misses the money.
+    let book = Documents::open(&folder.path().join("test-provider.book")).expect("it opens");
+    let charges = book.after("", 10).expect("it can be read");
+    let refunded = charges.iter().find(|charge| charge.contains("refunded")).expect("a charge");
+    let charge: Value = serde_json::from_str(refunded).expect("JSON");
+    let key = charge["key"].as_str().expect("a key");
+    book.put(key, &refunded.replace("refunded", "captured")).expect("it is written");
+    drop(book);
+    let (code, out, _) = audit(folder.path());
+    assert!(code == 1 && out.contains("wrong: o-1 is refunded: 0 are due, the provider kept 500 and holds 0"), "{out}");
 }
 
 #[test]
