@@ -27,6 +27,8 @@ pub struct Peer(pub SocketAddr);
 /// **Invariant:** without a key, only this machine is served, and no longer once there is a key; an
 /// operator may say otherwise with `local_without_key`, for this machine alone.
 ///
+/// **Invariant:** what takes a key is not done without one under a name that anybody could give to this machine.
+///
 /// **Invariant:** a session opens pages for people and nothing else, and changes nothing that a page of
 /// somebody else's asks for.
 #[derive(Debug)]
@@ -186,11 +188,12 @@ fn refuse(
     };
     let is_page = matches!(access, Access::SignedIn(_));
     match caller {
-        // A browser says by itself that it is on this machine or has signed in, whoever's page makes it.
+        // A browser says by itself that it is on this machine or has signed in, whosever page makes it.
         Caller::Local | Caller::SignedIn(_) if changes(method) && is_from_elsewhere(headers) => {
             Some(Problem::new(&CROSS_SITE).into_response())
         }
-        Caller::Local if is_page && is_under_a_name(headers) => Some(Problem::new(&CROSS_SITE).into_response()),
+        // Nor does it help that the page has the same name as this machine, if somebody else gives out that name.
+        Caller::Local if is_under_a_name(headers) => Some(Problem::new(&CROSS_SITE).into_response()),
         Caller::Local => None,
         Caller::Client(key) | Caller::SignedIn(key) if key.may(scope) => None,
         Caller::Client(_) | Caller::SignedIn(_) => {

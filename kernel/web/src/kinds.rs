@@ -31,7 +31,7 @@ pub static FORBIDDEN: ProblemKind = ProblemKind {
            this scope.",
 };
 
-/// A browser asks for a change because a page of somebody else's made it to.
+/// A browser asks because a page of somebody else's made it to, or may have.
 pub static CROSS_SITE: ProblemKind = ProblemKind {
     code: "cross-site",
     status: 403,

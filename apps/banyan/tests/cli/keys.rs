@@ -257,6 +257,30 @@ fn a_page_of_another_site_changes_nothing_through_a_browser_on_this_machine() {
     assert_eq!(commit(&own).0, 200, "the page at /docs asks like this");
 }
 
+/// Status of a request that a browser sends under a name.
+fn under_the_name(server: &Server, name: &str, method: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(server.address).expect("the program listens");
+    let host = format!("{name}:{}", server.address.port());
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\norigin: http://{host}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: 20\r\n\r\n{{\"scopes\":[\"admin\"]}}"
+    );
+    std::io::Write::write_all(&mut stream, request.as_bytes()).expect("the program reads");
+    let answer = std::io::read_to_string(stream).expect("the program answers");
+    answer.split(' ').nth(1).expect("a status").to_owned()
+}
+
+#[test]
+fn without_keys_nothing_is_done_under_a_name_that_may_be_anybodys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::up(folder.path(), &[]);
+    for (method, path) in [("PUT", "/v1/keys/mine"), ("GET", "/v1/orders"), ("GET", "/")] {
+        assert_eq!(under_the_name(&server, "evil.example", method, path), "403", "{method} {path}");
+    }
+    assert_eq!(under_the_name(&server, "evil.example", "GET", "/health/live"), "200");
+    assert_eq!(under_the_name(&server, "localhost", "PUT", "/v1/keys/mine"), "201");
+}
+
 /// A key that one process makes and revokes is known to the other.
 fn both_know(one: &Server, two: &Server, admin: &str) {
     let (status, shop) = put(one, admin, "/v1/keys/shop", &json!({"scopes": ["orders:read"]}));
