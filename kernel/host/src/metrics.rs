@@ -11,16 +11,14 @@ use futures_util::future::join_all;
 use telemetry::otlp::{Attribute, Kind, Span};
 use telemetry::{CONTENT_TYPE, Counter, Histogram, Meters};
 use tokio::time::timeout;
-use web::{Access, Answered, Observe, Routes, Scope};
+use web::{Answered, Observe, Routes, Scope};
 
 use crate::board::{Board, Part};
 use crate::openapi;
 
 /// The routes of this module.
 pub(crate) fn routes(board: &Arc<Board>) -> Routes {
-    Routes::about("The program")
-        .get("/metrics", Access::KeyOrLoopback(Scope::Admin), page, openapi::metrics())
-        .with_state(board.clone())
+    Routes::about("The program").get("/metrics", Scope::Admin, page, openapi::metrics()).with_state(board.clone())
 }
 
 /// How long a database may take to say what is parked.

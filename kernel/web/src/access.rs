@@ -15,8 +15,6 @@ pub enum Access {
     Everybody,
     /// Who has a key with this scope.
     Key(Scope),
-    /// Who has a key with this scope, and whoever is on this machine.
-    KeyOrLoopback(Scope),
     /// Who has a key with this scope, or has signed in with one: a page for people. A browser is sent to
     /// `/sign-in`, and one that asks for a change has to do so from a page of this program.
     SignedIn(Scope),

@@ -112,7 +112,7 @@ impl Gate {
         let too_often = rate.as_ref().and_then(|rate| rate.retry_after_secs);
         let refused = match too_often {
             Some(secs) => Some(Problem::new(&TOO_MANY_REQUESTS).retry_after_secs(secs).into_response()),
-            None => access.and_then(|access| refuse(&caller, access, method, headers, peer)),
+            None => access.and_then(|access| refuse(&caller, access, method, headers)),
         };
         let entry = match caller {
             Caller::Local => Entry::local(),
@@ -174,17 +174,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| text.trim_matches(' '))
 }
 
-fn refuse(
-    caller: &Caller,
-    access: Access,
-    method: &Method,
-    headers: &HeaderMap,
-    peer: Option<Peer>,
-) -> Option<Response> {
+fn refuse(caller: &Caller, access: Access, method: &Method, headers: &HeaderMap) -> Option<Response> {
     let scope = match access {
         Access::Everybody => return None,
-        Access::KeyOrLoopback(_) if is_loopback(peer) => return None,
-        Access::Key(scope) | Access::KeyOrLoopback(scope) | Access::SignedIn(scope) => scope,
+        Access::Key(scope) | Access::SignedIn(scope) => scope,
     };
     let is_page = matches!(access, Access::SignedIn(_));
     match caller {

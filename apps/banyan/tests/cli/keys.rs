@@ -58,6 +58,7 @@ fn every_route_asks_for_its_scope_and_the_open_ones_for_none() {
         ("GET", "/v1/dead-letters", &Value::Null, "admin"),
         ("GET", "/v1/keys", &Value::Null, "admin"),
         ("GET", "/v1/test-provider/charges", &Value::Null, "admin"),
+        ("GET", "/metrics", &Value::Null, "admin"),
     ] {
         for (scope, text) in all.iter().zip(&texts) {
             let (status, head, told) = ask_whole(server.address, method, path, &bearer(text), body);
@@ -77,7 +78,7 @@ fn every_route_asks_for_its_scope_and_the_open_ones_for_none() {
         assert_eq!((status, &told["code"]), (401, &json!("unauthorized")), "{path}");
         assert!(head.contains("www-authenticate: bearer realm=\"banyan\"") && told["trace_id"].is_string(), "{head}");
     }
-    for open in ["/health/live", "/health/ready", "/problems", "/problems/unauthorized", "/metrics"] {
+    for open in ["/health/live", "/health/ready", "/problems", "/problems/unauthorized"] {
         assert_eq!(server.get(open).0, 200, "{open}");
     }
     assert_eq!(server.get("/nowhere").0, 404);
@@ -274,7 +275,7 @@ fn under_the_name(server: &Server, name: &str, method: &str, path: &str) -> Stri
 fn without_keys_nothing_is_done_under_a_name_that_may_be_anybodys() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::up(folder.path(), &[]);
-    for (method, path) in [("PUT", "/v1/keys/mine"), ("GET", "/v1/orders"), ("GET", "/")] {
+    for (method, path) in [("PUT", "/v1/keys/mine"), ("GET", "/v1/orders"), ("GET", "/metrics"), ("GET", "/")] {
         assert_eq!(under_the_name(&server, "evil.example", method, path), "403", "{method} {path}");
     }
     assert_eq!(under_the_name(&server, "evil.example", "GET", "/health/live"), "200");

@@ -93,7 +93,6 @@ fn security(access: Access) -> Value {
         Access::Key(scope) => json!([key(scope)]),
         // A browser may have signed in.
         Access::SignedIn(scope) => json!([key(scope), {"session": []}]),
-        Access::KeyOrLoopback(scope) => json!([key(scope), {}]),
     }
 }
 
