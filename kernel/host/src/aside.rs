@@ -12,7 +12,7 @@ use ids::Number;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Faults, IdempotencyKey, Listed, Problem, ProblemKind, Query, Routes, Scope};
+use web::{Body, Caller, IdempotencyKey, Listed, Problem, ProblemKind, Query, Routes, Scope};
 use world::Moment;
 
 use crate::board::Board;
@@ -164,11 +164,12 @@ async fn list<T: Send + 'static, P: Serialize + DeserializeOwned + Send + 'stati
     Ok(Listed::of(items, &page, place))
 }
 
+/// Why somebody settles a dead letter.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Why {
+pub(crate) struct Why {
     #[serde(default)]
-    reason: Value,
+    pub(crate) reason: Value,
 }
 
 /// What became of a dead letter.
@@ -185,9 +186,9 @@ async fn replay(
     caller: Caller,
     key: Option<IdempotencyKey>,
     Path(place): Path<Place>,
-    Body(why): Body<Why>,
+    why: Body<Why>,
 ) -> Result<Response, Problem> {
-    settle(&board, &caller, key, place, &why.reason, Became::Replayed).await
+    settle(&board, &caller, key, place, why, Became::Replayed).await
 }
 
 async fn discard(
@@ -195,9 +196,9 @@ async fn discard(
     caller: Caller,
     key: Option<IdempotencyKey>,
     Path(place): Path<Place>,
-    Body(why): Body<Why>,
+    why: Body<Why>,
 ) -> Result<Response, Problem> {
-    settle(&board, &caller, key, place, &why.reason, Became::Discarded).await
+    settle(&board, &caller, key, place, why, Became::Discarded).await
 }
 
 /// Replays or discards a dead letter for a reason, which is kept with it.
@@ -206,11 +207,10 @@ pub(crate) async fn settle(
     caller: &Caller,
     key: Option<IdempotencyKey>,
     (service, source, position): Place,
-    reason: &Value,
+    Body(why, mut faults): Body<Why>,
     status: Became,
 ) -> Result<Response, Problem> {
-    let mut faults = Faults::default();
-    let checked = faults.at("/reason").text(reason, 1..=500);
+    let checked = faults.at("/reason").text(&why.reason, 1..=500);
     let reason = faults.finish(|| checked)?;
     let part = board.part(&service).ok_or_else(|| {
         let services: Vec<_> = board.parts.iter().map(|part| part.name).collect();

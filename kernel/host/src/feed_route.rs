@@ -170,7 +170,7 @@ impl Found {
 async fn events(
     State(board): State<Arc<Board>>,
     Segment(service): Segment<String>,
-    Wait(wait): Wait,
+    wait: Wait,
     slot: Slot,
     headers: HeaderMap,
     query: Query,
@@ -185,7 +185,7 @@ async fn events(
         let room = board.listening.stream().ok_or_else(too_many)?;
         return Ok(feed_stream::endless(part, asked, found, board.listening.heartbeat, room));
     }
-    if let (true, Some(wait)) = (found.is_nothing_new(), wait) {
+    if let (true, Some(wait)) = (found.is_nothing_new(), wait.time()) {
         let _room = board.listening.wait().ok_or_else(too_many)?;
         // Whoever waits for others to do something keeps nobody from doing it.
         slot.give_up();

@@ -10,7 +10,7 @@ use ids::{Name, Number};
 use keys::{ANONYMOUS, Created, Issued, Key, Keyring, NewKey, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, DIFFERENT_CONTENT, Faults, Listed, Page, Problem, ProblemKind, Routes, Segment};
+use web::{Body, Caller, DIFFERENT_CONTENT, Listed, Page, Problem, ProblemKind, Routes, Segment};
 use world::Moment;
 
 use crate::openapi;
@@ -108,8 +108,7 @@ struct RawKey {
     expires_at: Value,
 }
 
-fn check(name: Name, raw: &RawKey) -> Result<NewKey, Problem> {
-    let mut faults = Faults::default();
+fn check(name: Name, Body(raw, mut faults): Body<RawKey>) -> Result<NewKey, Problem> {
     let scopes =
         faults.each("/scopes", &raw.scopes, 1..=Scope::ALL.len(), |faults, scope| faults.at("").parse::<Scope>(scope));
     let owner = faults.at("/owner").parse_if_given::<Name>(&raw.owner);
@@ -127,9 +126,9 @@ async fn create(
     State(keyring): State<Keyring>,
     caller: Caller,
     Segment(name): Segment<Name>,
-    Body(raw): Body<RawKey>,
+    body: Body<RawKey>,
 ) -> Result<Response, Problem> {
-    let new = check(name, &raw)?;
+    let new = check(name, body)?;
     let now = keyring.world().now();
     match keyring.create(new).await? {
         Created::New(issued) => {
@@ -152,9 +151,8 @@ async fn rotate(
     State(keyring): State<Keyring>,
     caller: Caller,
     Segment(name): Segment<Name>,
-    Body(raw): Body<RawRotation>,
+    Body(raw, mut faults): Body<RawRotation>,
 ) -> Result<Json<KeyDocument>, Problem> {
-    let mut faults = Faults::default();
     let secs = faults.at("/overlap_secs").integer_if_given(&raw.overlap_secs, 0..=LONGEST_OVERLAP_SECS);
     let secs = faults.finish(|| Some(secs?.unwrap_or(OVERLAP_SECS)))?;
     let overlap = Duration::from_secs(secs.unsigned_abs());

@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use crate::faults::Faults;
 use crate::json;
 use crate::kinds::{BODY_TOO_LARGE, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE};
 use crate::limits::Limits;
@@ -17,12 +18,13 @@ use crate::openapi::FORM;
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// The body of a request, as a document of JSON.
+/// The body of a request, as a document of JSON, and what is wrong with its shape.
 ///
 /// Refuses another content type, what is too large or too slow, what is not UTF-8 or no JSON, and
-/// a key given twice; fields that `T` does not know are refused by its `deny_unknown_fields`.
-#[derive(Clone, Copy, Debug)]
-pub struct Body<T>(pub T);
+/// a key given twice. Fields that `T` does not know (with `deny_unknown_fields`) and those that have
+/// not their shape are left out, and are among the faults with which the check of the rest begins.
+#[derive(Debug, Default)]
+pub struct Body<T>(pub T, pub Faults);
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
@@ -31,7 +33,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if !is_json(request.headers()) {
             return Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE));
         }
-        json::read(&collect(request).await?).map(Self)
+        let (document, faults) = json::read(&collect(request).await?)?;
+        Ok(Self(document, faults))
     }
 }
 
@@ -44,7 +47,7 @@ impl<S: Sync, T: DeserializeOwned> OptionalFromRequest<S> for Body<T> {
         match &collect(request).await?[..] {
             [] => Ok(None),
             _ if !is_json => Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE)),
-            bytes => json::read(bytes).map(|body| Some(Self(body))),
+            bytes => json::read(bytes).map(|(document, faults)| Some(Self(document, faults))),
         }
     }
 }
@@ -186,7 +189,7 @@ mod tests {
     async fn a_body_that_may_be_left_out_is_taken_strictly_where_it_is_not() {
         let read = |content_type, body: &'static str| async move {
             let read = <Body<Value> as OptionalFromRequest<()>>::from_request(request(content_type, body), &()).await;
-            read.map(|body| body.map(|Body(value)| value)).map_err(|problem| problem.status())
+            read.map(|body| body.map(|Body(value, _)| value)).map_err(|problem| problem.status())
         };
         assert_eq!(read("", "").await, Ok(None));
         assert_eq!(read("application/json", "").await, Ok(None));
@@ -198,7 +201,7 @@ mod tests {
     async fn a_body_in_pieces_is_put_together() {
         let pieces = stream::iter(["{\"a\"", "", ":[1,", "2]}"].map(Ok::<_, std::io::Error>));
         let pieces = request("application/json", axum::body::Body::from_stream(pieces));
-        let Body(value) = <Body<Value> as FromRequest<()>>::from_request(pieces, &()).await.unwrap();
+        let Body(value, _) = <Body<Value> as FromRequest<()>>::from_request(pieces, &()).await.unwrap();
         assert_eq!(value, json!({"a": [1, 2]}));
     }
 

@@ -9,6 +9,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::sleep;
 use world::{Chance, Moment, World};
 
 use crate::ask::Repeatable;
@@ -16,6 +18,7 @@ use crate::problem::Problem;
 use crate::repeats::fingerprint;
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Who asks, and until when somebody waits for the answer; handlers take it as an argument.
@@ -128,15 +131,44 @@ pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
 ///
 /// None without it; a preference that cannot be read is as none (RFC 7240, 2), and more than a
 /// minute counts as a minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wait(pub Option<Duration>);
+#[derive(Clone, Debug)]
+pub struct Wait {
+    time: Option<Duration>,
+    stopping: Option<Stopping>,
+}
+
+/// Says that the server is about to end, and how much longer an answer may be held then; put on a request that
+/// prefers something.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopping {
+    pub(crate) asked: watch::Receiver<()>,
+    pub(crate) grace: Duration,
+}
 
 /// The longest that an answer is held.
 const LONGEST_WAIT_SECS: u64 = 60;
 
 impl Wait {
-    pub(crate) fn asked_in(headers: &HeaderMap) -> Self {
-        let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    /// How long that is, if at all.
+    pub fn time(&self) -> Option<Duration> {
+        self.time
+    }
+
+    /// Ready when the answer may be held no longer: after its time, or while there is still time to give it before
+    /// the server ends.
+    pub async fn is_over(self) {
+        let Some(time) = self.time else { return };
+        let stops = async {
+            let Some(Stopping { mut asked, grace }) = self.stopping else { return std::future::pending().await };
+            // It can only fail because the server has ended.
+            let _ = asked.changed().await;
+            sleep(grace).await;
+        };
+        tokio::select! { () = sleep(time) => {}, () = stops => {} }
+    }
+
+    pub(crate) fn asked_in(headers: &HeaderMap) -> Option<Duration> {
+        let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
         let secs = preferences.flat_map(|value| value.split(',')).find_map(|preference| {
             // Parameters after a semicolon say nothing about waiting.
             let (name, value) = preference.split(';').next()?.split_once('=')?;
@@ -144,7 +176,7 @@ impl Wait {
         });
         let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let bounded = |text: &str| text.parse().unwrap_or(u64::MAX).min(LONGEST_WAIT_SECS);
-        Self(secs.filter(digits).map(|text| Duration::from_secs(bounded(text))))
+        secs.filter(digits).map(|text| Duration::from_secs(bounded(text)))
     }
 }
 
@@ -152,7 +184,7 @@ impl<S: Sync> FromRequestParts<S> for Wait {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self::asked_in(&parts.headers))
+        Ok(Self { time: Self::asked_in(&parts.headers), stopping: parts.extensions.get::<Stopping>().cloned() })
     }
 }
 
@@ -282,7 +314,7 @@ mod tests {
 
     #[test]
     fn waiting_is_read_as_the_standard_has_it() {
-        let wait = |value: &str| Wait::asked_in(&headers(&[("prefer", value)])).0.map(|wait| wait.as_secs());
+        let wait = |value: &str| Wait::asked_in(&headers(&[("prefer", value)])).map(|wait| wait.as_secs());
         for (value, secs) in [
             ("wait=10", Some(10)),
             ("respond-async, WAIT = 5", Some(5)),
@@ -298,8 +330,8 @@ mod tests {
         ] {
             assert_eq!(wait(value), secs, "{value}");
         }
-        assert_eq!(Wait::asked_in(&HeaderMap::new()).0, None);
-        assert_eq!(Wait::asked_in(&appended("prefer", ["a=b", "wait=2"])).0, Some(Duration::from_secs(2)));
+        assert_eq!(Wait::asked_in(&HeaderMap::new()), None);
+        assert_eq!(Wait::asked_in(&appended("prefer", ["a=b", "wait=2"])), Some(Duration::from_secs(2)));
     }
 
     #[test]

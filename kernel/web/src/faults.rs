@@ -16,22 +16,25 @@ const LISTED: usize = 50;
 /// Collects what is wrong with a request, so that one answer says it all.
 ///
 /// A request document has lenient fields (`serde_json::Value`, with `#[serde(default)]`), and a
-/// service's `check` takes each through here. What is in order comes back as `Some`; at the end
-/// [`Faults::finish`] builds the command, or says no with every fault:
+/// service's `check` takes each through here. It begins with the faults that came with the
+/// [`Body`](crate::Body): fields that are not known, or have not their shape. What is in order comes
+/// back as `Some`; at the end [`Faults::finish`] builds the command, or says no with every fault:
 ///
 /// ```
-/// # use web::{Faults, Problem}; use ids::Sku; use serde_json::Value;
+/// # use web::{Body, Faults, Problem}; use ids::Sku; use serde_json::Value;
 /// # struct RawLine { sku: Value, quantity: Value } struct Line { sku: Sku, quantity: i64 }
-/// fn check(raw: &RawLine) -> Result<Line, Problem> {
-///     let mut faults = Faults::default();
+/// fn check(Body(raw, mut faults): Body<RawLine>) -> Result<Line, Problem> {
 ///     let sku = faults.at("/sku").parse::<Sku>(&raw.sku);
 ///     let quantity = faults.at("/quantity").integer(&raw.quantity, 1..=1_000_000);
 ///     faults.finish(|| Some(Line { sku: sku?, quantity: quantity? }))
 /// }
 /// ```
 #[derive(Debug, Default)]
+#[must_use = "a request with faults is refused only by `finish`"]
 pub struct Faults {
     found: Vec<FieldError>,
+    /// So many of them, the first ones, are of parts that have not their shape: nothing more is said of these.
+    of_shape: usize,
     unlisted: usize,
     within: String,
 }
@@ -92,14 +95,27 @@ impl Faults {
         Err(self.found.into_iter().fold(problem, Problem::error))
     }
 
+    /// Says that a part has not its shape; before anything else is looked at.
+    pub(crate) fn of_shape(&mut self, pointer: &str, detail: String) {
+        self.add(pointer, detail);
+        self.of_shape = self.found.len();
+    }
+
     fn add(&mut self, pointer: &str, detail: String) {
+        let pointer = format!("{}{pointer}", self.within);
+        let is_part_of = |wrong: &FieldError| {
+            pointer.strip_prefix(&wrong.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if self.found[..self.of_shape].iter().any(is_part_of) {
+            return;
+        }
         if self.found.len() == LISTED {
             self.unlisted += 1;
             return;
         }
         // The last guard: whoever wrote the message, a card number is not said back.
         let detail = if contains_card_number(&detail) { NOT_AS_EXPECTED.to_owned() } else { detail };
-        self.found.push(FieldError { pointer: format!("{}{pointer}", self.within), detail });
+        self.found.push(FieldError { pointer, detail });
     }
 }
 

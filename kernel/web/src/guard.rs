@@ -181,7 +181,7 @@ fn prepare(limits: &Limits, request: &mut Request, caller: Caller) {
 
 /// Runs the handler to its end, its panic, or the end of its time.
 async fn handle(limits: &Limits, request: Request, next: Next) -> Result<Response, Problem> {
-    let wait = Wait::asked_in(request.headers()).0.unwrap_or_default();
+    let wait = Wait::asked_in(request.headers()).unwrap_or_default();
     let time = Duration::from_secs(limits.request_secs) + wait + GRACE;
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     match timeout(time, AssertUnwindSafe(next.run(request)).catch_unwind()).await {

@@ -3,6 +3,9 @@
 //! ```text
 //! bytes ─▶ look     is it JSON? no key twice, not too deep    no JSON: 400, else 422
 //!       ─▶ from     has it the shape of the document?         422 with a pointer
+//!           │ no
+//!           ▼
+//!       what is wrong is taken out, and the rest read again, so that one answer says all that is wrong
 //! ```
 
 use std::collections::BTreeSet;
@@ -13,21 +16,61 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::card::contains_card_number;
-use crate::faults::{NOT_AS_EXPECTED, unless_it_quotes};
+use crate::faults::{Faults, NOT_AS_EXPECTED, unless_it_quotes};
 use crate::problem::Problem;
 
 /// Objects and arrays within each other; no document of ours comes near it.
 const DEEPEST: usize = 32;
+/// Bytes that are read again, at most, to find what else is wrong with a document.
+const READ_AGAIN: usize = 1024 * 1024;
 
 /// Reads a document; what is wrong is said with its place and without the value.
-pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+///
+/// What has not the shape of the document is among the faults, and the document is what is left of it; where that
+/// cannot be read either, the faults are said at once.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Faults), Problem> {
     look(bytes)?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    match T::deserialize(&mut json) {
+        Ok(document) => Ok((document, Faults::default())),
+        Err(_) => read_what_is_left(bytes),
+    }
+}
+
+/// Reads a document that has not its shape again and again, each time without the part that was found wrong.
+fn read_what_is_left<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Faults), Problem> {
+    let sent: Value = serde_json::from_slice(bytes).map_err(Problem::internal)?;
+    let (mut left, mut faults) = (sent.clone(), Faults::default());
+    for _ in 0..=READ_AGAIN / bytes.len().max(1) {
+        let error = match serde_path_to_error::deserialize(&left) {
+            Ok(document) => return Ok((document, faults)),
+            Err(error) => error,
+        };
         let mut segments: Vec<String> = error.path().iter().map_while(segment).collect();
-        let detail = in_our_words(&error.inner().to_string(), &mut segments, bytes);
-        Problem::fault(pointer(&segments), detail)
-    })
+        let detail = in_our_words(&error.inner().to_string(), &mut segments, &sent);
+        faults.of_shape(&pointer(&segments), detail);
+        if !take_out(&mut left, &segments) {
+            break;
+        }
+    }
+    faults.finish(|| None)
+}
+
+/// Takes a part out of a document: a field is left out, and an item is left empty, so that those behind it keep
+/// their places. Not where there is nothing to take out.
+fn take_out(document: &mut Value, segments: &[String]) -> bool {
+    let empty = Value::Object(serde_json::Map::new());
+    let Some((last, outer)) = segments.split_last() else {
+        return std::mem::replace(document, empty.clone()) != empty;
+    };
+    match document.pointer_mut(&exact_pointer(outer)) {
+        Some(Value::Object(fields)) => fields.remove(last).is_some(),
+        Some(Value::Array(items)) => match last.parse::<usize>().ok().and_then(|place| items.get_mut(place)) {
+            Some(item) => std::mem::replace(item, empty.clone()) != empty,
+            None => false,
+        },
+        _ => false,
+    }
 }
 
 /// Looks through the whole text: is it JSON, with no key twice and not too deep?
@@ -158,9 +201,7 @@ fn pointer(segments: &[String]) -> String {
 
 /// Says serde's message anew, for a caller who knows JSON and not Rust, and without the value that
 /// serde would quote. What serde writes after the last `expected` comes from our types.
-fn in_our_words(message: &str, segments: &mut Vec<String>, bytes: &[u8]) -> String {
-    // serde_json appends " at line 1 column 2".
-    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+fn in_our_words(message: &str, segments: &mut Vec<String>, sent: &Value) -> String {
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
     if let Some(field) = quoted(message, "missing field `") {
         segments.push(field.to_owned());
@@ -176,8 +217,7 @@ fn in_our_words(message: &str, segments: &mut Vec<String>, bytes: &[u8]) -> Stri
         return expected.map_or_else(|| NOT_AS_EXPECTED.to_owned(), |words| format!("expected {}", in_json(words)));
     }
     // A message of a type of our own: let through, unless it says something of what was sent.
-    let sent = serde_json::from_slice::<Value>(bytes).unwrap_or_default();
-    let at = sent.pointer(&exact_pointer(segments)).unwrap_or(&sent);
+    let at = sent.pointer(&exact_pointer(segments)).unwrap_or(sent);
     quoting_nothing(message.to_owned(), at)
 }
 
@@ -233,6 +273,7 @@ mod tests {
     use crate::Problem;
     use ids::Sku;
     use serde::Deserialize;
+    use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
 
     #[derive(Debug, Deserialize)]
@@ -260,8 +301,14 @@ mod tests {
         Sample,
     }
 
+    /// Reads a document in which nothing else is looked at than its shape.
+    fn shape<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+        let (document, faults) = read(text)?;
+        faults.finish(|| Some(document))
+    }
+
     fn refused(text: &str) -> Problem {
-        read::<Order>(text.as_bytes()).expect_err(text)
+        shape::<Order>(text.as_bytes()).expect_err(text)
     }
 
     fn fault(text: &str) -> (String, String) {
@@ -275,7 +322,7 @@ mod tests {
         for text in ["", "{", "nonsense", r#"{"lines":[]} x"#, r#"{"lines":[],}"#, "{'lines':[]}", "\u{feff}{}"] {
             assert_eq!(refused(text).status(), 400, "{text}");
         }
-        assert_eq!(read::<Order>(b"{\"note\":\"\xff\"}").unwrap_err().status(), 400);
+        assert_eq!(shape::<Order>(b"{\"note\":\"\xff\"}").unwrap_err().status(), 400);
     }
 
     #[test]
@@ -293,11 +340,58 @@ mod tests {
 
     #[test]
     fn a_typing_error_in_a_field_is_said() {
-        let said = fault(r#"{"lines":[{"sku":"a","quantty":1}]}"#);
+        let problem = refused(r#"{"lines":[{"sku":"a","quantty":1}]}"#);
+        let said = problem.errors().iter().map(|error| (error.pointer.as_str(), error.detail.as_str()));
         assert_eq!(
-            said,
-            ("/lines/0/quantty".into(), "there is no such field here; expected `sku` or `quantity`".into())
+            said.collect::<Vec<_>>(),
+            [
+                ("/lines/0/quantty", "there is no such field here; expected `sku` or `quantity`"),
+                ("/lines/0/quantity", "this field is missing"),
+            ]
         );
+    }
+
+    #[test]
+    fn all_that_has_not_its_shape_is_said_at_once() {
+        let problem = refused(
+            r#"{"x":1,"lines":[{"sku":"a","quantity":-1},{"sku":"","quantity":1},7,{"sku":"b","quantity":1,"y":2}],"kind":"x"}"#,
+        );
+        let said: Vec<_> = problem.errors().iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(said, ["/kind", "/lines/0/quantity"], "what is needed and wrong cannot be left out");
+        let problem =
+            refused(r#"{"x":1,"lines":[{"sku":"a","quantity":1,"y":2},{"z":0,"sku":"b","quantity":1}],"kind":"x"}"#);
+        let said: Vec<_> = problem.errors().iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(said, ["/kind", "/lines/0/y", "/lines/1/z", "/x"]);
+    }
+
+    #[test]
+    fn what_is_left_is_checked_as_well() {
+        let (line, mut faults) = read::<Lenient>(br#"{"a":{"b":1},"c":[{"d":1},7],"e":2}"#).expect("it can be read");
+        assert!(line.a.is_none() && line.c.len() == 2);
+        // Of a part that is wrong as a whole nothing more is said.
+        faults.at("/a").refuse::<()>("something is expected here");
+        faults.within("/c/1", |faults| faults.at("/d").refuse::<()>("something is expected here"));
+        faults.at("/f").refuse::<()>("something is expected here");
+        let problem = faults.finish(|| Some(())).unwrap_err();
+        let said: Vec<_> = problem.errors().iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(said, ["/a", "/c/1", "/e", "/f"]);
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Lenient {
+        a: Option<String>,
+        #[serde(default)]
+        c: Vec<Item>,
+        #[serde(default, rename = "f")]
+        _f: Value,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Item {
+        #[serde(default, rename = "d")]
+        _d: Value,
     }
 
     #[test]
@@ -320,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_message_that_quotes_what_was_sent_is_not_passed_on() {
-        let problem = read::<Vec<Quoting>>(br#"["a secret"]"#).unwrap_err();
+        let problem = shape::<Vec<Quoting>>(br#"["a secret"]"#).unwrap_err();
         assert_eq!(
             (problem.errors()[0].pointer.as_str(), problem.errors()[0].detail.as_str()),
             ("/0", NOT_AS_EXPECTED)
@@ -336,7 +430,7 @@ mod tests {
     #[test]
     fn depth_has_an_end() {
         let nested = |depth: usize| format!(r#"{{"lines":[],"note":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
-        assert!(read::<Order>(nested(31).as_bytes()).is_ok());
+        assert!(shape::<Order>(nested(31).as_bytes()).is_ok());
         assert_eq!(refused(&nested(32)).status(), 422);
         assert_eq!(refused(&nested(100_000)).status(), 422);
     }
@@ -360,7 +454,7 @@ mod tests {
             {
                 for end in [start, start + 1, start + 3, start + 6, good.len()] {
                     let text = format!("{}{put}{}", &good[..start], &good[end.clamp(start, good.len())..]);
-                    if let Err(problem) = read::<Order>(text.as_bytes()) {
+                    if let Err(problem) = shape::<Order>(text.as_bytes()) {
                         let said = String::from_utf8(problem.document(None)).unwrap();
                         assert!(!said.contains("4242"), "{text}\n{said}");
                         tried += 1;

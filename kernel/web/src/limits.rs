@@ -40,7 +40,8 @@ pub struct Limits {
     pub address_requests_per_sec: u32,
     /// Requests without an accepted key that an address may make at once after a pause.
     pub address_burst: u32,
-    /// Seconds that open requests get to finish when the server stops.
+    /// Seconds that open requests get to finish when the server stops; who waits (`Prefer: wait`) is answered after
+    /// half of them.
     pub drain_secs: u64,
 }
 

@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 use tower::Service;
 use tracing::{debug, error, warn};
 
+use crate::caller::{PREFER, Stopping};
 use crate::gate::Peer;
 use crate::kinds::{INVALID_REQUEST, OVERLOADED};
 use crate::limits::Limits;
@@ -220,9 +221,14 @@ async fn requests(
     mut stopping: watch::Receiver<()>,
 ) {
     let stream = Impatient::new(stream, Duration::from_secs(limits.write_secs));
+    let grace = Duration::from_secs(limits.drain_secs) / 2;
+    let about_to_stop = Stopping { asked: stopping.clone(), grace };
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(scheme.clone());
+        if request.headers().contains_key(PREFER) {
+            request.extensions_mut().insert(about_to_stop.clone());
+        }
         routes.clone().call(request)
     });
     let served = http1::Builder::new()

@@ -36,7 +36,7 @@ fn routes() -> Routes {
         .put(
             "/v1/things/{id}",
             Access::Everybody,
-            |Body(thing): Body<Value>| async move { axum::Json(thing) },
+            |Body(thing, _): Body<Value>| async move { axum::Json(thing) },
             said("r1"),
         )
         .put("/v1/raw", Access::Everybody, |bytes: bytes::Bytes| async move { bytes }, said("r2"))

@@ -39,7 +39,7 @@ fn routes() -> Routes {
         .put(
             "/echo",
             Access::Everybody,
-            |headers: HeaderMap, Body(sent): Body<Value>| async move {
+            |headers: HeaderMap, Body(sent, _): Body<Value>| async move {
                 let header = |name: &str| headers[name].to_str().unwrap().to_owned();
                 axum::Json(
                     json!({"sent": sent, "request": header("x-request-id"), "trace": header("traceparent"), "new": 1}),

@@ -254,9 +254,8 @@ async fn set(
     caller: Caller,
     conditions: Conditions,
     Segment(name): Segment<Name>,
-    Body(raw): Body<RawEndpoint>,
+    Body(raw, mut faults): Body<RawEndpoint>,
 ) -> Result<Response, Problem> {
-    let mut faults = Faults::default();
     let url = faults.at("/url").text(&raw.url, 1..=2_048);
     let target = url.as_ref().and_then(|url| faults.at("/url").take(Target::read(url, counter.reach).map_err(told)));
     if let Some(target) = target {
@@ -318,10 +317,9 @@ async fn rotate(
     caller: Caller,
     conditions: Conditions,
     Segment(name): Segment<Name>,
-    raw: Option<Body<RawRotation>>,
+    body: Option<Body<RawRotation>>,
 ) -> Result<Tagged, Problem> {
-    let raw = raw.map(|Body(raw)| raw).unwrap_or_default();
-    let mut faults = Faults::default();
+    let Body(raw, mut faults) = body.unwrap_or_default();
     let secs = faults.at("/overlap_secs").integer_if_given(&raw.overlap_secs, 0..=LONGEST_OVERLAP_SECS);
     let secs = faults.finish(|| Some(secs?.unwrap_or(OVERLAP_SECS)))?;
     let overlap = Duration::from_secs(secs.unsigned_abs());
@@ -455,9 +453,8 @@ async fn send_again(
     State(counter): State<Counter>,
     caller: Caller,
     Segment(name): Segment<Name>,
-    Body(raw): Body<RawStretch>,
+    Body(raw, mut faults): Body<RawStretch>,
 ) -> Result<Response, Problem> {
-    let mut faults = Faults::default();
     let from = faults.at("/from").parse_if_given::<Moment>(&raw.from);
     let to = faults.at("/to").parse_if_given::<Moment>(&raw.to);
     let first = faults.at("/from_position").integer_if_given(&raw.from_position, 0..=i64::MAX);

@@ -4,6 +4,7 @@ mod openapi;
 pub(crate) mod overview;
 pub mod problem;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Json;
@@ -96,8 +97,7 @@ struct RawPayment {
     method: Value,
 }
 
-fn check(order: Name, raw: &RawOrder) -> Result<Place, Problem> {
-    let mut faults = Faults::default();
+fn check(order: Name, Body(raw, mut faults): Body<RawOrder>) -> Result<Place, Problem> {
     let lines = faults.each("/lines", &raw.lines, 1..=MOST_LINES, check_line);
     let lines = lines.filter(|lines| {
         let checked = check_lines(lines.iter().map(|line| &line.sku));
@@ -242,9 +242,9 @@ async fn place(
     caller: Caller,
     wait: Wait,
     Segment(id): Segment<Name>,
-    Body(raw): Body<RawOrder>,
+    body: Body<RawOrder>,
 ) -> Result<Response, Problem> {
-    let place = check(id, &raw)?;
+    let place = check(id, body)?;
     let told = with_wait(&counter, &caller, wait, Command::Place(Box::new(place))).await?;
     let status = match (told.is_new, told.order.status.has_ended()) {
         (true, true) => StatusCode::CREATED,
@@ -261,7 +261,7 @@ async fn with_wait(counter: &Counter, caller: &Caller, wait: Wait, command: Comm
         Command::Cancel { order, .. } => order.clone(),
         Command::Hear { .. } | Command::Overdue { .. } => return Err(Problem::internal("only requests wait")),
     };
-    let ended = wait.0.map(|_| counter.watch.ended(name.as_str()));
+    let ended = wait.time().map(|_| counter.watch.ended(name.as_str()));
     let told = counter.desk.ask(caller.asks(command)).await;
     let mut told = match told {
         Ok(Ok(told)) => told,
@@ -270,15 +270,16 @@ async fn with_wait(counter: &Counter, caller: &Caller, wait: Wait, command: Comm
             no??
         }
     };
-    if let (Some(mut ended), Some(patience)) = (ended, wait.0)
+    if let Some(mut ended) = ended
         && !told.order.status.has_ended()
     {
-        let until = tokio::time::Instant::now() + patience;
-        while tokio::time::timeout_at(until, &mut ended).await.is_ok() {
+        let mut over = pin!(wait.is_over());
+        loop {
+            let is_over = tokio::select! { _ = &mut ended => false, () = &mut over => true };
             // Another owner may have an order of this name: only our own one counts.
             ended = counter.watch.ended(name.as_str());
             told.order = Box::new(read(counter, caller, &name).await?);
-            if told.order.status.has_ended() {
+            if is_over || told.order.status.has_ended() {
                 break;
             }
         }
@@ -368,9 +369,8 @@ async fn cancel(
     key: Option<IdempotencyKey>,
     wait: Wait,
     Segment(order): Segment<Name>,
-    Body(raw): Body<RawCancellation>,
+    Body(raw, mut faults): Body<RawCancellation>,
 ) -> Result<Response, Problem> {
-    let mut faults = Faults::default();
     let reason = faults.at("/reason").text(&raw.reason, 1..=200);
     let reason = reason.and_then(|text| no_card_number(&mut faults, "/reason", text));
     let reason = faults.finish(|| reason)?;

@@ -220,6 +220,28 @@ fn a_refused_cancellation_stays_refused_under_its_key() {
     });
 }
 
+#[test]
+fn all_that_is_wrong_with_an_order_is_said_at_once() {
+    let shop = Running::on(Location::Memory(MemoryDisk::empty()));
+    let price = json!({"amount": 500, "currency": "GBP"});
+    let lines =
+        json!([{"sku": "", "quantity": 0, "unit_price": 5}, {"sku": "a", "quantity": 1, "unit_price": price}, 7]);
+    let body = json!({"lines": lines, "payment": {"method": "", "card": "x"}, "refernce": "x"});
+    let (status, no) = shop.put("o-1", &body);
+    let mut said: Vec<_> = no["errors"].as_array().expect("errors").iter().map(|error| &error["pointer"]).collect();
+    said.sort_by_key(|pointer| pointer.as_str());
+    let all = [
+        "/lines/0/quantity",
+        "/lines/0/sku",
+        "/lines/0/unit_price",
+        "/lines/2",
+        "/payment/card",
+        "/payment/method",
+        "/refernce",
+    ];
+    assert_eq!((status, said), (422, all.map(|pointer| json!(pointer)).iter().collect()), "{no}");
+}
+
 /// An order of these SKUs with all else as long as it may be.
 fn longest_order(skus: &[String]) -> Value {
     let price = json!({"amount": 9_007_199_254_740_i64, "currency": "GBP"});

@@ -14,7 +14,7 @@ mod openapi;
 pub mod problem;
 pub mod test_provider;
 
-use std::time::Duration;
+use std::pin::pin;
 
 use axum::Json;
 use axum::extract::State;
@@ -25,7 +25,6 @@ use ids::Name;
 use money::Money;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, timeout_at};
 use web::{Access, Body, Caller, Conditions, ETag, IdempotencyKey, Problem, Routes, Scope, Segment, Wait};
 use world::{Chance, Moment};
 
@@ -180,8 +179,9 @@ async fn come_back(
 async fn take_webhook(
     State(counter): State<Counter>,
     caller: Caller,
-    Body(webhook): Body<Webhook>,
+    Body(webhook, faults): Body<Webhook>,
 ) -> Result<StatusCode, Problem> {
+    faults.finish(|| Some(()))?;
     counter.desk.ask(caller.asks(heard(&webhook))).await??;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -231,10 +231,11 @@ impl Counter {
             let asked = caller.asks(On { account, command });
             return web::ask(&self.desk, asked, Some(key.stands_for(&())), say).await;
         }
-        let deadline = Instant::now() + wait.0.unwrap_or(Duration::ZERO);
+        let mut over = pin!(wait.is_over());
         let mut newest = self.database.ring().newest();
         let mut payment = self.desk.ask(caller.asks(On { account: account.clone(), command })).await??;
-        while !is_done(&payment) && timeout_at(deadline, newest.changed()).await.is_ok_and(|heard| heard.is_ok()) {
+        while !is_done(&payment) {
+            tokio::select! { heard = newest.changed() => if heard.is_err() { break }, () = &mut over => break }
             payment = self.find(&account).await?.payment;
         }
         Ok(Json(PaymentDocument::from(payment)).into_response())

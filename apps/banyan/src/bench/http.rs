@@ -118,7 +118,7 @@ async fn start_keyed(options: &Options, folder: &Path) -> Result<(Shop, Door), S
 
 /// The handler that parses the same document and does nothing with it.
 fn start_empty(runtime: &Runtime) -> Result<SocketAddr, Stop> {
-    let handler = |web::Body(_): web::Body<Parsed>| async { "" };
+    let handler = |web::Body(_, _): web::Body<Parsed>| async { "" };
     let empty = web::Routes::default().put(
         "/v1/reservations/{id}",
         web::Access::Everybody,

@@ -9,11 +9,11 @@ use db::{Envelope, Failure, Position, Read};
 use events::{Became, EventDocument};
 use maud::{Markup, html};
 use serde_json::Value;
-use web::{Caller, Form, Problem};
+use web::{Body, Caller, Faults, Form, Problem};
 use world::Moment;
 
 use super::words::clock;
-use crate::aside::{UNKNOWN_DEAD_LETTER, settle};
+use crate::aside::{UNKNOWN_DEAD_LETTER, Why, settle};
 use crate::board::Board;
 use crate::page::{answer, for_people, style, whole};
 
@@ -83,7 +83,9 @@ async fn settled(
 ) -> Response {
     let reason = pairs.one("reason");
     let settled = match pairs.finish(|| reason) {
-        Ok(reason) => settle(board, caller, None, place, &Value::from(reason), became).await,
+        Ok(reason) => {
+            settle(board, caller, None, place, Body(Why { reason: reason.into() }, Faults::default()), became).await
+        }
         Err(problem) => Err(problem),
     };
     match settled {

@@ -5,6 +5,7 @@
 //! it has, and taking it twice is taking it once. A snapshot is read a piece at a time while stock
 //! moves; what moves meanwhile stands behind the place that it begins with, and comes again as a change.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -16,7 +17,6 @@ use futures_util::{StreamExt, stream};
 use host::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE};
 use ids::{Number, Sku};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
 use web::{Cursor, Listed, Problem, Query, Routes, Scope, Wait};
 
 use super::problem::SNAPSHOT_AGAIN;
@@ -42,7 +42,7 @@ const PAGE: usize = 2_000;
 /// A place in the journal: a position in a life of the database.
 type Place = (Number, Position);
 
-async fn changes(State(shelf): Shared, Wait(wait): Wait, mut query: Query) -> Result<Response, Problem> {
+async fn changes(State(shelf): Shared, wait: Wait, mut query: Query) -> Result<Response, Problem> {
     let page = query.page();
     let page = query.finish(|| page)?;
     let life = shelf.database.incarnation();
@@ -51,7 +51,7 @@ async fn changes(State(shelf): Shared, Wait(wait): Wait, mut query: Query) -> Re
         Some((of, position)) if of == life => position,
         Some(_) => return Err(Problem::new(&CURSOR_OF_ANOTHER_LIFE).member("incarnation", life)),
     };
-    let until = wait.map(|wait| Instant::now() + wait);
+    let mut over = pin!(wait.is_over());
     let mut newest = shelf.database.ring().newest();
     loop {
         newest.mark_unchanged();
@@ -65,10 +65,8 @@ async fn changes(State(shelf): Shared, Wait(wait): Wait, mut query: Query) -> Re
             Found::Changed(items, upto, at_end) => (items, upto, at_end),
         };
         after = upto;
-        if let (true, true, Some(until)) = (items.is_empty(), at_end, until)
-            && timeout_at(until, newest.changed()).await.is_ok_and(|changed| changed.is_ok())
-        {
-            continue;
+        if items.is_empty() && at_end {
+            tokio::select! { biased; () = &mut over => {}, heard = newest.changed() => if heard.is_ok() { continue } }
         }
         return Ok(Listed { items, next: Some(Cursor::new(&(life, upto))) }.into_response());
     }

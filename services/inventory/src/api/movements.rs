@@ -174,8 +174,7 @@ impl OutcomeDocument {
     }
 }
 
-fn check_movement(name: Name, raw: &RawMovement) -> Result<Movement, Problem> {
-    let mut faults = Faults::default();
+fn check_movement(name: Name, Body(raw, mut faults): Body<RawMovement>) -> Result<Movement, Problem> {
     let sku = faults.at("/sku").parse::<Sku>(&raw.sku);
     let (warehouse, act) = match raw.r#type.as_str() {
         Some("receive") => {
@@ -207,7 +206,7 @@ fn check_movement(name: Name, raw: &RawMovement) -> Result<Movement, Problem> {
             let act = only.and(quantity.zip(reason));
             (warehouse, act.map(|(quantity, reason)| Act::Adjust { quantity, reason }))
         }
-        Some("transfer") => check_transfer(raw, &mut faults),
+        Some("transfer") => check_transfer(&raw, &mut faults),
         _ => (None, faults.at("/type").refuse("one of receive, count, adjust, transfer is expected")),
     };
     faults.finish(|| {
@@ -240,9 +239,9 @@ async fn move_stock(
     State(shelf): Shared,
     caller: Caller,
     Segment(id): Segment<Name>,
-    Body(raw): Body<RawMovement>,
+    body: Body<RawMovement>,
 ) -> Result<Response, Problem> {
-    let movement = check_movement(id, &raw)?;
+    let movement = check_movement(id, body)?;
     let sent = MovementDocument::of(&movement.warehouse, &movement.act);
     match shelf.desk.ask(caller.asks(Command::Move(movement))).await?? {
         Settled::Moved { is_new, movement } => {
@@ -268,8 +267,7 @@ async fn arrive(
     Segment(name): Segment<Name>,
     body: Option<Body<RawArrival>>,
 ) -> Result<Response, Problem> {
-    let raw = body.map(|Body(raw)| raw).unwrap_or_default();
-    let mut faults = Faults::default();
+    let Body(raw, mut faults) = body.unwrap_or_default();
     let quantity = faults.at("/quantity").integer_if_given(&raw.quantity, 0..=MOST_PIECES);
     let quantity = faults.finish(|| quantity)?;
     let key = key.map(|key| key.stands_for(&quantity));

@@ -59,8 +59,11 @@ struct RawLine {
     warehouse: Value,
 }
 
-fn check_reservation(name: Name, raw: &RawReservation, default_hold_secs: i64) -> Result<Reserve, Problem> {
-    let mut faults = Faults::default();
+fn check_reservation(
+    name: Name,
+    Body(raw, mut faults): Body<RawReservation>,
+    default_hold_secs: i64,
+) -> Result<Reserve, Problem> {
     let lines = faults.each("/lines", &raw.lines, 1..=MOST_LINES, |faults, line| {
         let sku = faults.at("/sku").parse::<Sku>(&line.sku);
         let quantity = faults.at("/quantity").integer(&line.quantity, 1..=MOST_PIECES);
@@ -78,7 +81,7 @@ fn check_reservation(name: Name, raw: &RawReservation, default_hold_secs: i64) -
         }
         other => other,
     };
-    let terms = check_terms(raw, &mut faults);
+    let terms = check_terms(&raw, &mut faults);
     let checked = faults.finish(|| Some((lines?, hold_secs?.unwrap_or(default_hold_secs), replaces?, terms?)))?;
     let (lines, hold_secs, replaces, terms) = checked;
     let parts: Vec<_> = lines.iter().map(|line| (&line.sku, line.quantity, &line.warehouse)).collect();
@@ -152,9 +155,9 @@ async fn reserve(
     State(shelf): Shared,
     caller: Caller,
     Segment(id): Segment<Name>,
-    Body(raw): Body<RawReservation>,
+    body: Body<RawReservation>,
 ) -> Result<Response, Problem> {
-    let reserve = check_reservation(id, &raw, shelf.hold_secs)?;
+    let reserve = check_reservation(id, body, shelf.hold_secs)?;
     ask(&shelf, &caller, None, Command::Reserve(reserve), created).await
 }
 
@@ -193,9 +196,8 @@ async fn extend(
     caller: Caller,
     key: Option<IdempotencyKey>,
     Segment(name): Segment<Name>,
-    Body(raw): Body<RawExtension>,
+    Body(raw, mut faults): Body<RawExtension>,
 ) -> Result<Response, Problem> {
-    let mut faults = Faults::default();
     let hold_secs = faults.at("/hold_secs").integer(&raw.hold_secs, 1..=LONGEST_HOLD_SECS);
     let hold_secs = faults.finish(|| hold_secs)?;
     let key = key.map(|key| key.stands_for(&hold_secs));
@@ -216,8 +218,7 @@ async fn commit(
     Segment(name): Segment<Name>,
     body: Option<Body<RawCommit>>,
 ) -> Result<Response, Problem> {
-    let raw = body.map(|Body(raw)| raw).unwrap_or_default();
-    let mut faults = Faults::default();
+    let Body(raw, mut faults) = body.unwrap_or_default();
     let retake = match (&raw.if_expired, raw.if_expired.as_str()) {
         (Value::Null, _) | (_, Some("refuse")) => Some(false),
         (_, Some("retake")) => Some(true),

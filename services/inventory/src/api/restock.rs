@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use ids::{Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Faults, Listed, Page, Problem, Routes, Scope, Segment};
+use web::{Body, Caller, Listed, Page, Problem, Routes, Scope, Segment};
 
 use super::{ABOUT, MOST_PIECES, MOST_POINTS, Shared, Shelf, openapi};
 use crate::domain::{Command, Pool, Reorder, RestockPoint, Settled};
@@ -111,8 +111,7 @@ struct RawPoint {
     target: Value,
 }
 
-fn check(raw: &RawRestock) -> Result<BTreeMap<Warehouse, Reorder>, Problem> {
-    let mut faults = Faults::default();
+fn check(Body(raw, mut faults): Body<RawRestock>) -> Result<BTreeMap<Warehouse, Reorder>, Problem> {
     let points = faults.each("/points", &raw.points, 0..=MOST_POINTS, |faults, point| {
         let warehouse = faults.at("/warehouse").parse::<Warehouse>(&point.warehouse);
         let threshold = faults.at("/threshold").integer(&point.threshold, 1..=MOST_PIECES);
@@ -137,9 +136,9 @@ async fn set_restock(
     State(shelf): Shared,
     caller: Caller,
     Segment(sku): Segment<Sku>,
-    Body(raw): Body<RawRestock>,
+    body: Body<RawRestock>,
 ) -> Result<Response, Problem> {
-    let points = check(&raw)?;
+    let points = check(body)?;
     match shelf.desk.ask(caller.asks(Command::SetRestock { sku: sku.clone(), points })).await?? {
         Settled::Restock { points, .. } => Ok(Json(document(sku, points)).into_response()),
         other => Err(Problem::internal(format!("when more is wanted came to {other:?}"))),

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use ids::{Name, Number, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Faults, IdempotencyKey, Listed, Problem, Query, Routes, Scope};
+use web::{Body, Caller, IdempotencyKey, Listed, Problem, Query, Routes, Scope};
 use world::Moment;
 
 use super::reservations::ask;
@@ -127,8 +127,7 @@ struct RawResolution {
     reason: Value,
 }
 
-fn check(raw: &RawResolution, caller: &Caller) -> Result<Settle, Problem> {
-    let mut faults = Faults::default();
+fn check(Body(raw, mut faults): Body<RawResolution>, caller: &Caller) -> Result<Settle, Problem> {
     let reservation = faults.at("/reservation").parse::<Name>(&raw.reservation);
     let owner = faults.at("/owner").text_if_given(&raw.owner, 1..=LONGEST_TITLE);
     let sku = faults.at("/sku").parse::<Sku>(&raw.sku);
@@ -157,9 +156,9 @@ async fn resolve(
     State(shelf): Shared,
     caller: Caller,
     key: Option<IdempotencyKey>,
-    Body(raw): Body<RawResolution>,
+    body: Body<RawResolution>,
 ) -> Result<Response, Problem> {
-    let settle = check(&raw, &caller)?;
+    let settle = check(body, &caller)?;
     let key = key.map(|key| key.stands_for(&settle));
     ask(&shelf, &caller, key, Command::Settle(settle), |_| StatusCode::OK).await
 }

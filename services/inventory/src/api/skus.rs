@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use ids::Sku;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Conditions, ETag, Faults, Problem, Routes, Scope, Segment};
+use web::{Body, Caller, Conditions, ETag, Problem, Routes, Scope, Segment};
 use world::Moment;
 
 use super::{ABOUT, Shared, Shelf, openapi};
@@ -80,9 +80,8 @@ async fn set_sku(
     caller: Caller,
     conditions: Conditions,
     Segment(sku): Segment<Sku>,
-    Body(raw): Body<RawSku>,
+    Body(raw, mut faults): Body<RawSku>,
 ) -> Result<Response, Problem> {
-    let mut faults = Faults::default();
     let discontinued = match raw.discontinued {
         Value::Bool(discontinued) => Some(discontinued),
         _ => faults.at("/discontinued").refuse("true or false is expected"),

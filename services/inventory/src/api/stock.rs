@@ -11,7 +11,7 @@ use contracts::inventory::Level;
 use ids::{Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Conditions, ETag, Faults, Problem, Query, Routes, Scope, Segment};
+use web::{Body, Conditions, ETag, Problem, Query, Routes, Scope, Segment};
 use world::Moment;
 
 use super::{ABOUT, MOST_SKUS, Shared, Shelf, openapi, problem};
@@ -350,8 +350,7 @@ struct RawQuestion {
     skus: Vec<Value>,
 }
 
-async fn query_levels(State(shelf): Shared, Body(raw): Body<RawQuestion>) -> Result<Response, Problem> {
-    let mut faults = Faults::default();
+async fn query_levels(State(shelf): Shared, Body(raw, mut faults): Body<RawQuestion>) -> Result<Response, Problem> {
     let skus = faults.each("/skus", &raw.skus, 1..=MOST_SKUS, |faults, sku| faults.at("").parse::<Sku>(sku));
     let skus = faults.finish(|| skus)?;
     Ok(json(list_of(&shelf, &skus).await?))

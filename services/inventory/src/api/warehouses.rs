@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use ids::{Name, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Conditions, ETag, Faults, Listed, Page, Problem, Routes, Scope, Segment};
+use web::{Body, Caller, Conditions, ETag, Listed, Page, Problem, Routes, Scope, Segment};
 
 use super::{ABOUT, HIGHEST_PRIORITY, LONGEST_TITLE, MOST_MARKETS, Shared, Shelf, openapi};
 use crate::domain::{Command, Settled, Site, WarehouseSettings};
@@ -80,8 +80,7 @@ struct RawWarehouse {
     active: Value,
 }
 
-fn check(raw: &RawWarehouse) -> Result<Site, Problem> {
-    let mut faults = Faults::default();
+fn check(Body(raw, mut faults): Body<RawWarehouse>) -> Result<Site, Problem> {
     let name = faults.at("/name").text_if_given(&raw.name, 1..=LONGEST_TITLE);
     let priority = faults.at("/priority").integer_if_given(&raw.priority, 0..=HIGHEST_PRIORITY);
     let markets = raw.markets.as_deref().unwrap_or_default();
@@ -104,9 +103,9 @@ async fn set_warehouse(
     caller: Caller,
     conditions: Conditions,
     Segment(warehouse): Segment<Warehouse>,
-    Body(raw): Body<RawWarehouse>,
+    body: Body<RawWarehouse>,
 ) -> Result<Response, Problem> {
-    let site = check(&raw)?;
+    let site = check(body)?;
     let mut seen = None;
     if conditions.ask_for_a_state() {
         let version = settings_of(&shelf, &warehouse).await?.version;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use money::Money;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Access, Body, Faults, Listed, Page, Problem, Routes, Scope, Segment};
+use web::{Access, Body, Listed, Page, Problem, Routes, Scope, Segment};
 
 use crate::api::openapi;
 use crate::api::problem::UNKNOWN_CHALLENGE;
@@ -66,9 +66,8 @@ impl From<Charge> for ChargeDocument {
 async fn answer_challenge(
     State(provider): State<TestProvider>,
     Segment(key): Segment<Key>,
-    Body(raw): Body<RawResult>,
+    Body(raw, mut faults): Body<RawResult>,
 ) -> Result<Json<Standing>, Problem> {
-    let mut faults = Faults::default();
     let succeeded = match raw.result.as_str() {
         Some("succeed") => Some(true),
         Some("fail") => Some(false),
