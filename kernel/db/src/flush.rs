@@ -41,7 +41,10 @@ pub(crate) struct Flusher {
     announced: AtomicU64,
     durable: AtomicU64,
     state: Mutex<State>,
-    changed: Condvar,
+    /// Wakes the flusher's own thread: there is something to do.
+    to_do: Condvar,
+    /// Wakes those who wait: the disk has confirmed something, and nobody is at work.
+    flushed: Condvar,
 }
 
 #[derive(Default)]
@@ -79,7 +82,8 @@ impl Flusher {
             announced: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             state: Mutex::default(),
-            changed: Condvar::new(),
+            to_do: Condvar::new(),
+            flushed: Condvar::new(),
         }
     }
 
@@ -113,7 +117,7 @@ impl Flusher {
             self.flush_all(state);
         } else {
             drop(state);
-            self.changed.notify_all();
+            self.to_do.notify_one();
         }
     }
 
@@ -131,19 +135,26 @@ impl Flusher {
         state.read.push((seen, Box::new(work)));
     }
 
-    /// Waits until the commit, which has been written, is on the disk.
+    /// Waits until the commit, which has been written, is on the disk, and no longer: what others have
+    /// written meanwhile is not for this thread to wait for.
     pub(crate) fn wait(&self, ticket: Ticket) {
-        self.then(ticket, true, Box::new(|| {}));
-        let state = lock(&self.state);
-        let not_yet = |_: &mut State| self.durable.load(Ordering::SeqCst) < ticket.0;
-        drop(self.changed.wait_while(state, not_yet).unwrap_or_else(PoisonError::into_inner));
+        let mut state = lock(&self.state);
+        state.written = state.written.max(ticket.0);
+        while self.durable.load(Ordering::SeqCst) < ticket.0 {
+            state = if state.at_work {
+                self.flushed.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                self.flush(state)
+            };
+        }
+        self.hand_over(&state);
     }
 
     fn run(&self) {
         loop {
             let state = lock(&self.state);
             let rests = |state: &mut State| state.at_work || (state.waiting.is_empty() && !state.stopping);
-            let state = self.changed.wait_while(state, rests).unwrap_or_else(PoisonError::into_inner);
+            let state = self.to_do.wait_while(state, rests).unwrap_or_else(PoisonError::into_inner);
             if state.waiting.is_empty() {
                 return; // it is stopping, and all is done
             }
@@ -153,31 +164,39 @@ impl Flusher {
 
     /// Flushes until nothing waits any more.
     fn flush_all<'s>(&'s self, mut state: MutexGuard<'s, State>) {
-        state.at_work = true;
         while !state.waiting.is_empty() {
-            let (work, written) = (std::mem::take(&mut state.waiting), state.written);
-            drop(state);
-            count_flush();
-            if let Err(error) = (self.sync)() {
-                end(&error);
-            }
-            self.durable.fetch_max(written, Ordering::SeqCst);
-            work.into_iter().for_each(run_guarded);
-            state = lock(&self.state);
-            let all = std::mem::take(&mut state.read).into_iter();
-            let (found, later): (Vec<_>, Vec<_>) = all.partition(|(seen, _)| *seen <= written);
-            state.read = later;
-            if !found.is_empty() {
-                drop(state);
-                for (_, work) in found {
-                    run_guarded(work);
-                }
-                state = lock(&self.state);
-            }
+            state = self.flush(state);
         }
-        state.at_work = false;
+        self.hand_over(&state);
+    }
+
+    /// Flushes once, and does what waited for it.
+    fn flush<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        state.at_work = true;
+        let (work, written) = (std::mem::take(&mut state.waiting), state.written);
         drop(state);
-        self.changed.notify_all();
+        count_flush();
+        if let Err(error) = (self.sync)() {
+            end(&error);
+        }
+        let mut state = lock(&self.state);
+        self.durable.fetch_max(written, Ordering::SeqCst);
+        let all = std::mem::take(&mut state.read).into_iter();
+        let (found, later): (Vec<_>, Vec<_>) = all.partition(|(seen, _)| *seen <= written);
+        state.read = later;
+        drop(state);
+        work.into_iter().chain(found.into_iter().map(|(_, work)| work)).for_each(run_guarded);
+        let mut state = lock(&self.state);
+        state.at_work = false;
+        self.flushed.notify_all();
+        state
+    }
+
+    /// Leaves what still waits to the flusher's own thread.
+    fn hand_over(&self, state: &State) {
+        if !state.at_work && (state.stopping || !state.waiting.is_empty()) {
+            self.to_do.notify_one();
+        }
     }
 }
 
@@ -220,7 +239,7 @@ pub(crate) struct StopOnDrop {
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         lock(&self.flusher.state).stopping = true;
-        self.flusher.changed.notify_all();
+        self.flusher.to_do.notify_one();
         if let Some(thread) = self.thread.take()
             // What waited for the disk may have been the last owner of the database.
             && thread.thread().id() != std::thread::current().id()
@@ -235,6 +254,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::sync::{Arc, Mutex};
+    use std::thread::ScopedJoinHandle;
     use std::time::Duration;
 
     use super::{Flusher, StopOnDrop};
@@ -381,6 +401,51 @@ mod tests {
             disk.confirms();
             assert_eq!(waits.join().expect("it ends"), second.0, "it ended too early");
         });
+    }
+
+    /// Whether it ends soon, while the disk is left as it is.
+    fn ends<T>(thread: &ScopedJoinHandle<'_, T>) -> bool {
+        (0..1_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            thread.is_finished()
+        })
+    }
+
+    #[test]
+    fn waiting_ends_although_there_is_always_more_for_the_disk() {
+        let (_stop, disk, flusher, done) = started();
+        flusher.then(flusher.announce(), false, done.note("first"));
+        disk.is_asked();
+        let second = flusher.announce();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| flusher.wait(second));
+            let has_ended = (0..20).any(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                flusher.then(flusher.announce(), false, Box::new(|| {}));
+                disk.confirms();
+                disk.is_asked();
+                waits.is_finished()
+            });
+            disk.confirms();
+            assert!(has_ended, "it waits for what others have written");
+        });
+    }
+
+    #[test]
+    fn who_waits_for_the_disk_itself_leaves_the_rest_to_the_flusher() {
+        let (_stop, disk, flusher, done) = started();
+        let first = flusher.announce();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| flusher.wait(first));
+            disk.is_asked();
+            flusher.then(flusher.announce(), false, done.note("second"));
+            disk.confirms();
+            disk.is_asked();
+            let has_ended = ends(&waits);
+            disk.confirms();
+            assert!(has_ended, "it flushes for others");
+        });
+        done.becomes(&["second"]);
     }
 
     #[test]
