@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -112,6 +113,8 @@ struct Inner {
     readers: Readers,
     /// The connection for transactions beside the desk's.
     aside: Mutex<Option<Session>>,
+    /// How many of those transactions run or wait for their turn.
+    asides: AtomicUsize,
     checkpoints: Option<(Arc<Checkpoints>, checkpoint::StopOnDrop)>,
     /// Waits for the disk, where that is not done by each commit itself.
     flusher: Option<(Arc<Flusher>, flush::StopOnDrop)>,
@@ -156,9 +159,19 @@ impl Database {
             Location::File(path) if options.durability == Durability::Full => Some(Flusher::of_log(path).start()),
             _ => None,
         };
-        let aside = Mutex::new(None);
-        let inner = Inner { service, world, location, options, source, ring, readers, aside, checkpoints, flusher };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self(Arc::new(Inner {
+            service,
+            world,
+            location,
+            options,
+            source,
+            ring,
+            readers,
+            aside: Mutex::default(),
+            asides: AtomicUsize::new(0),
+            checkpoints,
+            flusher,
+        })))
     }
 
     /// The service that it belongs to.
@@ -264,6 +277,15 @@ impl Database {
     }
 
     fn write_now<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, Failure>) -> Result<T, Refused> {
+        self.0.asides.fetch_add(1, Ordering::Relaxed);
+        let written = self.write_aside(work);
+        self.0.asides.fetch_sub(1, Ordering::Relaxed);
+        let (value, committed) = written?;
+        self.tell_when_durable(committed);
+        Ok(value)
+    }
+
+    fn write_aside<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, Failure>) -> Result<(T, Committed), Refused> {
         let mut aside = lock(&self.0.aside);
         let session = match &mut *aside {
             Some(session) => session,
@@ -272,10 +294,7 @@ impl Database {
         let mut tx = Tx::begin(session, &self.0.world, None).map_err(Refused::Failed)?;
         match guarded(|| work(&mut tx)) {
             Ok(value) => match tx.commit() {
-                Ended::Committed(committed) => {
-                    self.tell_when_durable(committed);
-                    Ok(value)
-                }
+                Ended::Committed(committed) => Ok((value, committed)),
                 Ended::Failed(failure) => Err(Refused::Failed(failure)),
                 Ended::Unknown => Err(Refused::OutcomeUnknown),
             },
@@ -283,6 +302,14 @@ impl Database {
                 tx.rollback();
                 Err(Refused::Failed(failure))
             }
+        }
+    }
+
+    /// Lets a transaction beside the desk's go first where one waits and only one can run: `SQLite` has no
+    /// queue, and whoever begins again at once leaves others no moment.
+    pub(crate) fn give_asides_their_turn(&self) {
+        if self.0.asides.load(Ordering::Relaxed) > 0 && !self.is_shared() {
+            drop(lock(&self.0.aside));
         }
     }
 

@@ -268,6 +268,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         patience: Option<Duration>,
     ) -> Attempt<A> {
         let world = self.database.world().clone();
+        self.database.give_asides_their_turn();
         let mut tx = match Tx::begin(&mut self.session, &world, patience) {
             Ok(tx) => tx,
             Err(failure) => return Attempt::NotBegun(failure),

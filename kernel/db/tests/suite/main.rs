@@ -1,6 +1,7 @@
 //! What every database keeps: one suite for `SQLite`, `PostgreSQL` and memory.
 
 mod alone;
+mod aside;
 mod backup;
 mod batches;
 mod borders;
