@@ -354,7 +354,7 @@ impl Database {
     }
 
     /// Waits until a commit is durable, then tells readers and does what waited for it.
-    pub(crate) fn tell_when_durable(&self, committed: Committed) {
+    fn tell_when_durable(&self, committed: Committed) {
         if let (Some(ticket), Some((flusher, _))) = (committed.ticket, &self.0.flusher) {
             flusher.wait(ticket);
         }

@@ -47,7 +47,7 @@ impl Meters {
         registry.register("desk_batch_commands", "Commands in a batch", self.batch_size.clone());
         let help = "Time of a batch from its begin until its commit was written";
         registry.register_with_unit("desk_batch", help, Unit::Seconds, self.batch_seconds.clone());
-        let help = "Time from the first change of a batch until its commit is on the disk";
+        let help = "Time from the first change of a batch, or of a command alone, until its commit is on the disk";
         registry.register_with_unit("desk_commit", help, Unit::Seconds, self.commit_seconds.clone());
         let help = "Time that a command waited for its batch";
         registry.register_with_unit("desk_queue_wait", help, Unit::Seconds, self.wait_seconds.clone());

@@ -127,6 +127,9 @@ enum Attempt<A> {
     Crashed,
 }
 
+/// What ran alone, and what whoever asked for it is answered.
+type DoneAlone<A> = (Committed, Vec<Given<A>>);
+
 /// Who took part in a batch.
 #[derive(Default)]
 struct Batch {
@@ -183,7 +186,11 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
                 self.meters.published(committed.news.as_deref());
                 match plan.crash {
                     None => {
-                        self.spread(committed, given, requests.replies);
+                        // Where more waits to be performed, somebody else waits for the disk.
+                        let has_time = committed.ticket.is_none()
+                            || (lock(&self.queues[self.place].waiting).commands.is_empty()
+                                && !self.somebody_is_ready());
+                        self.spread(committed, has_time, given, requests.replies);
                         Turn::Performed(performed)
                     }
                     // Between the commit and its answers the readers are not told either.
@@ -211,10 +218,8 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
     }
 
     /// Tells of what was committed, once it is durable: readers, those who asked, and what waited for
-    /// the commit. Where more waits to be performed, somebody else waits for the disk.
-    fn spread(&mut self, committed: Committed, given: Vec<Given<A>>, replies: Vec<Reply<A>>) {
-        let has_time = committed.ticket.is_none()
-            || (lock(&self.queues[self.place].waiting).commands.is_empty() && !self.somebody_is_ready());
+    /// the commit. This thread waits for the disk only if it has the time.
+    fn spread(&self, committed: Committed, has_time: bool, given: Vec<Given<A>>, replies: Vec<Reply<A>>) {
         let (database, meters, since) = (self.database.clone(), self.meters.clone(), committed.since);
         self.database.once_durable(committed.ticket, has_time, move || {
             meters.committed(database.world().now().since(since));
@@ -315,7 +320,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         let mut lost = None;
         for (asked, reply) in requests.asked.into_iter().zip(requests.replies) {
             let mut alone = Requests { asked: vec![asked], replies: vec![reply] };
-            let given = if failed_alone {
+            let performed_alone = if failed_alone {
                 Err(Refused::Failed(why.clone()))
             } else if let Some(failure) = &lost {
                 Err(Refused::Failed(Failure::clone(failure)))
@@ -324,9 +329,11 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
             } else {
                 self.one_alone(&mut alone, 0..0, &mut patience)
             };
-            performed += usize::from(given.is_ok());
-            match given {
-                Ok(given) => answer_all(given, alone.replies, &self.meters),
+            match performed_alone {
+                Ok(done) => {
+                    performed += 1;
+                    self.spread_alone(done, alone.replies);
+                }
                 Err(refused) => {
                     lost = lost.or_else(|| loses_the_rest(&refused));
                     refuse(alone.replies, &refused);
@@ -343,7 +350,10 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
                     break;
                 }
                 match self.one_alone(&mut Requests::none(), place..place + 1, &mut patience) {
-                    Ok(_) => performed += 1,
+                    Ok(done) => {
+                        performed += 1;
+                        self.spread_alone(done, Vec::new());
+                    }
                     Err(refused) if loses_the_rest(&refused).is_some() => return Turn::Waits,
                     Err(_) if self.bays[place].rests_until.is_some() => break,
                     Err(Refused::Failed(failure)) => self.condemn(place, &failure),
@@ -355,12 +365,20 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         if performed == 0 && batch.requests == 0 { Turn::Waits } else { Turn::Performed(performed) }
     }
 
+    /// Tells of what ran alone, if it changed anything. Others are to run yet, so that one wait for the disk
+    /// serves many.
+    fn spread_alone(&self, done: Option<DoneAlone<A>>, replies: Vec<Reply<A>>) {
+        if let Some((committed, given)) = done {
+            self.spread(committed, false, given, replies);
+        }
+    }
+
     fn one_alone(
         &mut self,
         request: &mut Requests<C, A>,
         inlet: Range<usize>,
         patience: &mut Duration,
-    ) -> Result<Vec<Given<A>>, Refused> {
+    ) -> Result<Option<DoneAlone<A>>, Refused> {
         let mut tries = 0;
         loop {
             let begun = self.now();
@@ -368,10 +386,9 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
                 Attempt::Done { given, committed, .. } => {
                     self.meters.batch(1, self.now().since(begun));
                     self.meters.published(committed.news.as_deref());
-                    self.database.tell_when_durable(committed);
-                    return Ok(given);
+                    return Ok(Some((committed, given)));
                 }
-                Attempt::Nothing | Attempt::Crashed => return Ok(Vec::new()),
+                Attempt::Nothing | Attempt::Crashed => return Ok(None),
                 Attempt::Unknown => {
                     self.meters.unknown();
                     return Err(Refused::OutcomeUnknown);
@@ -411,7 +428,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         let now = self.now();
         self.bays[place].ended(condemned.is_ok(), now);
         match condemned {
-            Ok(committed) => self.database.tell_when_durable(committed),
+            Ok(committed) => self.spread(committed, false, Vec::new(), Vec::new()),
             Err(failure) => {
                 tracing::error!(service = self.database.service(), %failure, "A failing event could not be put aside");
                 self.bays[place].rests_until = Some(now + REST);

@@ -2,20 +2,20 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{self, Child, ChildStderr, Stdio};
 use std::time::Duration;
 
 use db::{Database, Durability, Location, Options, Query};
 use world::World;
 
-use crate::tally::{MIGRATIONS, TALLY, add, open, options, wait};
+use crate::tally::{Command, MIGRATIONS, TALLY, add, asked, open, options, wait};
 
 const WHAT: &str = "SUITE_CHILD";
 const WHERE: &str = "SUITE_CHILD_DATABASE";
 
 /// This program, so that it does nothing but this to this database; it says on its standard error how
 /// far it is. What stands in front, such as `strace`, runs it.
-pub(crate) fn told(in_front: &[&str], what: &str, location: &Location) -> Command {
+pub(crate) fn told(in_front: &[&str], what: &str, location: &Location) -> process::Command {
     let me = std::env::current_exe().expect("this program has a name");
     let place = match location {
         Location::File(path) => path.to_str().expect("a name in UTF-8").to_owned(),
@@ -24,11 +24,11 @@ pub(crate) fn told(in_front: &[&str], what: &str, location: &Location) -> Comman
     };
     let mut command = match in_front.split_first() {
         Some((program, arguments)) => {
-            let mut command = Command::new(program);
+            let mut command = process::Command::new(program);
             command.args(arguments).arg(me);
             command
         }
-        None => Command::new(me),
+        None => process::Command::new(me),
     };
     command.args(["child::a_second_process_does_what_it_is_told", "--exact", "--nocapture"]);
     command.env(WHAT, what).env(WHERE, place).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -58,6 +58,7 @@ fn a_second_process_does_what_it_is_told() {
         "answer" => answer(location, Durability::Full),
         "answer without waiting" => answer(location, Durability::Off),
         "answer many at once" => answer_many(location),
+        "answer one by one" => answer_one_by_one(location),
         unknown => panic!("nobody told it how to {unknown}"),
     }
 }
@@ -102,6 +103,21 @@ fn answer_many(location: Location) {
             });
         }
     });
+}
+
+/// Commands of the batch of [`answer_one_by_one`].
+pub(crate) const IN_THE_BATCH: usize = 100;
+
+/// Performs a batch of which one command fails, so that each runs alone, and says how often it was waited
+/// for the disk meanwhile.
+fn answer_one_by_one(location: Location) {
+    let mut tallies = open(location, options());
+    let before = db::spent().flushes;
+    let poison = asked(Command::BreakCheck { name: "poison".into() });
+    let batch = (1..IN_THE_BATCH).map(|_| add("a", 1)).chain([poison]).collect();
+    let (_, answers) = tallies.at_once(batch);
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), IN_THE_BATCH - 1);
+    eprintln!("flushes {}", db::spent().flushes - before);
 }
 
 /// Says something in one piece, also where several threads speak.

@@ -10,7 +10,7 @@ use db::{Database, Location, Options, Plan, Query};
 use testkit::Postgres;
 use world::World;
 
-use crate::child::{AT_ONCE, told};
+use crate::child::{AT_ONCE, IN_THE_BATCH, told};
 use crate::tally::{Command, MIGRATIONS, Tallies, asked, open, options, wait};
 
 /// Says what is wrong if an answer went out before the log had reached the disk.
@@ -88,14 +88,12 @@ fn number_after(call: &str, word: &str) -> Option<usize> {
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// The system calls of a process that answers commands.
-fn trace(what: &str) -> String {
+/// What a process says that answers commands on a disk that takes its time, and the system calls that it makes.
+fn traced(what: &str, calls: &str) -> (String, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let (location, out) = (Location::File(folder.path().join("tally.db")), folder.path().join("trace"));
     let out_name = out.to_str().expect("a name in UTF-8");
-    // A disk that takes its time, so that answers which do not wait for it are ahead of it.
     let slowly = "inject=fsync,fdatasync:delay_enter=5000";
-    let calls = "trace=fsync,fdatasync,pwrite64,write";
     let strace = ["strace", "-f", "-y", "-qq", "-e", calls, "-e", slowly, "-o", out_name];
     let mut child = told(&strace, what, &location)
         .spawn()
@@ -103,12 +101,24 @@ fn trace(what: &str) -> String {
     let mut said = String::new();
     child.stderr.take().expect("it was asked for").read_to_string(&mut said).expect("a pipe");
     assert!(child.wait().expect("it ends").success(), "{said}");
-    std::fs::read_to_string(out).expect("strace wrote it")
+    (said, std::fs::read_to_string(out).expect("strace wrote it"))
+}
+
+/// The system calls of a process that answers commands.
+fn trace(what: &str) -> String {
+    traced(what, "trace=fsync,fdatasync,pwrite64,write").1
 }
 
 #[test]
 fn an_answer_goes_out_after_the_disk_has_confirmed_the_log() {
     assert_eq!(check(&trace("answer")), Ok(()));
+}
+
+#[test]
+fn commands_that_run_alone_wait_for_the_disk_together() {
+    let (said, _) = traced("answer one by one", "trace=fsync,fdatasync");
+    let flushes = number_after(&said, "flushes ").expect("it says how often it was waited for the disk");
+    assert!((1..IN_THE_BATCH / 2).contains(&flushes), "{flushes}");
 }
 
 #[test]
