@@ -1,5 +1,6 @@
 //! The carrier within one process: the producer's ring, and behind it its table.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use db::{Bell, Database, Envelope, InMemory, Position};
@@ -18,6 +19,8 @@ pub struct TableFeed {
 struct Shared {
     fetch: Mutex<Fetch>,
     bells: Mutex<Vec<Arc<Bell>>>,
+    /// Whether the table could not be read when it was last tried.
+    is_away: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -60,16 +63,30 @@ impl TableFeed {
                 Ok(Fetched { events, newest })
             },
             move |result| {
+                let is_there = result.is_ok();
                 *lock(&shared.fetch) = Fetch::Done { after, result: result.map_err(|failure| failure.to_string()) };
-                for bell in lock(&shared.bells).iter() {
-                    bell.ring();
+                // Whoever is woken for a failure reads again at once, fails and is woken again: that can wait
+                // until it looks by itself.
+                if is_there {
+                    for bell in lock(&shared.bells).iter() {
+                        bell.ring();
+                    }
                 }
             },
         );
         read.map_err(|refused| {
             *lock(&self.shared.fetch) = Fetch::Idle;
-            FeedError::Unavailable(refused.to_string())
+            self.unavailable(refused.to_string())
         })
+    }
+
+    /// Says so in the log too, once for each time that the table goes away.
+    fn unavailable(&self, cause: String) -> FeedError {
+        if !self.shared.is_away.swap(true, Ordering::Relaxed) {
+            let source = self.source();
+            tracing::warn!(source, cause, "The events of a service cannot be read; its table is asked until they can");
+        }
+        FeedError::Unavailable(cause)
     }
 
     fn fetched(&self, after: Position) -> Option<Result<Fetched, String>> {
@@ -114,11 +131,12 @@ impl Feed for TableFeed {
         }
         match fetched {
             None => Ok(self.slice(Vec::new(), after, newest, partitions)),
-            Some(Err(cause)) => Err(FeedError::Unavailable(cause)),
+            Some(Err(cause)) => Err(self.unavailable(cause)),
             Some(Ok(fetched)) if fetched.newest < after => {
                 Err(FeedError::WentBack { newest: fetched.newest, read: after })
             }
             Some(Ok(fetched)) => {
+                self.shared.is_away.store(false, Ordering::Relaxed);
                 self.producer.learned(fetched.newest);
                 Ok(self.slice(fetched.events, after, fetched.newest, partitions))
             }

@@ -1,12 +1,15 @@
 //! The carrier within a process: memory first, and the table where memory does not reach.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use db::{Bell, Context, Database, Location, MemoryDisk, NewEvent, Options, Trace};
+use db::{Bell, Context, Database, Location, MemoryDisk, NewEvent, Options, Table, Trace, int, text};
 use events::{Feed, FeedError, Partitions, Slice, TableFeed, partition_of};
 use futures_util::FutureExt;
 use ids::Number;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 use world::{Moment, World};
 
 fn producer(disk: &MemoryDisk) -> Database {
@@ -113,6 +116,62 @@ fn who_listens_is_rung_for_when_something_is_said_and_when_the_table_was_read() 
     rings(&bell);
     assert_eq!(positions(&feed.read(Partitions::ALL, 0, 1).expect("a slice")), [1]);
     rings(&bell);
+}
+
+/// Writes who said the first event as it stands here.
+fn said_by(producer: &Database, actor: &'static str) {
+    static ROW: Table = Table { name: "event", key: &[int("position")], rest: &[text("actor")] };
+    let written = producer.write(move |tx| {
+        tx.update(&ROW, vec![vec![1.into(), actor.into()]]);
+        Ok(())
+    });
+    written.now_or_never().expect("memory answers at once").expect("it is written");
+}
+
+/// Counts what is said in the log at the level that people look at.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, said: &Metadata<'_>) -> bool {
+        *said.level() <= Level::WARN
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn a_table_that_cannot_be_read_is_told_of_once_each_time_and_wakes_nobody() {
+    let disk = MemoryDisk::empty();
+    say(&producer(&disk), 1, "a");
+    let producer = producer(&disk);
+    let (feed, bell, warnings) = (TableFeed::of(&producer), Arc::new(Bell::default()), Warnings::default());
+    feed.listen(&bell);
+    tracing::subscriber::with_default(warnings.clone(), || {
+        for round in 1..=2 {
+            said_by(&producer, "nobody that is known");
+            for _ in 0..3 {
+                let refused = feed.read(Partitions::ALL, 0, 10).unwrap_err();
+                assert!(matches!(refused, FeedError::Unavailable(_)), "{refused}");
+            }
+            assert_eq!(warnings.0.load(Ordering::Relaxed), round);
+            let (world, moment) = (World::real(), Duration::from_millis(50));
+            let begun = world.now();
+            bell.wait(moment);
+            assert!(world.now().since(begun) >= moment, "who is woken looks again at once, and is woken again");
+            said_by(&producer, "local");
+            assert_eq!(positions(&feed.read(Partitions::ALL, 0, 10).expect("a slice")), [1]);
+            rings(&bell);
+        }
+    });
 }
 
 #[test]
