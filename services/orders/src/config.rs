@@ -15,7 +15,8 @@ pub struct Config {
     pub hold_secs: u32,
     /// How long before the end of the hold an authorization must be there.
     pub pay_margin_secs: u32,
-    /// How long a step may take before its owner is asked again, or asked to give up.
+    /// How long a step may take before its owner is asked again, or asked to give up; asked often already, it has
+    /// longer, up to an hour.
     pub patience_secs: u32,
     /// What happens when the stock of a paid order is gone: `cancel` or `attention`.
     pub on_lost_stock: OnLoss,
@@ -87,7 +88,7 @@ pub const SECTION: Section = Section {
             name: "patience_secs",
             kind: Kind::AtLeast(1),
             default: "30",
-            meaning: "How long a step may take before its owner is asked again, or asked to give up.",
+            meaning: "How long a step may take before its owner is asked again, or asked to give up; asked often already, it has longer, up to an hour.",
         },
         Field {
             name: "on_lost_stock",

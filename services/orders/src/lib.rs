@@ -34,8 +34,10 @@ pub use store::orders_after;
 pub const NAME: &str = "orders";
 
 /// How its tables came to be.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "orders", sql: include_str!("../migrations/0001_orders.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "orders", sql: include_str!("../migrations/0001_orders.sql") },
+    Migration { number: 2, name: "overdue", sql: include_str!("../migrations/0002_overdue.sql") },
+];
 
 /// Puts orders together on its ground.
 pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {

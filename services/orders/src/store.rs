@@ -25,6 +25,7 @@ static ORDERS: Table = Table {
         int("due_at"),
         int("updated_at"),
         int("version"),
+        int("overdue"),
     ],
 };
 
@@ -43,6 +44,7 @@ static STORY: Table = Table {
         int("due_at"),
         int("updated_at"),
         int("version"),
+        int("overdue"),
     ],
 };
 
@@ -91,7 +93,7 @@ pub(crate) fn update(tx: &mut Tx<'_>, orders: &[(&Order, Option<Moment>)]) {
     tx.update(&STORY, orders.iter().map(row).collect());
 }
 
-fn story(order: &Order, due_at: Option<Moment>) -> [Value; 10] {
+fn story(order: &Order, due_at: Option<Moment>) -> [Value; 11] {
     [
         order.status.as_str().into(),
         order.status.step().map(Step::as_str).into(),
@@ -103,6 +105,7 @@ fn story(order: &Order, due_at: Option<Moment>) -> [Value; 10] {
         due_at.into(),
         order.updated_at.into(),
         order.version.into(),
+        order.overdue.into(),
     ]
 }
 
@@ -138,6 +141,7 @@ fn order_of(number: Number, name: &str, mut row: Columns) -> Result<(Order, Opti
     let due_at = row.maybe_moment()?;
     order.updated_at = row.moment()?;
     order.version = row.int()?;
+    order.overdue = row.int()?;
     Ok((order, due_at))
 }
 

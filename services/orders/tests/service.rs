@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use contracts::inventory;
-use db::{BODY_LIMIT_BYTES, Context, Database, Location, MemoryDisk, Meters, NewEvent, Options, Trace};
+use db::{BODY_LIMIT_BYTES, Context, Database, Location, MemoryDisk, Meters, NewEvent, Options, Query, Trace};
 use events::TableFeed;
 use host::{Feeds, Ground, Service};
 use http_body_util::BodyExt;
@@ -42,7 +43,10 @@ impl Told {
 
 impl Running {
     fn on(location: Location) -> Self {
-        let world = World::real();
+        Self::within(World::real(), location)
+    }
+
+    fn within(world: World, location: Location) -> Self {
         let open = |name, location, migrations| {
             Database::open(name, location, Options::default(), world.clone(), migrations).expect("a database")
         };
@@ -129,6 +133,15 @@ impl Running {
 
     fn order(&self, name: &str) -> Value {
         wait(self.tell(Method::GET, &format!("/v1/orders/{name}"), &Value::Null, None)).json()
+    }
+
+    /// How long after its last event an order is looked at.
+    fn waits(&self, name: &str) -> Duration {
+        let sql = "SELECT due_at - updated_at FROM orders WHERE name = $1";
+        let name = format!("local/{name}");
+        let rows = wait(self.database.read(move |read| read.rows(Query::sql(sql, [name.into()])))).expect("rows");
+        let micros = rows.into_iter().next().expect("the order").columns().int().expect("it waits");
+        Duration::from_micros(micros.unsigned_abs())
     }
 
     /// How often this was said.
@@ -240,6 +253,30 @@ fn all_that_is_wrong_with_an_order_is_said_at_once() {
         "/refernce",
     ];
     assert_eq!((status, said), (422, all.map(|pointer| json!(pointer)).iter().collect()), "{no}");
+}
+
+#[test]
+fn an_order_whose_answer_stays_away_is_asked_for_ever_more_rarely_also_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = Location::File(folder.path().join("orders.db"));
+    for location in [file, Location::Postgres(testkit::Postgres::shared().database())] {
+        let world = World::simulated(1);
+        let asked_again = |shop: &Running, times, after| {
+            world.advance(Duration::from_secs(after));
+            testkit::eventually("it is asked for again", || shop.said("OrderStepOverdue") == times);
+        };
+        let shop = Running::within(world.clone(), location.clone());
+        shop.place("o-1");
+        shop.cancel("o-1", "changed my mind", None);
+        for times in 1..=5 {
+            asked_again(&shop, times, 30);
+        }
+        assert_eq!(shop.waits("o-1"), Duration::from_secs(60));
+        drop(shop);
+        let shop = Running::within(world.clone(), location);
+        asked_again(&shop, 6, 60);
+        assert_eq!(shop.waits("o-1"), Duration::from_secs(120));
+    }
 }
 
 /// An order of these SKUs with all else as long as it may be.

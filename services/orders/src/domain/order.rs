@@ -47,6 +47,8 @@ pub struct Order {
     pub may_be_committed: bool,
     /// Until when an authorization is of use.
     pub pay_until: Option<Moment>,
+    /// How often the step at which it stands was found overdue.
+    pub overdue: i64,
     /// When it was placed.
     pub placed_at: Moment,
     /// When it last changed.
@@ -235,6 +237,7 @@ impl Order {
             reason: None,
             may_be_committed: false,
             pay_until: None,
+            overdue: 0,
             placed_at: at,
             updated_at: at,
             version: 1,
@@ -245,8 +248,10 @@ impl Order {
     pub fn apply(&mut self, at: Moment, event: &Event) {
         self.version += 1;
         self.updated_at = at;
+        let before = self.status;
         match event {
-            Event::OrderPlaced(_) | Event::OrderCancelRequested(_) | Event::OrderStepOverdue(_) => {}
+            Event::OrderPlaced(_) | Event::OrderCancelRequested(_) => {}
+            Event::OrderStepOverdue(_) => self.overdue += 1,
             Event::PaymentDue(due) => {
                 self.status = Status::Pending(Step::Authorizing);
                 self.reservation_status = ReservationStatus::Reserved;
@@ -287,6 +292,9 @@ impl Order {
                     _ => self.payment_status = PaymentStatus::CaptureFailed,
                 }
             }
+        }
+        if self.status != before {
+            self.overdue = 0;
         }
     }
 

@@ -96,7 +96,8 @@ pub struct Policy {
     pub hold: Duration,
     /// How long before the end of the hold an authorization must be there.
     pub pay_margin: Duration,
-    /// How long a step may take before its owner is asked again, or asked to give up.
+    /// How long a step may take before its owner is asked again, or asked to give up; longer where it was asked
+    /// often already.
     pub patience: Duration,
     /// Whether a person decides when the stock of a paid order is gone.
     pub lost_stock_needs_a_person: bool,
@@ -104,15 +105,28 @@ pub struct Policy {
     pub lost_money_needs_a_person: bool,
 }
 
+/// How often a step is found overdue before the time until it is asked again begins to grow.
+const EVENLY: i64 = 4;
+/// The longest time until it is asked again, unless the operator is more patient from the first.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(60 * 60);
+
 impl Policy {
     /// When a waiting order is looked at again.
     pub fn deadline(&self, order: &Order, now: Moment) -> Option<Moment> {
         match order.status {
             // Payments gives up by itself then; a little later it is asked to.
             Status::Pending(Step::Authorizing) => Some(order.pay_until.unwrap_or(now).max(now) + self.patience),
-            Status::Pending(_) => Some(now + self.patience),
+            Status::Pending(_) => Some(now + self.patience_after(order.overdue)),
             Status::Confirmed | Status::Cancelled | Status::Attention => None,
         }
+    }
+
+    /// How long to wait for an answer that was asked for again so often. Whoever owes it may be away for
+    /// hours, and has to read every question when it is back: from the fifth time on it is asked half as often
+    /// each time.
+    fn patience_after(&self, overdue: i64) -> Duration {
+        let doublings = (overdue - EVENLY).clamp(0, 20);
+        self.patience.saturating_mul(1 << doublings).min(LONGEST_PATIENCE.max(self.patience))
     }
 }
 

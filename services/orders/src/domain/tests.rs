@@ -260,6 +260,24 @@ fn every_step_but_the_wait_for_the_money_has_the_same_patience() {
 }
 
 #[test]
+fn whoever_is_silent_for_hours_is_asked_ever_more_rarely_and_at_once_about_the_next_step() {
+    let mut told = vec![heard(RESERVED), cancel_it()];
+    let mut waits = Vec::new();
+    for _ in 0..13 {
+        let (order, _) = tell(&told);
+        assert_eq!(order.status, Status::Pending(Step::Voiding));
+        waits.push(POLICY.deadline(&order, at(0)).expect("it is asked again").since(at(0)).as_secs());
+        told.push(OVERDUE);
+    }
+    assert_eq!(waits, [30, 30, 30, 30, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+    told.push(heard(Heard::PaymentVoided));
+    assert_eq!(POLICY.deadline(&tell(&told).0, at(0)), Some(at(30)), "another step, another owner");
+    let patient = Policy { patience: Duration::from_mins(120), ..POLICY };
+    let asked_twenty_times = [vec![cancel_it()], vec![OVERDUE; 20]].concat();
+    assert_eq!(patient.deadline(&tell(&asked_twenty_times).0, at(0)), Some(at(7200)), "never less than is set");
+}
+
+#[test]
 fn an_order_knows_how_its_stock_and_its_money_stand() {
     use PaymentStatus as Money;
     use ReservationStatus as Stock;
