@@ -30,8 +30,8 @@ fn perform(
 ) -> Result<Vec<Answer>, Failure> {
     let (mut books, lapsed) = store::load(tx, touched(commands))?;
     for (number, story) in &lapsed {
-        books.expire(*number, policy, tx.now());
         let by = lapse_of(story);
+        books.expire(&by.owner, *number, policy, tx.now());
         tx.tell_step(&by, story.trace);
         publish::all(tx, &mut books, &by);
     }

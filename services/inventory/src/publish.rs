@@ -5,15 +5,16 @@ use db::{Context, NewEvent, Tx};
 use crate::domain::{Books, News};
 use contracts::inventory::Event;
 
-/// Publishes what the books have to say, in the name of whoever caused it.
+/// Publishes what the books have to say, in the name of whoever caused it; each under the owner of its thing, by
+/// whom others find theirs.
 pub(crate) fn all(tx: &mut Tx<'_>, books: &mut Books, by: &Context) {
     for news in books.take_news() {
-        one(tx, &news, by.clone());
+        one(tx, &news, by);
     }
 }
 
-fn one(tx: &mut Tx<'_>, news: &News, by: Context) {
-    let News { stream, version, event } = news;
+fn one(tx: &mut Tx<'_>, news: &News, by: &Context) {
+    let News { stream, version, owner, event } = news;
     tx.publish(NewEvent {
         stream: *stream,
         version: *version,
@@ -21,7 +22,7 @@ fn one(tx: &mut Tx<'_>, news: &News, by: Context) {
         kind: event.kind(),
         schema: event.schema(),
         occurred_at: tx.now(),
-        by,
+        by: Context { owner: owner.as_str().into(), ..by.clone() },
         body: event.body(),
     });
 }

@@ -90,8 +90,8 @@ struct History {
     policy: Policy,
     numbers: Cell<i64>,
     rows: Rows,
-    /// Everything that was said: when, and of whose things.
-    journal: Vec<(Moment, &'static str, News)>,
+    /// Everything that was said, and when.
+    journal: Vec<(Moment, News)>,
     /// How much of it had been said after each command.
     ends: BTreeSet<usize>,
 }
@@ -132,7 +132,7 @@ impl History {
         let answer = books.carry_out(owner, command, &self.policy, self.now, &number);
         let news = books.take_news();
         let events = news.iter().map(|news| news.event.clone()).collect();
-        self.journal.extend(news.into_iter().map(|news| (self.now, owner, news)));
+        self.journal.extend(news.into_iter().map(|news| (self.now, news)));
         self.ends.insert(self.journal.len());
         (answer, events)
     }
@@ -378,7 +378,7 @@ impl History {
     fn who_was_promised_first_is_served_first(&self) {
         let mut owed: BTreeMap<Place, BTreeMap<Number, i64>> = BTreeMap::new();
         let mut limits: BTreeMap<&Sku, i64> = BTreeMap::new();
-        for (_, _, News { stream, event, .. }) in &self.journal {
+        for (_, News { stream, event, .. }) in &self.journal {
             let mut more: Vec<(&Sku, &Warehouse, i64)> = Vec::new();
             match event {
                 Event::SkuBackorderChanged(e) => drop(limits.insert(&e.sku, e.limit)),
@@ -426,7 +426,7 @@ impl History {
     /// What lies there by all that was said: brought and found, less what has left.
     fn brought(&self) -> BTreeMap<Place, i64> {
         let mut brought: BTreeMap<Place, i64> = BTreeMap::new();
-        for (_, _, news) in &self.journal {
+        for (_, news) in &self.journal {
             let mut add = |place, quantity: i64| *brought.entry(place).or_default() += quantity;
             match &news.event {
                 Event::SupplierShipmentReceived(e) => add((e.sku.clone(), e.warehouse.clone()), e.quantity),
@@ -461,7 +461,7 @@ impl History {
     /// What was sent has arrived, is lost, or is on its way.
     fn all_that_was_sent_is_somewhere(&self) {
         let mut on_their_way = 0;
-        for (_, _, news) in &self.journal {
+        for (_, news) in &self.journal {
             match &news.event {
                 Event::StockTransferStarted(e) => on_their_way += e.quantity,
                 Event::StockTransferArrived(e) => on_their_way -= e.quantity,
@@ -478,7 +478,7 @@ impl History {
         let sold = |discontinued: &BTreeSet<&Sku>, lines: &[ReservedLine]| {
             assert!(lines.iter().all(|line| !discontinued.contains(&line.sku)), "{lines:?} of {discontinued:?}");
         };
-        for (_, _, news) in &self.journal {
+        for (_, news) in &self.journal {
             match &news.event {
                 Event::SkuDiscontinued(e) => assert!(discontinued.insert(&e.sku), "{} is discontinued once", e.sku),
                 Event::SkuReinstated(e) => assert!(discontinued.remove(&e.sku), "{} was discontinued", e.sku),
@@ -494,7 +494,7 @@ impl History {
     fn nothing_is_promised_from_where_it_may_not_come(&self) {
         let mut closed = BTreeMap::new();
         let mut markets = BTreeMap::new();
-        for (_, _, News { stream, event, .. }) in &self.journal {
+        for (_, News { stream, event, .. }) in &self.journal {
             let promised = match event {
                 Event::WarehouseChanged(e) => {
                     closed.insert(&e.warehouse, (!e.active, &e.markets));
@@ -516,11 +516,14 @@ impl History {
         }
     }
 
-    /// The journal alone gives the same rows, and numbers the events of each thing from one.
+    /// The journal alone gives the same rows, numbers the events of each thing from one, and says of each reservation
+    /// whose it is.
     fn end(&self) {
         let mut books = Books::default();
         let mut versions: BTreeMap<Number, i64> = BTreeMap::new();
-        for (at, owner, News { stream, version, event }) in &self.journal {
+        for (at, News { stream, version, owner, event }) in &self.journal {
+            let reservation = self.rows.reservations.get(stream);
+            assert!(reservation.is_none_or(|of| of.owner == *owner), "{event:?} of {owner}");
             let last = versions.entry(*stream).or_default();
             *last += 1;
             assert_eq!((books.apply(*stream, owner, *at, event), *version), (*last, *last), "{event:?}");
@@ -536,7 +539,7 @@ impl History {
         let mut pools: BTreeMap<Place, Pool> = BTreeMap::new();
         let mut sums: BTreeMap<Place, Change> = BTreeMap::new();
         let mut named: Vec<(Place, Level)> = Vec::new();
-        for (at, (_, _, News { event, .. })) in self.journal.iter().enumerate() {
+        for (at, (_, News { event, .. })) in self.journal.iter().enumerate() {
             for Changed { sku, warehouse, change, level } in changes(event) {
                 let place = (sku.clone(), warehouse.clone());
                 *sums.entry(place.clone()).or_default() += change;
@@ -616,7 +619,7 @@ fn whatever_happens_stock_is_conserved_and_the_journal_gives_the_rows() {
             history.journal
         });
         match told {
-            Ok(journal) => journal.iter().for_each(|(_, _, news)| *said.entry(news.event.kind()).or_default() += 1),
+            Ok(journal) => journal.iter().for_each(|(_, news)| *said.entry(news.event.kind()).or_default() += 1),
             Err(panic) => {
                 eprintln!("seed {seed}");
                 std::panic::resume_unwind(panic);

@@ -23,12 +23,14 @@ fn of_inventory(envelope: &Envelope) -> Understood<Command> {
     };
     // What is not for an order is somebody else's reservation.
     match event {
-        Event::StockReserved(e) => hear(e.order, e.attempt, Heard::StockReserved { until: e.expires_at }),
-        Event::StockReservationRejected(e) => hear(e.order, e.attempt, Heard::StockRefused),
-        Event::StockCommitted(e) => hear(e.order, e.attempt, Heard::StockCommitted),
-        Event::StockCommitRejected(e) => hear(e.order, e.attempt, Heard::StockNotCommitted),
-        Event::StockReleased(e) => hear(e.order, e.attempt, Heard::StockReleased),
-        Event::StockReturned(e) => hear(e.order, e.attempt, Heard::StockReleased),
+        Event::StockReserved(e) => {
+            hear(e.order, e.reservation, e.attempt, Heard::StockReserved { until: e.expires_at })
+        }
+        Event::StockReservationRejected(e) => hear(e.order, e.reservation, e.attempt, Heard::StockRefused),
+        Event::StockCommitted(e) => hear(e.order, e.reservation, e.attempt, Heard::StockCommitted),
+        Event::StockCommitRejected(e) => hear(e.order, e.reservation, e.attempt, Heard::StockNotCommitted),
+        Event::StockReleased(e) => hear(e.order, e.reservation, e.attempt, Heard::StockReleased),
+        Event::StockReturned(e) => hear(e.order, e.reservation, e.attempt, Heard::StockReleased),
         _ => Understood::Nothing,
     }
 }
@@ -41,21 +43,21 @@ fn of_payments(envelope: &Envelope) -> Understood<Command> {
         Err(unreadable) => return Understood::Unreadable(unreadable.to_string()),
     };
     match event {
-        Event::PaymentAuthorized(e) => hear(Some(e.order), e.attempt, Heard::PaymentAuthorized),
+        Event::PaymentAuthorized(e) => hear(Some(e.order), e.payment, e.attempt, Heard::PaymentAuthorized),
         Event::PaymentDeclined(e) => {
             let timed_out = e.reason == payments::TIMED_OUT;
-            hear(Some(e.order), e.attempt, Heard::PaymentDeclined { timed_out })
+            hear(Some(e.order), e.payment, e.attempt, Heard::PaymentDeclined { timed_out })
         }
-        Event::PaymentCaptured(e) => hear(Some(e.order), e.attempt, Heard::PaymentCaptured),
-        Event::PaymentCaptureFailed(e) => hear(Some(e.order), e.attempt, Heard::CaptureFailed),
-        Event::PaymentVoided(e) => hear(Some(e.order), e.attempt, Heard::PaymentVoided),
-        Event::PaymentRefunded(e) => hear(Some(e.order), e.attempt, Heard::PaymentVoided),
+        Event::PaymentCaptured(e) => hear(Some(e.order), e.payment, e.attempt, Heard::PaymentCaptured),
+        Event::PaymentCaptureFailed(e) => hear(Some(e.order), e.payment, e.attempt, Heard::CaptureFailed),
+        Event::PaymentVoided(e) => hear(Some(e.order), e.payment, e.attempt, Heard::PaymentVoided),
+        Event::PaymentRefunded(e) => hear(Some(e.order), e.payment, e.attempt, Heard::PaymentVoided),
         _ => Understood::Nothing,
     }
 }
 
-fn hear(order: Option<Name>, attempt: i64, heard: Heard) -> Understood<Command> {
-    order.map_or(Understood::Nothing, |order| Understood::Command(Command::Hear { order, attempt, heard }))
+fn hear(order: Option<Name>, about: Name, attempt: i64, heard: Heard) -> Understood<Command> {
+    order.map_or(Understood::Nothing, |order| Understood::Command(Command::Hear { order, about, attempt, heard }))
 }
 
 /// An answer for an order that nobody knows is a fault somewhere: a person should see it.

@@ -32,6 +32,11 @@ fn name() -> Name {
     "o-1".parse().expect("a name")
 }
 
+/// What answers are about: the name that orders gave.
+fn reservation() -> Name {
+    "res_7".parse().expect("a name")
+}
+
 impl History {
     fn new(seed: u64) -> Self {
         let world = World::simulated(seed);
@@ -56,11 +61,11 @@ impl History {
     }
 
     fn message(&mut self) -> Command {
-        let heard = |heard| Command::Hear { order: name(), attempt: 1, heard };
+        let heard = |heard| Command::Hear { order: name(), about: reservation(), attempt: 1, heard };
         match self.chance.below(16) {
             0 => Command::Cancel { order: name(), reason: "changed my mind".into() },
             1 => Command::Overdue { number: self.order.number },
-            2 => Command::Hear { order: name(), attempt: 2, heard: Heard::PaymentCaptured },
+            2 => Command::Hear { order: name(), about: reservation(), attempt: 2, heard: Heard::PaymentCaptured },
             3 => heard(Heard::StockRefused),
             4 => heard(Heard::StockNotCommitted),
             5 => heard(Heard::CaptureFailed),
@@ -138,7 +143,7 @@ impl History {
 
     /// Whoever is asked answers, until nobody is; a person who is asked lets it go.
     fn end(&mut self) {
-        let heard = |heard| Command::Hear { order: name(), attempt: 1, heard };
+        let heard = |heard| Command::Hear { order: name(), about: reservation(), attempt: 1, heard };
         for _ in 0..10 {
             let answer = match self.order.status {
                 Status::Confirmed | Status::Cancelled => return,

@@ -85,6 +85,9 @@ pub struct News {
     pub stream: Number,
     /// The how-many-eth event of it.
     pub version: i64,
+    /// Whose thing it is, whoever asked: a clerk may decide about everybody's promises, and goods that one
+    /// takes in serve another.
+    pub owner: String,
     /// What happened.
     pub event: Event,
 }
@@ -163,8 +166,8 @@ impl Books {
         for (stream, event) in events {
             self.say(stream, owner, now, event);
         }
-        self.serve(policy, now);
-        self.say_what_crossed(now);
+        self.serve(owner, policy, now);
+        self.say_what_crossed(owner, now);
         self.settle_levels(owner);
         match answer {
             // The answer shows the thing as it is after the events.
@@ -189,17 +192,18 @@ impl Books {
     }
 
     /// Lets a hold lapse that a refusal would otherwise stumble over.
-    pub fn expire(&mut self, number: Number, policy: &Policy, now: Moment) {
+    pub fn expire(&mut self, owner: &str, number: Number, policy: &Policy, now: Moment) {
         for (stream, event) in self.expiry(number, now) {
-            self.say(stream, "", now, event);
+            self.say(stream, owner, now, event);
         }
-        self.serve(policy, now);
+        self.serve(owner, policy, now);
     }
 
-    /// Enters an event, and has it told.
-    fn say(&mut self, stream: Number, owner: &str, now: Moment, event: Event) {
-        let version = self.apply(stream, owner, now, &event);
-        self.news.push(News { stream, version, event });
+    /// Enters an event, and has it told: of a reservation under its own owner, of all else under whoever asked.
+    fn say(&mut self, stream: Number, asker: &str, now: Moment, event: Event) {
+        let owner = self.reservations.get(&stream).map_or(asker, |reservation| &reservation.owner).to_owned();
+        let version = self.apply(stream, &owner, now, &event);
+        self.news.push(News { stream, version, owner, event });
     }
 
     fn expiry(&self, number: Number, now: Moment) -> Vec<(Number, Event)> {

@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::inventory::Event;
-use db::{Asked, Context, Database, Location, MemoryDisk, Options, Plan, Trace, Turn};
+use db::{Actor, Asked, Context, Database, Location, MemoryDisk, Options, Plan, Trace, Turn};
 use events::TableFeed;
 use futures_util::future::join_all;
 use host::{Feeds, Ground};
 use ids::Name;
-use inventory::domain::{Act, Command, ForOrder, Line, Movement, Offer, Rejection, Reserve, Settle, Way};
+use inventory::domain::{Act, Command, ForOrder, Line, Movement, Offer, Rejection, Reserve, Settle, Site, Way};
 use world::World;
 
 use crate::shop::wait;
 
-/// Inventory in memory, whose time passes only when it is told to and which performs only what is asked.
 /// Inventory in memory, whose time passes only when it is told to and which performs only what is asked.
 struct Driven {
     world: World,
@@ -44,7 +43,10 @@ impl Driven {
     /// Performs commands that belong to this story, as many at once as go together; nothing that is due
     /// comes between.
     fn ask_all(&mut self, story: &str, trace_id: u128, commands: Vec<Command>) -> Vec<inventory::Answer> {
-        let by = by(story, trace_id);
+        self.ask_all_by(&by(story, trace_id), commands)
+    }
+
+    fn ask_all_by(&mut self, by: &Context, commands: Vec<Command>) -> Vec<inventory::Answer> {
         let asked = commands.into_iter().map(|command| self.desk.ask(Asked::new(command, by.clone())));
         let answered: Vec<_> = asked.collect();
         while self.workers[0].turn(&Plan { from_inlets: 0, ..Plan::ALL }) != Turn::Idle {}
@@ -53,6 +55,12 @@ impl Driven {
 
     fn ask(&mut self, story: &str, trace_id: u128, command: Command) -> inventory::Answer {
         self.ask_all(story, trace_id, vec![command]).remove(0)
+    }
+
+    /// The key of somebody asks.
+    fn ask_as(&mut self, key: &str, command: Command) {
+        let by = Context { actor: Actor::Client(key.into()), owner: key.into(), ..by(key, 1) };
+        self.ask_all_by(&by, vec![command]).remove(0).expect("it is done");
     }
 
     /// Takes pieces of one SKU in.
@@ -204,4 +212,47 @@ fn nothing_that_is_firm_or_has_ended_ever_becomes_due() {
     let left = wait(shop.database.read(move |read| read.rows(db::Query::sql(holds, [])))).expect("holds");
     let until: Vec<i64> = left.into_iter().map(|row| row.columns().int().expect("a moment")).collect();
     assert_eq!(until, [i64::MAX], "the firm one, for ever");
+}
+
+#[test]
+fn what_is_said_of_a_reservation_carries_its_owner_whoever_did_it() {
+    let mut shop = Driven::with(&inventory::Config { ship_on_commit: true, ..inventory::Config::default() });
+    shop.backorders(9);
+    let commit = || Command::Commit { name: "res-1".parse().expect("a name"), order: None, retake: false };
+    let site = Site { priority: Some(1), ..Site::default() };
+    shop.ask_as("shop", Command::SetWarehouse { warehouse: "main".parse().expect("a name"), site, seen: None });
+    for key in ["shop", "stockroom"] {
+        shop.ask_as(key, reserve("res-1", "a", 1));
+        shop.ask_as(key, commit());
+    }
+    let settle = |owner: &str, reservation: &str| {
+        let (owner, reservation) = (owner.to_owned(), reservation.parse().expect("a name"));
+        let (sku, warehouse) = ("a".parse().expect("a SKU"), "main".parse().expect("a warehouse"));
+        Command::Settle(Settle { owner, reservation, sku, warehouse, way: Way::Release, reason: "lost".into() })
+    };
+    shop.ask_as("stockroom", settle("shop", "res-1"));
+    shop.ask_as("driver", movement("goods", "main", Act::Receive { quantity: 1, reference: None }));
+    shop.ask_as("shop", reserve("held", "a", 1));
+    shop.world.advance(Duration::from_secs(2));
+    shop.workers[0].turn(&Plan::ALL);
+    let events = shop.events_after(0);
+    let after = events.iter().rposition(|event| &*event.kind == "StockCommitted").expect("it was committed") + 1;
+    let told = events[after..].iter().map(|event| {
+        let actor = match &event.by.actor {
+            Actor::Client(key) => &**key,
+            _ => "",
+        };
+        (&*event.kind, actor, &*event.by.owner)
+    });
+    let expected = [
+        ("ShortfallSettled", "stockroom", "shop"),
+        ("StockReturned", "stockroom", "shop"),
+        ("SupplierShipmentReceived", "driver", "driver"),
+        ("BackorderServed", "driver", "stockroom"),
+        ("StockShipped", "driver", "stockroom"),
+        ("StockReserved", "shop", "shop"),
+        ("StockReservationExpired", "", "shop"),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert!(wait(inventory::rebuild(&shop.database)).expect("a comparison").is_same());
 }

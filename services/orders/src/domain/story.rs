@@ -27,6 +27,9 @@ pub enum Command {
     Hear {
         /// The order.
         order: Name,
+        /// The reservation or the payment that it is about. Names of orders belong to their owners, and two may
+        /// have the same; these are ours.
+        about: Name,
         /// The attempt that the answer belongs to.
         attempt: i64,
         /// The answer.
@@ -135,7 +138,7 @@ impl Policy {
 pub enum Rejection {
     /// The name stands for another order already.
     DifferentContent,
-    /// There is no order of that name.
+    /// There is no order of that name, or none with that reservation or payment.
     UnknownOrder,
     /// The order is complete; what follows is a return.
     AlreadyConfirmed,
@@ -148,6 +151,9 @@ pub fn decide(order: &Order, command: &Command, policy: &Policy) -> Result<Vec<E
         Command::Place(place) if place.fingerprint == order.fingerprint => Ok(vec![]),
         Command::Place(_) => Err(Rejection::DifferentContent),
         Command::Cancel { reason, .. } => cancel(order, reason),
+        Command::Hear { about, .. } if *about != order.reservation && *about != order.payment => {
+            Err(Rejection::UnknownOrder)
+        }
         Command::Hear { attempt, .. } if *attempt != order.attempt => Ok(vec![]),
         Command::Hear { heard, .. } => Ok(hear(order, *heard, policy)),
         Command::Overdue { .. } => Ok(overdue(order)),

@@ -44,7 +44,11 @@ fn order() -> Order {
 }
 
 fn heard(heard: Heard) -> Command {
-    Command::Hear { order: "o-1".parse().unwrap(), attempt: 1, heard }
+    about("res_7", 1, heard)
+}
+
+fn about(thing: &str, attempt: i64, heard: Heard) -> Command {
+    Command::Hear { order: "o-1".parse().unwrap(), about: thing.parse().unwrap(), attempt, heard }
 }
 
 fn cancel_it() -> Command {
@@ -209,8 +213,14 @@ fn an_authorization_that_comes_after_the_deadline_changes_nothing() {
 
 #[test]
 fn an_answer_to_another_attempt_changes_nothing() {
-    let other = Command::Hear { order: "o-1".parse().unwrap(), attempt: 2, heard: RESERVED };
-    assert_eq!(tell(&[other]).1, [] as [&str; 0]);
+    assert_eq!(tell(&[about("res_7", 2, RESERVED)]).1, [] as [&str; 0]);
+}
+
+#[test]
+fn an_answer_about_the_reservation_or_the_payment_of_another_order_is_for_no_order_here() {
+    for (thing, heard) in [("res_8", RESERVED), ("pay_8", DECLINED)] {
+        assert_eq!(decide(&order(), &about(thing, 1, heard), &POLICY), Err(Rejection::UnknownOrder));
+    }
 }
 
 #[test]

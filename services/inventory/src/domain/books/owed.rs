@@ -65,7 +65,7 @@ impl Books {
 
     /// Serves those who are owed pieces from what has become free, and lets goods leave that were only
     /// waiting for them.
-    pub(super) fn serve(&mut self, policy: &Policy, now: Moment) {
+    pub(super) fn serve(&mut self, asker: &str, policy: &Policy, now: Moment) {
         while let Some((sku, warehouse)) = self.owing.pop_first() {
             let mut free = self.pool(&sku, &warehouse).available();
             if free <= 0 {
@@ -95,7 +95,7 @@ impl Books {
                     still_owed: reservation.owed() - quantity,
                     firm: reservation.is_firm(),
                 };
-                self.say(number, "", now, served.into());
+                self.say(number, asker, now, served.into());
             }
         }
         for number in std::mem::take(&mut self.served) {
@@ -103,7 +103,7 @@ impl Books {
             if policy.ship_on_commit && reservation.is_firm() && reservation.owed() == 0 {
                 let (name, order) = (reservation.name.clone(), reservation.order.clone());
                 let shipped = say::StockShipped { reservation: name, order, lines: reservation.lines.clone() };
-                self.say(number, "", now, shipped.into());
+                self.say(number, asker, now, shipped.into());
             }
         }
     }

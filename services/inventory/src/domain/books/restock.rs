@@ -45,11 +45,11 @@ impl Books {
     /// Says which of the levels that have changed have crossed their threshold.
     ///
     /// A command may take a level down and up again, so this comes when all of it has happened.
-    pub(super) fn say_what_crossed(&mut self, now: Moment) {
+    pub(super) fn say_what_crossed(&mut self, asker: &str, now: Moment) {
         for (sku, warehouse) in std::mem::take(&mut self.watched) {
             let point = self.restock_point(&sku, &warehouse);
             if let Some(event) = point.crossed(&sku, &warehouse, self.pool(&sku, &warehouse)) {
-                self.say(point.number, "", now, event);
+                self.say(point.number, asker, now, event);
             }
         }
     }

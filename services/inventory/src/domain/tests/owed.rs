@@ -162,7 +162,7 @@ fn what_a_lapsed_hold_had_goes_to_whoever_is_owed_it_before_anybody_new_is_asked
     shown(shop.extend("owed", 120));
     shop.wait();
     let number = shop.reservation("had").number;
-    shop.books.expire(number, &shop.policy, shop.now);
+    shop.books.expire("local", number, &shop.policy, shop.now);
     let kinds: Vec<_> = shop.books.take_news().iter().map(|news| news.event.kind()).collect();
     assert_eq!(kinds, ["StockReservationExpired", "BackorderServed"]);
 }

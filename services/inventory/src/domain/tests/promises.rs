@@ -72,14 +72,14 @@ fn a_lapsed_hold_that_stands_in_somebodys_way_goes_before_they_are_refused() {
     shown(shop.reserve_for("r", 4, Some(for_order(3))));
     shop.wait();
     let number = shop.reservation("r").number;
-    shop.books.expire(number, &shop.policy, shop.now);
+    shop.books.expire("local", number, &shop.policy, shop.now);
     let news = shop.books.take_news();
     assert!(
-        matches!(&news[..], [News { stream, version: 2, event: Event::StockReservationExpired(e) }]
+        matches!(&news[..], [News { stream, version: 2, owner: _, event: Event::StockReservationExpired(e) }]
             if *stream == number && e.order == Some(name("o-1")) && e.attempt == 3),
         "{news:?}"
     );
-    shop.books.expire(number, &shop.policy, shop.now);
+    shop.books.expire("local", number, &shop.policy, shop.now);
     assert_eq!(shop.books.take_news(), []);
 }
 
