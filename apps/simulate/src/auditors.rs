@@ -20,7 +20,6 @@ use std::fmt;
 use std::rc::Rc;
 
 use ::payments::provider::Charge;
-use axum::http::Method;
 use events::Envelope;
 use serde_json::Value;
 
@@ -140,7 +139,7 @@ impl Evidence {
 
 pub(crate) async fn ask(platform: &mut Platform, service: &'static str, path: String) -> Value {
     let heard = Rc::new(RefCell::new(None));
-    let sent = Sent { service, method: Method::GET, path, body: Value::Null, key: None };
+    let sent = Sent::get(service, path);
     platform.send(0, &sent, heard.clone());
     for _ in 0..1_000 {
         if let Some(heard) = heard.borrow_mut().take() {

@@ -136,7 +136,8 @@ impl Stories {
             self.read = event.position;
             match event.kind.as_ref() {
                 "OrderConfirmed" | "OrderCancelled" | "OrderNeedsAttention" => self.ended.insert(event.stream, true),
-                "OrderPlaced" | "OrderCancelRequested" => self.ended.insert(event.stream, false),
+                // A confirmed one goes on where its stock is given up.
+                "OrderPlaced" | "OrderCancelRequested" | "PaymentVoidDue" => self.ended.insert(event.stream, false),
                 _ => None,
             };
         }

@@ -1,6 +1,6 @@
 //! What runs have reached, and how often: what is hardly ever reached is hardly tested.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -28,6 +28,14 @@ impl Coverage {
                         coverage.count(format!("{service}: {} {what}", event.kind));
                     }
                 }
+            }
+        }
+        let mut confirmed = BTreeSet::new();
+        for event in &evidence.events["orders"] {
+            match event.kind.as_ref() {
+                "OrderConfirmed" => drop(confirmed.insert(event.stream)),
+                _ if confirmed.remove(&event.stream) => coverage.count("a confirmed order goes on".to_owned()),
+                _ => {}
             }
         }
         for order in evidence.orders.values() {

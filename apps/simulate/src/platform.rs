@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use contracts::inventory::AllocateBy;
-use db::{Crash, Database, Location, MemoryDisk, Meters, Migration, Options, Plan, Turn};
+use db::{Crash, Database, LOCAL_OWNER, Location, MemoryDisk, Meters, Migration, Options, Plan, Turn};
 use events::{Envelope, Feed, Status};
 use host::{Feeds, Ground, Service, Work};
 use http_body_util::BodyExt;
@@ -145,7 +145,8 @@ pub(crate) struct Platform {
 /// One running process of one service.
 struct Process {
     service: &'static str,
-    router: Router,
+    /// The way in of each owner.
+    routers: BTreeMap<&'static str, Router>,
     workers: Vec<Box<dyn Work>>,
     tasks: Vec<JoinHandle<()>>,
     listens: Vec<(&'static str, Arc<Status>)>,
@@ -188,9 +189,13 @@ impl Platform {
     #[expect(clippy::disallowed_methods, reason = "the simulation hosts the services, so it spawns their tasks")]
     fn process_of(&mut self, service: &'static str) -> Process {
         let Service { routes, workers, tasks, listens, .. } = self.assemble(service);
-        let router = web::guard(routes, web::Gate::open(), &self.world, &web::Limits::default(), Arc::new(|_| {}));
+        let guarded = |owner| {
+            let gate = web::Gate::open_for(owner);
+            (owner, web::guard(routes.clone(), gate, &self.world, &web::Limits::default(), Arc::new(|_| {})))
+        };
+        let routers = [SHOP, STOCKROOM].map(guarded).into();
         let tasks = tasks.into_iter().map(|task| tokio::spawn(task.run)).collect();
-        Process { service, router, workers, tasks, listens, open: Vec::new() }
+        Process { service, routers, workers, tasks, listens, open: Vec::new() }
     }
 
     fn start_process(&mut self, service: &'static str) {
@@ -312,7 +317,7 @@ impl Platform {
             (0..self.processes.len()).filter(|place| self.processes[*place].service == request.service).collect();
         let process = &mut self.processes[of_service[choose % of_service.len()]];
         process.open.retain(|open| !open.is_finished());
-        let router = process.router.clone();
+        let router = process.routers[request.owner].clone();
         let (answer, answered) = tokio::sync::oneshot::channel();
         let sent = request.http();
         process.open.push(tokio::spawn(async move {
@@ -362,22 +367,29 @@ pub(crate) struct Sent {
     pub(crate) body: Value,
     /// The key under which it is sent.
     pub(crate) key: Option<String>,
+    /// Whose client sends it: names and keys belong to their owner.
+    pub(crate) owner: &'static str,
 }
+
+/// Whose the orders and the reservations are, and all else that nobody says more of.
+pub(crate) const SHOP: &str = LOCAL_OWNER;
+/// Who looks after the shelves, and after everybody's promises.
+pub(crate) const STOCKROOM: &str = "stockroom";
 
 impl Sent {
     /// Something under a name of the client's.
     pub(crate) fn put(service: &'static str, path: String, body: Value) -> Self {
-        Self { service, method: Method::PUT, path, body, key: None }
+        Self { service, method: Method::PUT, path, body, key: None, owner: SHOP }
     }
 
     /// A question.
     pub(crate) fn get(service: &'static str, path: String) -> Self {
-        Self { service, method: Method::GET, path, body: Value::Null, key: None }
+        Self { service, method: Method::GET, path, body: Value::Null, key: None, owner: SHOP }
     }
 
     /// Something to be done.
     pub(crate) fn post(service: &'static str, path: String, body: Value) -> Self {
-        Self { service, method: Method::POST, path, body, key: None }
+        Self { service, method: Method::POST, path, body, key: None, owner: SHOP }
     }
 
     fn http(&self) -> Request<Body> {
@@ -391,6 +403,9 @@ impl Sent {
 impl std::fmt::Display for Sent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} {}", self.method, self.path, self.body)?;
+        if self.owner != SHOP {
+            write!(f, " of {}", self.owner)?;
+        }
         self.key.iter().try_for_each(|key| write!(f, " under {key}"))
     }
 }

@@ -19,7 +19,7 @@ use world::World;
 use crate::auditors::{Evidence, Finding, Restored, ask, audit, audit_restored};
 use crate::calm::{Stories, come_to_an_end, every_story_ends, every_webhook_ends, let_tasks_run, run_all};
 use crate::delivery::Weather;
-use crate::platform::{Backup, Platform, Sent, Settings, Stopped};
+use crate::platform::{Backup, Platform, SHOP, STOCKROOM, Sent, Settings, Stopped};
 use crate::requests::Requests;
 use crate::run::in_simulation;
 
@@ -91,7 +91,13 @@ impl Script {
 
     /// Sends a request to a service, so many times at once, spread over its processes.
     pub fn ask(&mut self, service: &'static str, method: Method, path: &str, body: Value, times: usize) -> Asked {
-        self.send(Sent { service, method, path: path.to_owned(), body, key: None }, times)
+        self.send(Sent { service, method, path: path.to_owned(), body, key: None, owner: SHOP }, times)
+    }
+
+    /// Sends a request of those who look after the shelves to inventory.
+    pub fn ask_of_the_stockroom(&mut self, method: Method, path: &str, body: Value) -> Asked {
+        let path = path.to_owned();
+        self.send(Sent { service: "inventory", method, path, body, key: None, owner: STOCKROOM }, 1)
     }
 
     fn send(&mut self, sent: Sent, times: usize) -> Asked {

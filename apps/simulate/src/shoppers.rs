@@ -9,7 +9,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use world::{Chance, World};
 
-use crate::platform::{Platform, Sent};
+use crate::platform::{Platform, STOCKROOM, Sent};
 use crate::requests::Requests;
 
 /// What the trade is like in a run.
@@ -121,12 +121,16 @@ impl Shoppers {
             self.send(platform, place, 1);
             return Some(format!("again: {}", self.requests.at(place).sent));
         }
+        let has_seen_some = !self.seen_in_the_queue().is_empty();
         let mut sent = match choice {
-            45..=48 if self.trade == Trade::Sale => self.move_stock(),
+            _ if has_seen_some && self.places.once_in(3) => self.work_in_the_stockroom_on(Self::look_after_shortfalls),
+            12..=13 => self.work_in_the_stockroom_on(Self::find_little),
+            14..=15 => self.work_in_the_stockroom_on(Self::look_after_shortfalls),
+            45..=48 if self.trade == Trade::Sale => self.work_in_the_stockroom_on(Self::move_stock),
             49..=59 if self.trade == Trade::Sale => self.rival(),
-            12..=59 => self.place_order(),
+            16..=59 => self.place_order(),
             60..=69 => self.cancel_order()?,
-            70..=75 => self.move_stock(),
+            70..=75 => self.work_in_the_stockroom_on(Self::move_stock),
             76..=89 => self.reservation(),
             90..=91 => self.refund(platform)?,
             _ => return self.visit_the_bank(platform),
@@ -202,11 +206,15 @@ impl Shoppers {
                 let quantity = self.chance.between(5, most);
                 let body = json!({"type": "receive", "sku": sku, "warehouse": warehouse, "quantity": quantity});
                 let path = format!("/v1/stock-movements/{}", self.name("delivery"));
-                let sent = Sent::put("inventory", path, body);
+                let sent = Sent { owner: STOCKROOM, ..Sent::put("inventory", path, body) };
                 let place = self.requests.begin(sent);
                 self.send(platform, place, 1);
             }
         }
+    }
+
+    fn work_in_the_stockroom_on(&mut self, what: fn(&mut Self) -> Sent) -> Sent {
+        Sent { owner: STOCKROOM, ..what(self) }
     }
 
     fn move_stock(&mut self) -> Sent {
@@ -243,6 +251,14 @@ impl Shoppers {
         Sent::put("inventory", path, body)
     }
 
+    /// A stock-take finds less than was promised, perhaps.
+    fn find_little(&mut self) -> Sent {
+        let warehouse = self.warehouses[self.places.below(self.warehouses.len())];
+        let sku = self.skus[self.places.below(self.skus.len())].clone();
+        let body = json!({"type": "count", "sku": sku, "warehouse": warehouse, "counted": self.places.between(0, 2)});
+        Sent::put("inventory", format!("/v1/stock-movements/{}", self.name("count")), body)
+    }
+
     /// A warehouse gets another place in the order, serves another market, closes or opens.
     fn describe_warehouse(&mut self) -> Sent {
         let warehouse = self.warehouses[self.places.below(self.warehouses.len())];
@@ -268,12 +284,9 @@ impl Shoppers {
 
     /// People look for promises that are owed pieces, and decide what becomes of one that they have seen.
     fn look_after_shortfalls(&mut self) -> Sent {
-        let seen = self.queue.take().and_then(|place| {
-            let (_, page) = self.requests.at(place).answers().last()?;
-            let items = page["items"].as_array()?.clone();
-            self.places.pick(&items).cloned()
-        });
-        let Some(item) = seen else {
+        let seen = self.seen_in_the_queue();
+        self.queue = None;
+        let Some(item) = self.places.pick(&seen).cloned() else {
             self.queue = Some(self.requests.all().len());
             let state = if self.places.once_in(2) { "waiting" } else { "open" };
             return Sent::get("inventory", format!("/v1/shortfalls?state={state}"));
@@ -288,6 +301,12 @@ impl Shoppers {
             body["to"] = json!(self.places.pick(&others).copied().unwrap_or("nowhere"));
         }
         Sent::post("inventory", "/v1/shortfalls/resolve".to_owned(), body)
+    }
+
+    /// The promises that are owed pieces, as people have seen them and not made use of it.
+    fn seen_in_the_queue(&self) -> Vec<Value> {
+        let answer = self.queue.and_then(|place| self.requests.at(place).answers().last());
+        answer.and_then(|(_, page)| page["items"].as_array().cloned()).unwrap_or_default()
     }
 
     /// Somebody wants to know when a SKU runs low, in some warehouses, or no more.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::Method;
 use db::{Crash, Plan};
 use orders::OnLoss;
-use serde_json::json;
+use serde_json::{Value, json};
 use simulate::{Ended, Script, Settings};
 
 const VISA: &str = "pm_card_visa";
@@ -357,6 +357,35 @@ fn a_commit_that_was_refused_stays_refused_although_stock_has_come_in_since() {
         assert_eq!(script.times_said("inventory", "StockCommitted").await, 0);
         assert_eq!(script.stock("a").await["available"], 5);
     });
+}
+
+#[test]
+fn a_confirmed_order_whose_stock_others_give_up_gets_its_money_back_or_a_person_is_told() {
+    for (on_lost_stock, end) in
+        [(OnLoss::Cancel, "cancelled: out_of_stock"), (OnLoss::Attention, "attention: paid_but_no_stock")]
+    {
+        let mut settings = Settings::default();
+        settings.inventory.ship_on_commit = false;
+        settings.orders.on_lost_stock = on_lost_stock;
+        Script::play(&settings, &[], async |script| {
+            script.deliver("a", 5).await;
+            script.place("o-1", &[("a", 2)], VISA, 1);
+            script.until("orders", "OrderConfirmed").await;
+            let body = json!({"type": "count", "sku": "a", "warehouse": "main", "counted": 1});
+            script.ask_of_the_stockroom(Method::PUT, "/v1/stock-movements/m-1", body);
+            script.run().await;
+            let short = script.ask_of_the_stockroom(Method::GET, "/v1/shortfalls", Value::Null);
+            script.run().await;
+            let short = &script.answers(short)[0].1["items"][0];
+            let mut body = json!({"how": "release", "reason": "they cannot be found"});
+            for name in ["reservation", "owner", "sku", "warehouse"] {
+                body[name] = short[name].clone();
+            }
+            script.ask_of_the_stockroom(Method::POST, "/v1/shortfalls/resolve", body);
+            assert_eq!(ends_clean(script).await.order("o-1"), end);
+            assert_eq!(script.stock("a").await["available"], 1);
+        });
+    }
 }
 
 #[test]

@@ -32,7 +32,14 @@ pub struct Peer(pub SocketAddr);
 /// **Invariant:** a session opens pages for people and nothing else, and changes nothing that a page of
 /// somebody else's asks for.
 #[derive(Debug)]
-pub struct Gate(Option<Kept>);
+pub struct Gate(Stands);
+
+#[derive(Debug)]
+enum Stands {
+    /// Everybody is this owner.
+    Open(Arc<str>),
+    Kept(Box<Kept>),
+}
 
 /// A gate that is kept.
 #[derive(Debug)]
@@ -67,29 +74,41 @@ enum Caller {
 impl Gate {
     /// A gate that stands open: everybody is `local` and may do everything. For simulations and tests.
     pub fn open() -> Self {
-        Self(None)
+        Self::open_for(LOCAL_OWNER)
+    }
+
+    /// A gate that stands open, and where everybody is a client of this owner.
+    pub fn open_for(owner: &str) -> Self {
+        Self(Stands::Open(owner.into()))
     }
 
     /// A gate that lets in who has a key, and as long as there are none, who is on this machine.
     pub fn kept_by(keyring: &Keyring, local_without_key: bool, limits: &Limits) -> Self {
         let world = keyring.world().clone();
-        Self(Some(Kept {
+        Self(Stands::Kept(Box::new(Kept {
             keyring: keyring.clone(),
             local_without_key,
             rates: Rates::new(limits),
             sessions: Sessions::default(),
             world,
-        }))
+        })))
     }
 
     /// The keys that it knows, where it is kept.
     pub fn keyring(&self) -> Option<&Keyring> {
-        self.0.as_ref().map(|kept| &kept.keyring)
+        self.kept().map(|kept| &kept.keyring)
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        match &self.0 {
+            Stands::Open(_) => None,
+            Stands::Kept(kept) => Some(kept),
+        }
     }
 
     /// Where people sign in, where it is kept.
     pub fn sign_in(&self) -> Option<SignIn> {
-        self.0.as_ref().map(|kept| SignIn { keyring: kept.keyring.clone(), sessions: kept.sessions.clone() })
+        self.kept().map(|kept| SignIn { keyring: kept.keyring.clone(), sessions: kept.sessions.clone() })
     }
 
     /// Lets somebody in, or says why not. Nothing is kept where no route answers (`access` is none).
@@ -101,7 +120,10 @@ impl Gate {
         access: Option<Access>,
         counts: bool,
     ) -> Entry {
-        let Some(kept) = &self.0 else { return Entry::local() };
+        let kept = match &self.0 {
+            Stands::Open(owner) => return Entry::open(owner.clone()),
+            Stands::Kept(kept) => kept,
+        };
         let caller = kept.caller(headers, peer, access);
         let who = match &caller {
             Caller::Local => None,
@@ -128,7 +150,13 @@ impl Gate {
 
 impl Entry {
     fn local() -> Self {
-        Self { is_admin: true, ..Self::of(Actor::Local, LOCAL_OWNER.into()) }
+        Self::open(LOCAL_OWNER.into())
+    }
+
+    /// Somebody who may do everything.
+    fn open(owner: Arc<str>) -> Self {
+        let actor = if *owner == *LOCAL_OWNER { Actor::Local } else { Actor::Client(owner.clone()) };
+        Self { is_admin: true, ..Self::of(actor, owner) }
     }
 
     fn of(actor: Actor, owner: Arc<str>) -> Self {

@@ -50,7 +50,7 @@ fn a_key_has_one_answer(evidence: &Evidence) -> Vec<String> {
         let Some(key) = &sent.key else { continue };
         let settled = answers.iter().filter(|(status, answer)| *status < 500 && answer["code"] != "different-content");
         for told in settled {
-            let (was_sent, was_told) = *first.entry((sent.service, key.as_str())).or_insert((sent, told));
+            let (was_sent, was_told) = *first.entry((sent.service, sent.owner, key.as_str())).or_insert((sent, told));
             if (&was_sent.path, &was_sent.body) != (&sent.path, &sent.body) {
                 found.push(format!("{key} of {} stands for {was_sent} and for {sent}", sent.service));
             }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Evidence;
+use crate::platform::SHOP;
 
 /// What is wrong with the stories.
 pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
@@ -28,30 +29,48 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
     }
     found.extend(each_order_ends_once(evidence));
     found.extend(what_is_said_exists(evidence));
+    found.extend(promises_belong_to_the_shop(evidence));
     found
 }
 
+/// Whoever does something to a promise, it stays the one of the shop that it was made to.
+fn promises_belong_to_the_shop(evidence: &Evidence) -> Vec<String> {
+    let of_a_promise = evidence.events["inventory"].iter().filter(|event| event.body.contains("\"reservation\":"));
+    let strange = of_a_promise.filter(|event| *event.by.owner != *SHOP);
+    strange.map(|event| format!("{}: is said to be of {}", event.id(), event.by.owner)).collect()
+}
+
+/// An order ends once. One that is confirmed goes on only where people give up what was promised of it.
 fn each_order_ends_once(evidence: &Evidence) -> Vec<String> {
     let mut found = Vec::new();
-    let mut ends: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let given_up: BTreeSet<String> = evidence.events["inventory"]
+        .iter()
+        .filter(|event| event.kind.as_ref() == "StockReturned")
+        .filter_map(|event| {
+            serde_json::from_str::<serde_json::Value>(&event.body).ok()?["order"].as_str().map(Into::into)
+        })
+        .collect();
+    let mut ends: BTreeMap<&str, &str> = BTreeMap::new();
     for event in &evidence.events["orders"] {
-        let ended = ends.entry(&event.subject).or_default();
-        match event.kind.as_ref() {
-            kind @ ("OrderConfirmed" | "OrderCancelled") => ended.push(kind),
-            "OrderStepOverdue" | "OrderCancelRequested" => {}
-            kind if !ended.is_empty() => found.push(format!("{}: {kind} after {ended:?}", event.subject)),
+        let ended = ends.entry(&event.subject).or_insert("missing");
+        let kind = event.kind.as_ref();
+        let goes_on = match *ended {
+            "confirmed" => given_up.contains(&*event.subject) && kind != "OrderConfirmed",
+            "cancelled" => false,
+            _ => true,
+        };
+        if !goes_on && !matches!(kind, "OrderStepOverdue" | "OrderCancelRequested") {
+            found.push(format!("{}: {kind}, though it was {ended}", event.subject));
+        }
+        match kind {
+            "OrderConfirmed" => *ended = "confirmed",
+            "OrderCancelled" => *ended = "cancelled",
+            "OrderNeedsAttention" => *ended = "attention",
             _ => {}
         }
     }
-    for (name, ended) in ends {
-        let answer = &evidence.orders[name];
-        let status = answer["status"].as_str().unwrap_or("missing");
-        let said = match ended.as_slice() {
-            ["OrderConfirmed"] => "confirmed",
-            ["OrderCancelled"] => "cancelled",
-            [] => "attention",
-            _ => "ended twice",
-        };
+    for (name, said) in ends {
+        let status = evidence.orders[name]["status"].as_str().unwrap_or("missing");
         if status != said {
             found.push(format!("{name} is told to be {status}; the events say {said}"));
         }

@@ -11,7 +11,7 @@ use crate::openapi::operation::Operation;
 /// Routes, each registered together with who may call it and what is said of it.
 ///
 /// **Invariant:** every route has exactly one description, and every description its route.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Routes<S = ()> {
     router: Router<S>,
     about: &'static str,
