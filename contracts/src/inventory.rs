@@ -448,7 +448,8 @@ pub struct StockCommitted {
     pub order: Option<Name>,
     /// The attempt of that order; 0 without an order.
     pub attempt: i64,
-    /// What is promised; another allocation than before where a lapsed hold was taken anew.
+    /// What is promised; another allocation than before where a lapsed hold was taken anew. None where it was
+    /// firm before, and its order that asked again is told again.
     pub lines: Vec<ReservedLine>,
     /// Whether the hold had lapsed and its stock was taken anew.
     pub retaken: bool,

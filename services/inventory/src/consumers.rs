@@ -42,9 +42,10 @@ fn meaning(event: Event) -> Option<Command> {
             name: due.reservation,
             order: Some(ForOrder { order: due.order, attempt: due.attempt }),
         }),
-        Event::StockReturnDue(due) => {
-            Some(Command::Return { name: due.reservation, order: ForOrder { order: due.order, attempt: due.attempt } })
-        }
+        Event::StockReturnDue(due) => Some(Command::Release {
+            name: due.reservation,
+            order: Some(ForOrder { order: due.order, attempt: due.attempt }),
+        }),
         _ => None,
     }
 }

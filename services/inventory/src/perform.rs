@@ -97,8 +97,7 @@ fn touched(commands: &[Asked<Command>]) -> Touched {
             Command::Extend { name, .. }
             | Command::Commit { name, .. }
             | Command::Ship { name }
-            | Command::Release { name, .. }
-            | Command::Return { name, .. } => {
+            | Command::Release { name, .. } => {
                 touched.reservations.insert(key(owner, name));
                 touched.without_skus.insert(key(owner, name));
             }
@@ -131,8 +130,7 @@ fn key_of(command: &Command) -> u64 {
         | Command::Extend { name, .. }
         | Command::Commit { name, .. }
         | Command::Ship { name }
-        | Command::Release { name, .. }
-        | Command::Return { name, .. } => name.as_str(),
+        | Command::Release { name, .. } => name.as_str(),
         Command::SetSku { sku, .. } | Command::SetRestock { sku, .. } => sku.as_str(),
         Command::Settle(settle) => settle.sku.as_str(),
         Command::SetWarehouse { warehouse, .. } => warehouse.as_str(),

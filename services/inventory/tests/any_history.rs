@@ -158,6 +158,7 @@ impl History {
         // An order that waits for an answer gets it each time.
         let answers_again = |event: &Event| match event {
             Event::StockReleased(e) => e.lines.is_empty() && e.order.is_some(),
+            Event::StockCommitted(e) => e.lines.is_empty() && e.order.is_some(),
             Event::StockCommitRejected(_) => true,
             _ => false,
         };
@@ -185,16 +186,18 @@ impl History {
         match self.chance.below(26) {
             0..=3 => Command::Move(self.movement()),
             4..=7 => Command::Reserve(self.reserve(name)),
-            8 => Command::Extend { name, hold_secs: self.chance.between(1, 60) },
+            8 | 19 => Command::Extend { name, hold_secs: self.chance.between(1, 60) },
             9..=10 => {
-                let order = self.order();
+                let order = self.order(&name);
                 // Orders always take a lapsed hold anew.
                 let retake = order.is_some() || self.chance.once_in(2);
                 Command::Commit { name, order, retake }
             }
             11 | 21 => Command::Ship { name },
-            12 => Command::Release { name, order: self.order() },
-            13 => Command::Return { name, order: ForOrder { order: parse("o-1"), attempt: 1 } },
+            12 | 13 => {
+                let order = self.order(&name);
+                Command::Release { name, order }
+            }
             14 | 15 => {
                 let quantity = self.chance.once_in(2).then(|| self.chance.between(0, 4));
                 Command::Arrive { name: self.name_of_transfer(), quantity }
@@ -265,7 +268,7 @@ impl History {
             let warehouse = if self.chance.once_in(3) { Some(self.warehouse()) } else { None };
             lines.push(Line { sku: self.sku(), quantity: self.chance.between(1, 5), warehouse });
         }
-        let order = self.order();
+        let order = self.order(&name);
         let other = parse(["r-1", "r-2", "r-3", "r-4"][self.chance.below(4)]);
         let replaces = (order.is_none() && name != other && self.chance.once_in(2)).then_some(other);
         let terms = self.chance.once_in(3).then(|| self.terms());
@@ -308,9 +311,11 @@ impl History {
         }
     }
 
-    fn order(&mut self) -> Option<ForOrder> {
+    /// Whether an order asks: mostly about the same names.
+    fn order(&mut self, name: &Name) -> Option<ForOrder> {
         let attempt = self.chance.between(1, 2);
-        self.chance.once_in(2).then(|| ForOrder { order: parse("o-1"), attempt })
+        let is_orders = ["r-1", "r-2"].contains(&name.as_str());
+        (self.chance.once_in(8) != is_orders).then(|| ForOrder { order: parse("o-1"), attempt })
     }
 
     fn sku(&mut self) -> Sku {

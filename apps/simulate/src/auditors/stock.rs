@@ -162,6 +162,11 @@ impl Auditor {
                 self.each(&e.lines, |shelf, quantity| shelf.held -= quantity);
                 self.owed_no_more(e.reservation.as_str());
             }
+            Event::StockCommitted(e) if e.lines.is_empty() => {
+                let promise = self.promises.get(e.reservation.as_str());
+                let is_firm = matches!(promise, Some(Promise::Firm(_) | Promise::Left(_)));
+                self.check(is_firm && e.order.is_some(), || format!("{id}: it is said again, and was not so"));
+            }
             Event::StockCommitted(e) => {
                 let now = if e.shipped { Promise::Left(e.lines.clone()) } else { Promise::Firm(e.lines.clone()) };
                 let held = self.promises.insert(e.reservation.to_string(), now);

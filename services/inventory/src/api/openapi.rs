@@ -20,9 +20,9 @@ pub(super) use self::shortfalls::{resolve, shortfalls};
 pub(super) use self::warehouses::{set_warehouse, warehouse, warehouses};
 use super::bulk::LONGEST_NAME;
 use super::problem::{
-    ALREADY_COMMITTED, ALREADY_RELEASED, DISCONTINUED, GOODS_MISSING, MORE_THAN_SENT, NOT_AVAILABLE, NOT_COMMITTED,
-    NOT_IN_TRANSIT, OUT_OF_STOCK, RESERVATION_EXPIRED, RESERVATION_TOO_LARGE, TOO_MANY, UNKNOWN_MOVEMENT,
-    UNKNOWN_RESERVATION, UNKNOWN_SKU,
+    ALREADY_COMMITTED, ALREADY_RELEASED, BELONGS_TO_ORDER, DISCONTINUED, GOODS_MISSING, MORE_THAN_SENT, NOT_AVAILABLE,
+    NOT_COMMITTED, NOT_IN_TRANSIT, OUT_OF_STOCK, RESERVATION_EXPIRED, RESERVATION_TOO_LARGE, TOO_MANY,
+    UNKNOWN_MOVEMENT, UNKNOWN_RESERVATION, UNKNOWN_SKU,
 };
 use super::{LONGEST_HOLD_SECS, MOST_LINES, MOST_PIECES, MOST_SKUS};
 use crate::domain::Signal;
@@ -435,6 +435,7 @@ pub(super) fn reserve() -> Operation {
             &RESERVATION_TOO_LARGE,
             &ALREADY_RELEASED,
             &ALREADY_COMMITTED,
+            &BELONGS_TO_ORDER,
         ])
         .example(example("basket", "basket-1"))
         .example(
@@ -482,7 +483,7 @@ pub(super) fn extend() -> Operation {
     on_reservation("extend_reservation", "Holds it longer", "A hold is never made shorter.")
         .takes(form([must("hold_secs", hold_secs)]))
         .takes_key()
-        .refuses([&UNKNOWN_RESERVATION, &RESERVATION_EXPIRED, &ALREADY_COMMITTED, &ALREADY_RELEASED])
+        .refuses([&UNKNOWN_RESERVATION, &BELONGS_TO_ORDER, &RESERVATION_EXPIRED, &ALREADY_COMMITTED, &ALREADY_RELEASED])
         .refuses([&OUT_OF_STOCK, &DISCONTINUED, &RESERVATION_TOO_LARGE])
         .example(shown("basket", "basket-1", "reserved").sends(json!({"hold_secs": 1800})))
 }
@@ -502,6 +503,7 @@ pub(super) fn commit() -> Operation {
             &OUT_OF_STOCK,
             &DISCONTINUED,
             &RESERVATION_TOO_LARGE,
+            &BELONGS_TO_ORDER,
         ])
         .example(shown("basket", "basket-1", "committed"))
 }
@@ -525,7 +527,7 @@ pub(super) fn release() -> Operation {
     let about = "The name stays released, also where it was never seen: a reserve that arrives late is refused.";
     on_reservation("release_reservation", "Gives the stock back", about)
         .takes_key()
-        .refuses([&ALREADY_COMMITTED])
+        .refuses([&ALREADY_COMMITTED, &BELONGS_TO_ORDER])
         .example(shown("another", "basket-3", "released"))
 }
 

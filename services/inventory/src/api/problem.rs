@@ -50,6 +50,16 @@ pub static UNKNOWN_RESERVATION: ProblemKind = ProblemKind {
     help: "There is no reservation of this name. Reserve first; a name belongs to the key that chose it.",
 };
 
+/// A change of what an order holds.
+pub static BELONGS_TO_ORDER: ProblemKind = ProblemKind {
+    code: "belongs-to-order",
+    status: 409,
+    title: "The reservation belongs to an order",
+    help: "An order made this reservation, and extends, commits and releases it by itself; nobody else does, for the order \
+           would not know. To give its stock back, cancel the order (`POST /v1/orders/{id}/cancel`; `order` of the \
+           reservation says which).",
+};
+
 /// A hold that has lapsed.
 pub static RESERVATION_EXPIRED: ProblemKind = ProblemKind {
     code: "reservation-expired",
@@ -163,6 +173,7 @@ pub static KINDS: &[&ProblemKind] = &[
     &UNKNOWN_SKU,
     &SNAPSHOT_AGAIN,
     &UNKNOWN_RESERVATION,
+    &BELONGS_TO_ORDER,
     &RESERVATION_EXPIRED,
     &ALREADY_COMMITTED,
     &ALREADY_RELEASED,
@@ -185,6 +196,7 @@ impl From<Rejection> for Problem {
             Rejection::Discontinued { short } => Self::new(&DISCONTINUED).member("short", short),
             Rejection::ChangedMeanwhile => Self::new(&PRECONDITION_FAILED),
             Rejection::UnknownReservation => Self::new(&UNKNOWN_RESERVATION),
+            Rejection::BelongsToOrder => Self::new(&BELONGS_TO_ORDER),
             Rejection::Expired => Self::new(&RESERVATION_EXPIRED),
             Rejection::AlreadyCommitted => Self::new(&ALREADY_COMMITTED),
             Rejection::AlreadyReleased => Self::new(&ALREADY_RELEASED),

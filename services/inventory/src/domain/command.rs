@@ -48,19 +48,12 @@ pub enum Command {
         /// The reservation.
         name: Name,
     },
-    /// Gives a hold back; a name not seen yet will never hold anything.
+    /// Gives a hold back, to an order also what is firm; a name not seen yet will never hold anything.
     Release {
         /// The reservation.
         name: Name,
         /// The order that asks, and waits for an answer whatever it is.
         order: Option<ForOrder>,
-    },
-    /// Gives back whatever is held or firm.
-    Return {
-        /// The reservation.
-        name: Name,
-        /// The order that asks, and waits for an answer whatever it is.
-        order: ForOrder,
     },
     /// Decides what becomes of a promise that is owed pieces.
     Settle(Settle),
@@ -285,6 +278,8 @@ pub enum Rejection {
     },
     /// There is no reservation of that name.
     UnknownReservation,
+    /// It is an order's, and that order alone may change it.
+    BelongsToOrder,
     /// The hold has lapsed.
     Expired,
     /// It is firm already.

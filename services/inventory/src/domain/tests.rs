@@ -150,7 +150,7 @@ impl Shop {
     }
 
     fn give_back(&mut self, reservation: &str, attempt: i64) -> Answer {
-        self.tell(&Command::Return { name: name(reservation), order: for_order(attempt) })
+        self.release(reservation, Some(for_order(attempt)))
     }
 
     /// Time passes until every hold has lapsed.

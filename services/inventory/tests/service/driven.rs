@@ -102,11 +102,16 @@ fn by(story: &str, trace_id: u128) -> Context {
     Context::system(story, Trace { trace_id, span_id: 1, is_sampled: true })
 }
 
+/// The order of this name, which has a reservation of the same name.
+fn order(name: &str) -> ForOrder {
+    ForOrder { order: name.parse().expect("a name"), attempt: 1 }
+}
+
 /// A wish for so many pieces of one SKU for a second, on behalf of an order of the same name.
 fn reserve(reservation: &str, sku: &str, quantity: i64) -> Command {
     let name: Name = reservation.parse().expect("a name");
     let lines = vec![Line { sku: sku.parse().expect("a SKU"), quantity, warehouse: None }];
-    let order = Some(ForOrder { order: name.clone(), attempt: 1 });
+    let order = Some(order(reservation));
     let (fingerprint, replaces, terms) = (reservation.to_owned(), None, None);
     Command::Reserve(Reserve { name, fingerprint, lines, hold_secs: 1, order, replaces, terms })
 }
@@ -142,8 +147,8 @@ fn a_lapsed_hold_that_no_event_could_name_anew_is_not_taken_anew() {
     shop.receive("a", &(0..2_505).map(|place| (format!("{place:064}"), 1)).collect::<Vec<_>>());
     let before = shop.events_after(0).len();
     let name: Name = "r-1".parse().expect("a name");
-    let order = Some(ForOrder { order: name.clone(), attempt: 1 });
-    assert_eq!(shop.ask("first", 2, Command::Commit { name, order, retake: true }), Err(Rejection::TooLarge));
+    let commit = Command::Commit { name, order: Some(order("r-1")), retake: true };
+    assert_eq!(shop.ask("first", 2, commit), Err(Rejection::TooLarge));
     let told = shop.events_after(i64::try_from(before).expect("a position"));
     assert_eq!(told.iter().map(|event| &*event.kind).collect::<Vec<_>>(), ["StockCommitRejected"]);
     assert!(told[0].body.contains("\"short\":[]"), "{}", told[0].body);
@@ -156,7 +161,7 @@ fn a_stock_take_takes_from_holds_first_also_where_others_were_served_just_before
     shop.receive("a", &[("main".to_owned(), 2)]);
     shop.ask("hold", 2, reserve("hold", "a", 2)).expect("it is held");
     shop.ask("firm", 3, reserve("firm", "a", 5)).expect("it is promised without stock");
-    let commit = Command::Commit { name: "firm".parse().expect("a name"), order: None, retake: false };
+    let commit = Command::Commit { name: "firm".parse().expect("a name"), order: Some(order("firm")), retake: false };
     shop.ask("firm", 3, commit).expect("it is firm");
     let goods = movement("goods", "main", Act::Receive { quantity: 4, reference: None });
     let answers = shop.ask_all("both", 4, vec![goods, count("main", 3)]);
@@ -187,7 +192,7 @@ fn a_stock_take_takes_from_holds_first_also_where_somebody_new_was_promised_firm
     let mut shop = Driven::with(&inventory::Config { ship_on_commit: false, ..inventory::Config::default() });
     shop.receive("a", &[("main".to_owned(), 5)]);
     shop.ask("hold", 2, reserve("hold", "a", 2)).expect("it is held");
-    let commit = Command::Commit { name: "firm".parse().expect("a name"), order: None, retake: false };
+    let commit = Command::Commit { name: "firm".parse().expect("a name"), order: Some(order("firm")), retake: false };
     let answers = shop.ask_all("both", 3, vec![reserve("firm", "a", 3), commit, count("main", 2)]);
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(shop.fell_short(), [("hold".to_owned(), 2), ("firm".to_owned(), 1)]);
@@ -201,9 +206,9 @@ fn nothing_that_is_firm_or_has_ended_ever_becomes_due() {
         shop.ask(reservation, 2, reserve(reservation, "a", 1)).expect("it is held");
     }
     let name = |name: &str| name.parse::<Name>().expect("a name");
-    let commit = Command::Commit { name: name("firm"), order: None, retake: false };
+    let commit = Command::Commit { name: name("firm"), order: Some(order("firm")), retake: false };
     shop.ask("firm", 2, commit).expect("it is firm");
-    shop.ask("ended", 2, Command::Release { name: name("ended"), order: None }).expect("it is let go");
+    shop.ask("ended", 2, Command::Release { name: name("ended"), order: Some(order("ended")) }).expect("it is let go");
     shop.world.advance(Duration::from_secs(2));
     for _ in 0..9 {
         shop.workers[0].turn(&Plan::ALL);
@@ -218,7 +223,8 @@ fn nothing_that_is_firm_or_has_ended_ever_becomes_due() {
 fn what_is_said_of_a_reservation_carries_its_owner_whoever_did_it() {
     let mut shop = Driven::with(&inventory::Config { ship_on_commit: true, ..inventory::Config::default() });
     shop.backorders(9);
-    let commit = || Command::Commit { name: "res-1".parse().expect("a name"), order: None, retake: false };
+    let commit =
+        || Command::Commit { name: "res-1".parse().expect("a name"), order: Some(order("res-1")), retake: false };
     let site = Site { priority: Some(1), ..Site::default() };
     shop.ask_as("shop", Command::SetWarehouse { warehouse: "main".parse().expect("a name"), site, seen: None });
     for key in ["shop", "stockroom"] {

@@ -171,6 +171,10 @@ impl Books {
 
     fn committed(&mut self, of: Of<'_>, e: &say::StockCommitted) -> i64 {
         let reservation = self.reservation_mut(of, &e.reservation);
+        // Its order was told again.
+        if e.lines.is_empty() {
+            return reservation.version;
+        }
         reservation.status = Status::Committed;
         reservation.lines.clone_from(&e.lines);
         reservation.has_left = e.shipped;

@@ -81,15 +81,16 @@ impl Books {
         now: Moment,
         new_number: &dyn Fn() -> Number,
     ) -> Result<Option<(Number, say::StockReleased)>, Rejection> {
-        let (number, order, lines) = match self.find(owner, name) {
-            None => (new_number(), None, Vec::new()),
+        let (number, lines) = match self.find(owner, name) {
+            None => (new_number(), Vec::new()),
             Some(old) => match old.status_at(now) {
-                Status::Reserved => (old.number, old.for_order(), old.lines.clone()),
+                Status::Reserved if old.order.is_some() => return Err(Rejection::BelongsToOrder),
+                Status::Reserved => (old.number, old.lines.clone()),
                 Status::Committed | Status::Shipped => return Err(Rejection::AlreadyCommitted),
                 Status::Released | Status::Expired | Status::Refused | Status::Returned => return Ok(None),
             },
         };
-        let mut released = released(name, order.as_ref(), lines);
+        let mut released = released(name, None, lines);
         released.replaced_by = Some(by.clone());
         Ok(Some((number, released)))
     }
@@ -115,6 +116,9 @@ impl Books {
         let Some(reservation) = self.find(owner, name) else {
             return nothing_but(Err(Rejection::UnknownReservation));
         };
+        if reservation.order.is_some() {
+            return nothing_but(Err(Rejection::BelongsToOrder));
+        }
         let expires_at = now + seconds(hold_secs);
         match reservation.status_at(now) {
             Status::Reserved if expires_at <= reservation.expires_at => nothing_but(Ok(as_it_is(reservation))),
@@ -138,6 +142,9 @@ impl Books {
         let Some(reservation) = self.find(owner, name) else {
             return nothing_but(Err(Rejection::UnknownReservation));
         };
+        if reservation.order.is_some() && order.is_none() {
+            return nothing_but(Err(Rejection::BelongsToOrder));
+        }
         let number = reservation.number;
         let commit = |lines: Vec<ReservedLine>, retaken: bool| {
             let shipped = policy.ship_on_commit && lines.iter().all(|line| line.owed() == 0);
@@ -151,7 +158,10 @@ impl Books {
         };
         match reservation.status_at(now) {
             Status::Reserved => commit(reservation.lines.clone(), false),
-            Status::Committed | Status::Shipped => nothing_but(Ok(as_it_is(reservation))),
+            Status::Committed | Status::Shipped => {
+                let again = order.map(|order| (number, committed_again(reservation, order)));
+                (again.into_iter().collect(), Ok(as_it_is(reservation)))
+            }
             // A lapsed hold that nobody has taken anything from yet is still there.
             Status::Expired if retake && reservation.status == Status::Reserved => {
                 commit(reservation.lines.clone(), false)
@@ -213,34 +223,17 @@ impl Books {
             let events = vec![(number, released(name, order, Vec::new()).into())];
             return (events, Ok(Settled::Reservation { is_new: true, reservation }));
         };
+        if reservation.order.is_some() && order.is_none() {
+            return nothing_but(Err(Rejection::BelongsToOrder));
+        }
         let number = reservation.number;
-        match reservation.status {
-            Status::Reserved => {
-                let order = order.cloned().or_else(|| reservation.for_order());
-                let released = released(name, order.as_ref(), reservation.lines.clone());
+        match (reservation.status, order) {
+            (Status::Reserved, _) => {
+                let released = released(name, order, reservation.lines.clone());
                 (vec![(number, released.into())], Ok(as_it_is(reservation)))
             }
-            Status::Committed | Status::Shipped => nothing_but(Err(Rejection::AlreadyCommitted)),
-            // Nothing is held; an order that waits for the answer gets it all the same.
-            Status::Released | Status::Expired | Status::Refused | Status::Returned => {
-                let again = order.map(|order| (number, released(name, Some(order), Vec::new()).into()));
-                (again.into_iter().collect(), Ok(as_it_is(reservation)))
-            }
-        }
-    }
-
-    pub(super) fn decide_return(
-        &self,
-        owner: &str,
-        name: &Name,
-        order: &ForOrder,
-        new_number: &dyn Fn() -> Number,
-    ) -> Decision {
-        let Some(reservation) = self.find(owner, name) else {
-            return self.decide_release(owner, name, Some(order), new_number);
-        };
-        match reservation.status {
-            Status::Committed | Status::Shipped => {
+            (Status::Committed | Status::Shipped, None) => nothing_but(Err(Rejection::AlreadyCommitted)),
+            (Status::Committed | Status::Shipped, Some(order)) => {
                 let event = say::StockReturned {
                     reservation: name.clone(),
                     order: Some(order.order.clone()),
@@ -248,9 +241,13 @@ impl Books {
                     lines: reservation.lines.clone(),
                     was_shipped: reservation.has_left,
                 };
-                (vec![(reservation.number, event.into())], Ok(as_it_is(reservation)))
+                (vec![(number, event.into())], Ok(as_it_is(reservation)))
             }
-            _ => self.decide_release(owner, name, Some(order), new_number),
+            // Nothing is held; an order that waits for the answer gets it all the same.
+            (Status::Released | Status::Expired | Status::Refused | Status::Returned, _) => {
+                let again = order.map(|order| (number, released(name, Some(order), Vec::new()).into()));
+                (again.into_iter().collect(), Ok(as_it_is(reservation)))
+            }
         }
     }
 }
@@ -291,6 +288,19 @@ pub(super) fn commit_of_nothing(name: &Name, order: &ForOrder, new_number: &dyn 
 fn not_committed(name: &Name, order: &ForOrder, short: &[say::Short]) -> Event {
     let (order, attempt) = (Some(order.order.clone()), order.attempt);
     say::StockCommitRejected { reservation: name.clone(), order, attempt, short: short.to_vec() }.into()
+}
+
+/// An order asks for what is firm already: it is answered, and nothing changes.
+fn committed_again(reservation: &Reservation, order: &ForOrder) -> Event {
+    say::StockCommitted {
+        reservation: reservation.name.clone(),
+        order: Some(order.order.clone()),
+        attempt: order.attempt,
+        lines: Vec::new(),
+        retaken: false,
+        shipped: reservation.has_left,
+    }
+    .into()
 }
 
 /// Why it was refused when it was asked for.

@@ -87,20 +87,54 @@ fn a_lapsed_hold_that_stands_in_somebodys_way_goes_before_they_are_refused() {
 fn a_commit_makes_a_hold_firm_once() {
     let mut shop = shop(10);
     shown(shop.reserve_for("r", 4, Some(for_order(3))));
-    assert_eq!(shown(shop.commit("r", None)), (false, Status::Committed));
+    assert_eq!(shown(shop.commit("r", Some(for_order(3)))), (false, Status::Committed));
     let [Event::StockCommitted(committed)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
     assert_eq!((committed.order.clone(), committed.attempt), (Some(name("o-1")), 3), "its order's");
     assert_eq!((committed.retaken, committed.shipped, committed.lines.clone()), (false, false, lines(4)));
     assert_eq!(shop.level(), (10, 0, 4, 0));
     for _ in 0..2 {
         assert_eq!(shown(shop.commit("r", Some(for_order(3)))), (false, Status::Committed));
-        assert_eq!(shop.said, []);
+        let [Event::StockCommitted(again)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
+        assert_eq!(
+            (again.order.clone(), again.attempt, again.lines.len()),
+            (Some(name("o-1")), 3, 0),
+            "it is told again"
+        );
     }
     shop.wait();
     shop.sweep("r");
     assert_eq!((shop.status("r"), shop.level()), (Status::Committed, (10, 0, 4, 0)), "firm is firm");
-    assert_eq!(shop.extend("r", 600), Err(Rejection::AlreadyCommitted));
-    assert_eq!(shop.release("r", Some(for_order(3))), Err(Rejection::AlreadyCommitted));
+}
+
+#[test]
+fn what_an_order_holds_nobody_else_extends_makes_firm_or_gives_back() {
+    let mut shop = shop(10);
+    shown(shop.reserve_for("r", 4, Some(for_order(3))));
+    assert_eq!(shop.replace("r", "new", 1), Err(Rejection::BelongsToOrder));
+    for _ in 0..2 {
+        let told = [shop.extend("r", 600), shop.commit("r", None), shop.release("r", None)];
+        assert_eq!((told, shop.said.len()), ([const { Err(Rejection::BelongsToOrder) }; 3], 0));
+        shop.wait();
+    }
+    shown(shop.commit("r", Some(for_order(3))));
+    assert_eq!(shop.release("r", None), Err(Rejection::BelongsToOrder));
+    assert_eq!(shown(shop.ship("r")), (false, Status::Shipped), "goods leave when somebody says so");
+    shown(shop.commit("r", Some(for_order(3))));
+    let [Event::StockCommitted(again)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
+    assert_eq!((again.shipped, shop.status("r"), shop.level()), (true, Status::Shipped, (6, 0, 0, 0)));
+}
+
+#[test]
+fn an_order_is_answered_also_where_somebody_made_firm_what_has_its_name() {
+    let mut shop = shop(10);
+    shown(shop.reserve("r", 4));
+    shown(shop.commit("r", None));
+    assert_eq!(shop.release("r", None), Err(Rejection::AlreadyCommitted));
+    shown(shop.commit("r", Some(for_order(3))));
+    assert_eq!(shop.kinds(), ["StockCommitted"]);
+    assert_eq!(shown(shop.release("r", Some(for_order(3)))), (false, Status::Returned));
+    let [Event::StockReturned(returned)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
+    assert_eq!((returned.order.clone(), returned.attempt, shop.level()), (Some(name("o-1")), 3, (10, 0, 0, 0)));
 }
 
 #[test]
@@ -163,10 +197,9 @@ fn only_what_is_committed_and_there_is_shipped() {
 #[test]
 fn a_release_gives_the_hold_back_and_keeps_the_name_released() {
     let mut shop = shop(10);
-    shown(shop.reserve_for("r", 4, Some(for_order(3))));
+    shown(shop.reserve("r", 4));
     assert_eq!(shown(shop.release("r", None)), (false, Status::Released));
     let [Event::StockReleased(released)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
-    assert_eq!((released.order.clone(), released.attempt), (Some(name("o-1")), 3), "its order hears of it");
     assert_eq!((released.lines.clone(), shop.level()), (lines(4), (10, 0, 0, 0)));
     assert_eq!(shown(shop.release("r", None)), (false, Status::Released));
     assert_eq!(shop.said, []);
@@ -198,8 +231,6 @@ fn an_order_that_asks_for_a_release_is_answered_each_time_and_whatever_has_becom
             let [Event::StockReleased(released)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
             assert_eq!((released.lines.len(), released.attempt), (0, 3));
         }
-        assert_eq!(shown(shop.release(reservation, None)), (false, stays));
-        assert_eq!(shop.said, [], "nobody waits for an answer");
     }
     assert_eq!(shop.level(), (10, 0, 0, 0));
 }
@@ -233,7 +264,6 @@ fn a_lapsed_hold_is_firm_for_its_order_as_long_as_nobody_took_anything_from_it()
     let mut shop = shop(10);
     shown(shop.reserve_for("r", 10, Some(for_order(3))));
     shop.wait();
-    assert_eq!(shop.commit("r", None), Err(Rejection::Expired), "but for nobody else");
     assert_eq!(shown(shop.commit("r", Some(for_order(3)))), (false, Status::Committed));
     let [Event::StockCommitted(committed)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
     assert!(!committed.retaken);
@@ -247,7 +277,6 @@ fn a_lapsed_hold_that_was_let_go_is_taken_anew_for_its_order_if_the_stock_is_the
     shown(shop.reserve_for("r", 4, Some(for_order(3))));
     shop.wait();
     shop.sweep("r");
-    assert_eq!(shop.commit("r", None), Err(Rejection::Expired));
     assert_eq!(shown(shop.commit("r", Some(for_order(3)))), (false, Status::Committed));
     let [Event::StockCommitted(committed)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
     assert_eq!((committed.retaken, committed.shipped, committed.lines.clone()), (true, true, lines(4)));
@@ -342,7 +371,7 @@ fn a_return_gives_back_what_is_firm_whether_it_has_left_the_shelf_or_not() {
         let mut shop = shop(10);
         shop.policy.ship_on_commit = has_left;
         shown(shop.reserve_for("r", 4, Some(for_order(3))));
-        shown(shop.commit("r", None));
+        shown(shop.commit("r", Some(for_order(3))));
         assert_eq!(shop.level(), left);
         assert_eq!(shown(shop.give_back("r", 5)), (false, Status::Returned));
         let [Event::StockReturned(returned)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
@@ -351,7 +380,7 @@ fn a_return_gives_back_what_is_firm_whether_it_has_left_the_shelf_or_not() {
         assert_eq!(shown(shop.give_back("r", 5)), (false, Status::Returned));
         assert_eq!(shop.kinds(), ["StockReleased"], "answered again, and nothing moves");
         assert_eq!(shop.level(), (10, 0, 0, 0));
-        assert_eq!(shop.commit("r", None), Err(Rejection::AlreadyReleased));
+        assert_eq!(shop.commit("r", Some(for_order(3))), Err(Rejection::AlreadyReleased));
     }
 }
 
