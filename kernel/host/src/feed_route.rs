@@ -117,7 +117,7 @@ pub(crate) struct EventPage {
 /// What is asked for.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    limit: usize,
+    pub(crate) limit: usize,
     pub(crate) after: Position,
     pub(crate) interest: Interest,
 }

@@ -24,7 +24,7 @@ use db::{Database, Position};
 use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use web::Cursor;
 
 use crate::board::Part;
@@ -46,6 +46,8 @@ struct Streaming {
     stage: Stage,
     /// Everything that was wanted up to here has been handed on.
     told: Position,
+    /// When something was last said.
+    said_at: Instant,
     _room: OwnedSemaphorePermit,
 }
 
@@ -85,6 +87,7 @@ pub(crate) fn endless(
         heartbeat,
         stage: Stage::Opening(Vec::new()),
         told,
+        said_at: Instant::now(),
         _room: room,
     };
     streaming.stage = Stage::Opening(streaming.take(found));
@@ -104,6 +107,12 @@ pub(crate) fn endless(
 impl Streaming {
     /// What the stream says next; none when it ends.
     async fn next(&mut self) -> Option<Bytes> {
+        let said = self.say().await;
+        self.said_at = Instant::now();
+        said
+    }
+
+    async fn say(&mut self) -> Option<Bytes> {
         loop {
             match &mut self.stage {
                 Stage::Opening(found) => {
@@ -136,7 +145,13 @@ impl Streaming {
         match self.broadcast.join(&self.asked.interest, self.asked.after) {
             Joined::Now(subscription) => self.stage = Stage::Joined(subscription),
             Joined::Behind(upto) => match look(&self.database, &self.asked, upto).await {
-                Ok(found) => self.stage = Stage::Behind(self.take(found).into()),
+                Ok(found) => {
+                    self.stage = Stage::Behind(self.take(found).into());
+                    // Nothing in it was wanted, and what stands between closes a connection that is silent.
+                    if self.told == self.asked.after && self.said_at.elapsed() >= self.heartbeat {
+                        return Some(self.heartbeat());
+                    }
+                }
                 // Why it fails stands in the answer to whoever asks again.
                 Err(_) => return self.end(Reason::UNAVAILABLE),
             },
@@ -225,8 +240,74 @@ fn opening() -> Bytes {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::time::Duration;
 
-    use super::opening;
+    use db::{Context, Database, Location, MemoryDisk, NewEvent, Options, Trace};
+    use telemetry::Counter;
+    use tokio::sync::Semaphore;
+    use tokio::time::Instant;
+    use web::Cursor;
+    use world::World;
+
+    use super::{Stage, Streaming, opening};
+    use crate::broadcast::{Broadcast, Interest};
+    use crate::feed_route::{Asked, Place};
+
+    /// A shop that has said so many things, of which nobody wants any.
+    async fn shop(said: i64) -> Database {
+        let memory = Location::Memory(MemoryDisk::empty());
+        let database = Database::open("shop", memory, Options::default(), World::real(), &[]).expect("a database");
+        let written = database.write(move |tx| {
+            let stream = tx.number();
+            for version in 1..=said {
+                tx.publish(NewEvent {
+                    stream,
+                    version,
+                    subject: "of no interest".to_owned(),
+                    kind: "Said",
+                    schema: 1,
+                    occurred_at: tx.now(),
+                    by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
+                    body: "{}".to_owned(),
+                });
+            }
+            Ok(())
+        });
+        written.await.expect("it is said");
+        database
+    }
+
+    /// A stream of what concerns one thing, from the beginning on.
+    fn about(subject: &str, database: &Database, heartbeat: Duration) -> Streaming {
+        let interest = Interest { subject: Some(subject.into()), ..Interest::default() };
+        Streaming {
+            database: database.clone(),
+            broadcast: Broadcast::of(database, 1_000, Counter::default()),
+            asked: Asked { limit: 100, after: 0, interest },
+            heartbeat,
+            stage: Stage::Opening(Vec::new()),
+            told: 0,
+            said_at: Instant::now(),
+            _room: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("room"),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_looks_through_much_is_told_on_the_way_how_far_it_is() {
+        let database = shop(25_000).await;
+        let mut stream = about("a", &database, Duration::ZERO);
+        assert!(stream.next().await.expect("a first word").starts_with(b"retry: "));
+        let mut places = Vec::new();
+        while places.last() != Some(&25_000) {
+            let said = String::from_utf8(stream.next().await.expect("a heartbeat").to_vec()).expect("text");
+            let id = said.lines().find_map(|line| line.strip_prefix("id: ")).expect("a cursor");
+            let Place(_, upto) = id.parse::<Cursor>().expect("a cursor").open().expect("a place");
+            places.push(upto);
+        }
+        assert!(places.len() >= 3 && places.is_sorted(), "{places:?}");
+        assert!(places[0] < 25_000, "{places:?}");
+    }
 
     #[test]
     fn of_those_who_are_cut_off_together_each_comes_back_at_another_time() {
