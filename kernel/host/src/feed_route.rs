@@ -26,7 +26,7 @@ use events::EventDocument;
 use ids::Number;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
-use web::{Cursor, FieldError, Problem, ProblemKind, Query, Routes, Scope, Segment, Slot, Wait};
+use web::{Caller, Cursor, FieldError, Problem, ProblemKind, Query, Routes, Scope, Segment, Slot, Wait};
 
 use crate::board::{Board, Part};
 use crate::broadcast::{Interest, Joined, Next};
@@ -172,6 +172,7 @@ async fn events(
     Segment(service): Segment<String>,
     wait: Wait,
     slot: Slot,
+    caller: Caller,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {
@@ -183,7 +184,7 @@ async fn events(
     let mut found = look(&part.database, &asked, Position::MAX).await?;
     if feed_stream::is_asked_for(&headers) {
         let room = board.listening.stream().ok_or_else(too_many)?;
-        return Ok(feed_stream::endless(part, asked, found, board.listening.heartbeat, room));
+        return Ok(feed_stream::endless(part, asked, found, board.listening.heartbeat, caller.admission, room));
     }
     if let (true, Some(wait)) = (found.is_nothing_new(), wait.time()) {
         let _room = board.listening.wait().ok_or_else(too_many)?;

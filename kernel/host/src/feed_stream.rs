@@ -7,8 +7,8 @@
 //! there, with an `id` that leads past what was looked through meanwhile.
 //!
 //! A stream first reads what lies behind it, as fast as its reader takes it, then joins the broadcast.
-//! It ends when the program stops, when its reader is too slow, or when the database does not answer;
-//! then its last message is an `end`, with the reason and the cursor from which to go on.
+//! It ends when the program stops, when its reader is too slow or would no longer be let in, or when the database
+//! does not answer; then its last message is an `end`, with the reason and the cursor from which to go on.
 //! Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
-use web::Cursor;
+use web::{Admission, Cursor};
 
 use crate::board::Part;
 use crate::broadcast::{Broadcast, End, Joined, Message, Next, Subscription};
@@ -43,6 +43,9 @@ struct Streaming {
     broadcast: Arc<Broadcast>,
     asked: Asked,
     heartbeat: Duration,
+    /// Why its reader was let in, and when that was last looked at.
+    admission: Admission,
+    looked_at: Instant,
     stage: Stage,
     /// Everything that was wanted up to here has been handed on.
     told: Position,
@@ -77,6 +80,7 @@ pub(crate) fn endless(
     asked: Asked,
     found: Found,
     heartbeat: Duration,
+    admission: Admission,
     room: OwnedSemaphorePermit,
 ) -> Response {
     let told = asked.after;
@@ -85,6 +89,8 @@ pub(crate) fn endless(
         broadcast: part.streams.clone(),
         asked,
         heartbeat,
+        admission,
+        looked_at: Instant::now(),
         stage: Stage::Opening(Vec::new()),
         told,
         said_at: Instant::now(),
@@ -107,9 +113,18 @@ pub(crate) fn endless(
 impl Streaming {
     /// What the stream says next; none when it ends.
     async fn next(&mut self) -> Option<Bytes> {
-        let said = self.say().await;
+        let said = if self.is_shut_out() { self.end(Reason::NOT_LET_IN) } else { self.say().await };
         self.said_at = Instant::now();
         said
+    }
+
+    /// Whether its reader would no longer be let in, as far as it is time to look.
+    fn is_shut_out(&mut self) -> bool {
+        if matches!(self.stage, Stage::Over) || self.looked_at.elapsed() < self.heartbeat {
+            return false;
+        }
+        self.looked_at = Instant::now();
+        !self.admission.holds()
     }
 
     async fn say(&mut self) -> Option<Bytes> {
@@ -205,6 +220,11 @@ impl Streaming {
 struct Reason(&'static str, &'static str);
 
 impl Reason {
+    const NOT_LET_IN: Self = Self(
+        "not-let-in",
+        "The key with which the stream was opened is accepted no more, or it was opened without one and now one is needed. \
+         Open it again with a key that is accepted, with `resume_after` as `Last-Event-ID`: nothing is lost.",
+    );
     const UNAVAILABLE: Self = Self(
         "unavailable",
         "The events cannot be read at present. Open the stream again, with `resume_after` as `Last-Event-ID`; the answer \
@@ -247,7 +267,7 @@ mod tests {
     use telemetry::Counter;
     use tokio::sync::Semaphore;
     use tokio::time::Instant;
-    use web::Cursor;
+    use web::{Admission, Cursor};
     use world::World;
 
     use super::{Stage, Streaming, opening};
@@ -286,6 +306,8 @@ mod tests {
             broadcast: Broadcast::of(database, 1_000, Counter::default()),
             asked: Asked { limit: 100, after: 0, interest },
             heartbeat,
+            admission: Admission::default(),
+            looked_at: Instant::now(),
             stage: Stage::Opening(Vec::new()),
             told: 0,
             said_at: Instant::now(),

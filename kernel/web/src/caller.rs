@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use world::{Chance, Moment, World};
 
 use crate::ask::Repeatable;
+use crate::gate::Admission;
 use crate::problem::Problem;
 use crate::repeats::fingerprint;
 
@@ -30,6 +31,8 @@ pub struct Caller {
     pub until: Moment,
     /// Whether what belongs to others may be seen: with the scope `admin`, and as long as no key is needed.
     pub is_admin: bool,
+    /// Why it was let in, for answers that go on for long.
+    pub admission: Admission,
     /// The step of its trace from which the caller asks, where it says one.
     pub(crate) parent: Option<u64>,
 }
@@ -78,7 +81,14 @@ impl Reception {
     }
 
     /// Puts together what is known of a request; who asks was found out at the gate.
-    pub(crate) fn caller(&self, headers: &HeaderMap, actor: Actor, owner: Arc<str>, is_admin: bool) -> Caller {
+    pub(crate) fn caller(
+        &self,
+        headers: &HeaderMap,
+        actor: Actor,
+        owner: Arc<str>,
+        is_admin: bool,
+        admission: Admission,
+    ) -> Caller {
         let handed_over = handed_over(headers);
         let (trace, drawn_id) = {
             let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +112,7 @@ impl Reception {
             causation: request_id,
         };
         let parent = handed_over.map(|trace| trace.span_id);
-        Caller { context, until: self.world.now() + self.request_time, is_admin, parent }
+        Caller { context, until: self.world.now() + self.request_time, is_admin, admission, parent }
     }
 }
 
@@ -270,10 +280,10 @@ mod tests {
     use serde_json::json;
     use world::World;
 
-    use super::{Caller, IdempotencyKey, Reception, Wait};
+    use super::{Admission, Caller, IdempotencyKey, Reception, Wait};
 
     fn caller(reception: &Reception, headers: &HeaderMap) -> Caller {
-        reception.caller(headers, Actor::Local, LOCAL_OWNER.into(), true)
+        reception.caller(headers, Actor::Local, LOCAL_OWNER.into(), true, Admission::default())
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use db::{Actor, LOCAL_OWNER};
 use http::header::{ACCEPT, AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use ids::Number;
 use keys::{ANONYMOUS, Key, Keyring, Scope, Unrecognized};
 use world::World;
 
@@ -51,12 +52,29 @@ struct Kept {
     world: World,
 }
 
+/// Why a caller was let in; for an answer that goes on for so long that the reason may pass. By default there
+/// is nothing that could.
+#[derive(Clone, Debug, Default)]
+pub struct Admission(Option<(Keyring, Option<Number>)>);
+
+impl Admission {
+    /// Whether the caller would be let in now: its key is accepted, or it has none and none is needed yet.
+    pub fn holds(&self) -> bool {
+        match &self.0 {
+            None => true,
+            Some((keyring, None)) => !keyring.has_keys(),
+            Some((keyring, Some(number))) => keyring.accepted(*number, keyring.world().now()).is_some(),
+        }
+    }
+}
+
 /// Who came in, or why they did not.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) actor: Actor,
     pub(crate) owner: Arc<str>,
     pub(crate) is_admin: bool,
+    pub(crate) admission: Admission,
     pub(crate) rate: Option<Drawn>,
     pub(crate) refused: Option<Response>,
 }
@@ -137,9 +155,11 @@ impl Gate {
             None => access.and_then(|access| refuse(&caller, access, method, headers)),
         };
         let entry = match caller {
-            Caller::Local => Entry::local(),
+            Caller::Local if kept.local_without_key => Entry::local(),
+            Caller::Local => Entry { admission: kept.admission(None), ..Entry::local() },
             Caller::Client(key) | Caller::SignedIn(key) => Entry {
                 is_admin: key.may(Scope::Admin),
+                admission: kept.admission(Some(key.number)),
                 ..Entry::of(Actor::Client(key.name.clone()), key.owner.clone())
             },
             Caller::Stranger(_) => Entry::of(Actor::Client(ANONYMOUS.into()), ANONYMOUS.into()),
@@ -160,11 +180,15 @@ impl Entry {
     }
 
     fn of(actor: Actor, owner: Arc<str>) -> Self {
-        Self { actor, owner, is_admin: false, rate: None, refused: None }
+        Self { actor, owner, is_admin: false, admission: Admission::default(), rate: None, refused: None }
     }
 }
 
 impl Kept {
+    fn admission(&self, key: Option<Number>) -> Admission {
+        Admission(Some((self.keyring.clone(), key)))
+    }
+
     fn caller(&self, headers: &HeaderMap, peer: Option<Peer>, access: Option<Access>) -> Caller {
         if headers.contains_key(AUTHORIZATION) {
             let recognized = match bearer(headers) {

@@ -103,7 +103,7 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let (peer, is_always) = (request.extensions().get::<Peer>().copied(), ALWAYS.contains(&route));
     let access = guard.access.of(route, &method);
     let entry = guard.gate.enter(&method, request.headers(), peer, access, !is_always);
-    let caller = guard.reception.caller(request.headers(), entry.actor, entry.owner, entry.is_admin);
+    let caller = guard.reception.caller(request.headers(), entry.actor, entry.owner, entry.is_admin, entry.admission);
     let trace_id = caller.trace_id();
     let span = tracing::info_span!(
         "request",

@@ -60,7 +60,7 @@ pub use caller::{Caller, IdempotencyKey, Wait};
 pub use card::contains_card_number;
 pub use client::{Client, NoAnswer, Refusal};
 pub use faults::{Faults, Field};
-pub use gate::{Gate, Peer, is_browser};
+pub use gate::{Admission, Gate, Peer, is_browser};
 pub use guard::{Answered, Observe, guard};
 pub use keys::Scope;
 pub use kinds::{

@@ -31,11 +31,15 @@ impl Running {
         Self::within(services, meters, Limits { drain_secs: 5, ..Limits::default() })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test runs the program beside itself")]
     pub(crate) fn within(services: Vec<Service>, meters: &Meters, limits: Limits) -> Self {
+        Self::behind(Gate::open(), services, meters, limits)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test runs the program beside itself")]
+    pub(crate) fn behind(gate: Gate, services: Vec<Service>, meters: &Meters, limits: Limits) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = mpsc::channel();
-        let program = Program::new(&World::real(), Gate::open(), limits, meters);
+        let program = Program::new(&World::real(), gate, limits, meters);
         let program = services.into_iter().fold(program, Program::with);
         let thread = std::thread::spawn(move || {
             let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");

@@ -3,10 +3,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use db::{Database, NewEvent};
+use db::{Database, Location, MemoryDisk, NewEvent, Options};
 use futures_util::FutureExt;
+use keys::{Created, Keyring, NewKey};
 use telemetry::Meters;
-use web::Limits;
+use web::{Gate, Limits, Scope};
+use world::World;
 
 use crate::asking::{Answer, ask, get};
 use crate::running::{Running, memory, producer, say};
@@ -34,11 +36,17 @@ impl Said {
 
 impl Stream {
     fn open(address: SocketAddr, query: &str, last: Option<&str>) -> Self {
+        let last = last.map(|last| format!("last-event-id: {last}\r\n")).unwrap_or_default();
+        Self::with(address, query, &last)
+    }
+
+    /// Opens one with these headers too.
+    fn with(address: SocketAddr, query: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(address).expect("the program listens");
         stream.set_read_timeout(Some(Duration::from_secs(40))).expect("a socket has a time-out");
-        let last = last.map(|last| format!("last-event-id: {last}\r\n")).unwrap_or_default();
-        let request =
-            format!("GET /v1/events/shop{query} HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n{last}\r\n");
+        let request = format!(
+            "GET /v1/events/shop{query} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n{headers}\r\n"
+        );
         stream.write_all(request.as_bytes()).expect("the program reads");
         let mut opened = Self { read: BufReader::new(stream), buffer: String::new() };
         let mut head = String::new();
@@ -127,6 +135,62 @@ fn a_stream_that_ends_before_it_had_anything_to_say_leads_past_what_it_looked_th
     running.stop();
     let last = stream.all().pop().expect("a last word");
     assert_eq!((last.line("event:"), last.line("id:")), (Some("end"), all["next"].as_str()));
+}
+
+fn keyring() -> Keyring {
+    let database = Database::open(
+        keys::NAME,
+        Location::Memory(MemoryDisk::empty()),
+        Options::default(),
+        World::real(),
+        keys::MIGRATIONS,
+    );
+    let opened = Keyring::open(database.expect("a database"));
+    opened.now_or_never().expect("memory answers at once").expect("keys")
+}
+
+/// Makes a key; how it is shown.
+fn key(keyring: &Keyring, name: &str) -> String {
+    let name: ids::Name = name.parse().expect("a name");
+    let scopes = [Scope::Admin].into_iter().collect();
+    let created = keyring.create(NewKey { owner: name.clone(), name, scopes, expires_at: None });
+    match created.now_or_never().expect("memory answers at once").expect("a key") {
+        Created::New(issued) => format!("authorization: Bearer {}\r\n", issued.text.expose()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_stream_ends_when_its_key_is_accepted_no_more() {
+    let (database, keyring) = (memory("shop"), keyring());
+    let limits = Limits { heartbeat_secs: 1, drain_secs: 5, ..Limits::default() };
+    let gate = Gate::kept_by(&keyring, false, &limits);
+    let running = Running::behind(gate, vec![producer(&database)], &Meters::new(), limits);
+    let is_over = |stream: &mut Stream| {
+        let last = std::iter::from_fn(|| stream.next()).take(100).find(|said| said.line("event:") == Some("end"));
+        let last = last.expect("a last word");
+        assert!(last.0.contains("\"reason\":\"not-let-in\"") && last.line("id:").is_some(), "{last:?}");
+        assert_eq!(stream.next(), None);
+    };
+    let mut without = Stream::open(running.address, "", None);
+    let (one, other) = (key(&keyring, "one"), key(&keyring, "other"));
+    is_over(&mut without);
+
+    let [mut silent, mut busy] = ["?subject=nobody", ""].map(|query| Stream::with(running.address, query, &one));
+    let mut accepted = Stream::with(running.address, "", &other);
+    keyring.revoke("one".parse().expect("a name")).now_or_never().expect("at once").expect("it is revoked");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..60 {
+                say(&database, &[("Said", "a")]);
+                sleep(Duration::from_millis(50));
+            }
+        });
+        is_over(&mut silent);
+        is_over(&mut busy);
+    });
+    let heard = std::iter::from_fn(|| accepted.next()).filter_map(|said| said.position());
+    assert!(heard.take(60).eq(1..=60), "the other goes on");
 }
 
 #[test]
