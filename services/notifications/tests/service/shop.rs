@@ -22,6 +22,13 @@ use tokio::time::sleep;
 use tower::ServiceExt;
 use world::World;
 
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+
+/// The subjects in the order in which they came.
+pub(crate) fn subjects(received: &[Received]) -> Vec<String> {
+    received.iter().map(Received::subject).collect()
+}
+
 /// The shop around notifications.
 pub(crate) struct Shop {
     pub(crate) world: World,
