@@ -81,6 +81,15 @@ pub(crate) struct Noted {
     pub(crate) cursor: i64,
 }
 
+impl Noted {
+    /// Messages that had a row before, which another may have changed meanwhile.
+    fn had_rows(&self) -> impl Iterator<Item = i64> {
+        // What has begun to wait was never sent, and has none.
+        let tried = self.messages.iter().filter(|kept| self.attempt.is_some() && kept.delivery.due_at.is_some());
+        tried.map(|kept| kept.message)
+    }
+}
+
 /// What a command has come to.
 #[derive(Clone, Debug)]
 pub(crate) enum Settled {
@@ -156,14 +165,14 @@ fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], rules: &Rules) -> Resul
         changed: BTreeSet::new(),
         messages: Vec::new(),
         deliveries: BTreeMap::new(),
-        sent_before: BTreeMap::new(),
+        kept: BTreeMap::new(),
         news: Vec::new(),
         forget_upto: None,
         wakes: false,
     };
+    batch.load_kept(tx, commands)?;
     for asked in commands {
         match &asked.command {
-            Command::SendAgain(name, messages) => batch.load_sent(tx, name, messages)?,
             Command::Forget if batch.forget_upto.is_none() => {
                 batch.forget_upto = store::forgettable(tx, tx.now() - rules.keep, FORGET_AT_ONCE)?;
             }
@@ -188,8 +197,8 @@ struct Batch<'r> {
     changed: BTreeSet<Number>,
     messages: Vec<Message>,
     deliveries: BTreeMap<(i64, Number), Kept>,
-    /// What became before of messages that are to be sent again.
-    sent_before: BTreeMap<(i64, Number), Kept>,
+    /// What became before of messages that are to be sent again, or were.
+    kept: BTreeMap<(i64, Number), Kept>,
     news: Vec<NewEvent>,
     forget_upto: Option<i64>,
     /// Whether there is something to be sent.
@@ -197,12 +206,32 @@ struct Batch<'r> {
 }
 
 impl Batch<'_> {
-    fn load_sent(&mut self, tx: &mut Tx<'_>, name: &Name, messages: &[Head]) -> Result<(), Failure> {
-        if let (Some(number), Some(first), Some(last)) = (self.names.get(name), messages.first(), messages.last()) {
-            let kept = store::between(tx, *number, (first.number, last.number))?.into_iter();
-            self.sent_before.extend(kept.map(|(message, kept)| ((message, *number), kept)));
+    /// Loads what became before of messages that are to be sent again, or were.
+    fn load_kept(&mut self, tx: &mut Tx<'_>, commands: &[Asked<Command>]) -> Result<(), Failure> {
+        let mut tried = BTreeSet::new();
+        for asked in commands {
+            match &asked.command {
+                Command::SendAgain(name, messages) => {
+                    if let (Some(number), Some(first), Some(last)) =
+                        (self.names.get(name), messages.first(), messages.last())
+                    {
+                        let kept = store::between(tx, *number, (first.number, last.number))?.into_iter();
+                        self.kept.extend(kept.map(|(message, kept)| ((message, *number), kept)));
+                    }
+                }
+                Command::Note(noted) => tried.extend(noted.had_rows().map(|message| (message, noted.endpoint))),
+                _ => {}
+            }
+        }
+        if !tried.is_empty() {
+            self.kept.extend(store::kept(tx, &tried)?);
         }
         Ok(())
+    }
+
+    /// What became of a message for an endpoint, as far as this batch knows.
+    fn kept_of(&mut self, place: (i64, Number)) -> Option<Kept> {
+        self.deliveries.remove(&place).or_else(|| self.kept.get(&place).cloned())
     }
 
     fn carry_out(&mut self, tx: &Tx<'_>, asked: &Asked<Command>) -> Answer {
@@ -332,7 +361,7 @@ impl Batch<'_> {
         let mut again = 0;
         for head in messages {
             let place = (head.number, endpoint);
-            let before = self.deliveries.remove(&place).or_else(|| self.sent_before.get(&place).cloned());
+            let before = self.kept_of(place);
             if before.is_none() && head.number > cursor {
                 continue; // it was not sent yet, and is when its turn comes
             }
@@ -352,20 +381,31 @@ impl Batch<'_> {
 
     fn note(&mut self, noted: &Noted, by: &Context) -> Settled {
         let (now, patience) = (self.now, self.rules.patience);
-        let Some(record) = self.records.get_mut(&noted.endpoint) else { return Settled::Noted(None) };
-        self.changed.insert(noted.endpoint);
+        if !self.records.contains_key(&noted.endpoint) {
+            return Settled::Noted(None);
+        }
+        let record = self.change(noted.endpoint);
         record.cursor = record.cursor.max(noted.cursor);
         let mut said = None;
-        for kept in &noted.messages {
-            let mut kept = kept.clone();
+        for known in &noted.messages {
+            let place = (known.message, noted.endpoint);
+            // It was asked for again during the try, and that is still to be done.
+            let newer = self.kept_of(place).filter(|kept| kept.delivery != known.delivery);
+            let is_overtaken = newer.is_some();
+            let mut kept = newer.unwrap_or_else(|| known.clone());
             if let Some(attempt) = &noted.attempt {
+                let record = self.change(noted.endpoint);
                 said = record.endpoint.learn(&attempt.outcome, now, noted.jitter_permille, patience);
-                kept.delivery.learn(attempt.clone(), noted.jitter_permille);
+                if is_overtaken {
+                    kept.delivery.remember(attempt.clone());
+                } else {
+                    kept.delivery.learn(attempt.clone(), noted.jitter_permille);
+                }
                 if record.endpoint.is_paused() {
                     kept.delivery.wait_for_endpoint(now);
                 }
             }
-            self.deliveries.insert((kept.message, noted.endpoint), kept);
+            self.deliveries.insert(place, kept);
         }
         self.say(noted.endpoint, said, by);
         Settled::Noted(self.records.get(&noted.endpoint).cloned().map(Box::new))

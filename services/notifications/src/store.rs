@@ -1,6 +1,6 @@
 //! Everything that notifications keeps, and every statement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use db::{Columns, Failure, Query, Read, Row, Table, Tx, Value, int, text};
 use ids::{Name, Number};
@@ -196,6 +196,24 @@ pub(crate) fn between(
     let rows = tx.rows(Query::sql(sql, [endpoint.into(), first.into(), last.into()]))?;
     let kept = |row: Row| Kept::read(&mut row.columns()).map(|kept| (kept.message, kept));
     rows.into_iter().map(kept).collect()
+}
+
+/// What became of messages, each for an endpoint; nothing where there is no row.
+pub(crate) fn kept(
+    tx: &mut Tx<'_>,
+    places: &BTreeSet<(i64, Number)>,
+) -> Result<BTreeMap<(i64, Number), Kept>, Failure> {
+    let rows = tx.rows(Query::by(&DELIVERY, "message", places.iter().map(|(message, _)| (*message).into())))?;
+    let mut found = BTreeMap::new();
+    for row in rows {
+        let mut row = row.columns();
+        let (message, endpoint) = (row.int()?, row.number()?);
+        if places.contains(&(message, endpoint)) {
+            let (subject, recorded_at, _due_at, _status) = (row.text()?, row.moment()?, row.maybe_int()?, row.text()?);
+            found.insert((message, endpoint), Kept { message, subject, recorded_at, delivery: row.json()? });
+        }
+    }
+    Ok(found)
 }
 
 /// The oldest messages that may be forgotten, up to a number; none where there is nothing to forget.

@@ -164,7 +164,13 @@ impl Delivery {
         self.made += 1;
         let is_settled = attempt.outcome.is_success() || attempt.outcome.says_gone();
         self.due_at = wait.filter(|_| !is_settled).map(|wait| ended + wait);
-        self.attempts.push(attempt);
+        self.remember(attempt);
+    }
+
+    /// Remembers a try, and what is to come stays as it is: it was asked for again while that was under way.
+    pub fn remember(&mut self, attempt: Attempt) {
+        let place = self.attempts.partition_point(|known| known.at <= attempt.at);
+        self.attempts.insert(place, attempt);
         let forgotten = self.attempts.len().saturating_sub(REMEMBERED);
         self.attempts.drain(..forgotten);
     }

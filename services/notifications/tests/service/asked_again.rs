@@ -65,6 +65,38 @@ async fn what_was_not_sent_yet_keeps_its_turn_when_a_person_asks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_asks_for_during_a_try_is_sent_again_whatever_comes_of_the_try_on_each_database() {
+    for shop in [Shop::simulated(), Shop::on_postgres()] {
+        for fails in [503, 200] {
+            let mut tries = 0;
+            let receiver = Receiver::with(move |_| {
+                tries += 1;
+                match tries {
+                    1 => How::Answer(503),
+                    2 => How::Late(Duration::from_millis(300), fails),
+                    _ => How::Answer(200),
+                }
+            })
+            .await;
+            let name = format!("a-{fails}");
+            shop.register(&name, &receiver.url, json!({"subjects": [name]})).await;
+            shop.say("OrderPlaced", &name).await;
+            let position = shop.until(&name, 1, "retrying").await[0]["position"].clone();
+            shop.world.advance(Duration::from_secs(6));
+            receiver.until(2).await;
+            let redeliver = format!("/v1/webhook-endpoints/{name}/deliveries/{position}/redeliver");
+            let (status, asked) = shop.post(&redeliver, &Value::Null).await;
+            assert_eq!((status, &asked["status"]), (202, &json!("waiting")), "{asked}");
+            receiver.until(3).await;
+            let delivered = shop.until(&name, 1, "delivered").await;
+            let answers = delivered[0]["attempts"].as_array().expect("tries").iter();
+            let answers: Vec<_> = answers.map(|attempt| attempt["status"].clone()).collect();
+            assert_eq!(answers, [503, fails, 200], "each try is in the log");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_test_message_goes_to_its_endpoint_alone() {
     let shop = Shop::simulated();
     let (tried, other) = (Receiver::start().await, Receiver::start().await);
