@@ -23,14 +23,14 @@ use futures_util::{FutureExt, StreamExt};
 use ids::Number;
 use telemetry::Meters;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use world::{Chance, Moment};
 
 use crate::NAME;
 use crate::config::Config;
 use crate::consumers::Wanted;
 use crate::domain::{Attempt, Delivery, Endpoint, Status, seconds, sign};
-use crate::perform::{Answer, Command, HOLD_FOR, Noted, Settled};
+use crate::perform::{Answer, Command, HOLD_FOR, Held, Noted, Settled};
 use crate::post::{Letter, Post};
 use crate::store::{self, Found, Kept, Message, Record, Want};
 
@@ -89,6 +89,8 @@ impl Tally {
 
 /// What the courier works with.
 pub(crate) struct Courier {
+    /// The number of its term, in which no other process delivers; none before the first, or where there is no other.
+    pub(crate) term: Option<Number>,
     pub(crate) config: Config,
     pub(crate) database: Database,
     pub(crate) desk: Desk<Command, Answer>,
@@ -103,6 +105,8 @@ pub(crate) struct Courier {
 #[derive(Debug)]
 struct Parcel {
     endpoint: Number,
+    /// The term in which it left.
+    term: Option<Number>,
     message: Message,
     /// What was known of it before.
     delivery: Delivery,
@@ -266,19 +270,33 @@ enum Next {
 impl Courier {
     /// Sends as long as the program runs.
     pub(crate) async fn run(mut self) {
-        let me = self.database.world().number();
         let mut chance = self.database.world().chance("webhook retries");
         let mut lanes: BTreeMap<Number, Lane> = BTreeMap::new();
         let mut steps: Steps = FuturesUnordered::new();
         let (mut held_until, mut ages_at, mut look_at) = (Instant::now(), Instant::now(), Instant::now());
+        let mut delivers = false;
         loop {
             let now = Instant::now();
             if held_until <= now {
-                if !self.hold(me, &mut chance).await {
-                    sleep(HOLD_EVERY).await;
-                    continue;
+                let held = self.hold(&mut chance).await;
+                delivers = held != Held::ByAnother;
+                if let Held::Anew(term) = held {
+                    // What was read before may have been sent by another meanwhile.
+                    lanes.values_mut().for_each(Lane::begin_again);
+                    self.term = Some(term);
                 }
                 held_until = Instant::now() + HOLD_EVERY;
+            }
+            if !delivers {
+                // What is on its way is noted all the same.
+                tokio::select! {
+                    biased;
+                    Some(step) = steps.next(), if !steps.is_empty() => {
+                        self.step(step, &mut lanes, &mut steps, &mut chance);
+                    }
+                    () = sleep_until(held_until) => {}
+                }
+                continue;
             }
             if look_at <= now {
                 self.news.mark_unchanged();
@@ -316,11 +334,14 @@ impl Courier {
     }
 
     /// Whether this process delivers; where no other can, it does.
-    async fn hold(&self, me: Number, chance: &mut Chance) -> bool {
+    async fn hold(&self, chance: &mut Chance) -> Held {
         if self.database.is_ours_alone() {
-            return true;
+            return Held::Still;
         }
-        matches!(self.desk.ask(asked(Command::Hold(me), chance)).await, Ok(Ok(Settled::Held(true))))
+        match self.desk.ask(asked(Command::Hold(self.term), chance)).await {
+            Ok(Ok(Settled::Held(held))) => held,
+            _ => Held::ByAnother,
+        }
     }
 
     /// Reads what is to be sent, as far as there is room for it.
@@ -380,15 +401,16 @@ impl Courier {
         for lane in lanes.values_mut() {
             let share = self.share(&lane.record.endpoint, endpoints);
             while lane.on_their_way < share {
+                let (endpoint, term) = (lane.record.number, self.term);
                 match lane.pick() {
                     None => break,
                     Some(Next::Wait(message)) => {
-                        let now = self.database.world().now();
-                        steps.push(self.note(lane, message, Delivery::due(now), None, chance));
+                        let delivery = Delivery::due(self.database.world().now());
+                        steps.push(self.note(lane, Parcel { endpoint, term, message, delivery }, None, chance));
                     }
                     Some(Next::Send(message, delivery)) => {
                         lane.on_their_way += 1;
-                        let parcel = Parcel { endpoint: lane.record.number, message, delivery };
+                        let parcel = Parcel { endpoint, term, message, delivery };
                         steps.push(self.post(&lane.record.endpoint, parcel));
                     }
                 }
@@ -407,7 +429,8 @@ impl Courier {
         }
         (lane.cursor_told, lane.cursor_told_at) = (upto, Instant::now());
         let (endpoint, cursor) = (lane.record.number, upto);
-        let noted = Noted { endpoint, messages: Vec::new(), attempt: None, jitter_permille: 0, cursor };
+        let (messages, attempt, jitter_permille) = (Vec::new(), None, 0);
+        let noted = Noted { term: self.term, endpoint, messages, attempt, jitter_permille, cursor };
         steps.push(self.hand_in(noted, chance));
     }
 
@@ -431,16 +454,16 @@ impl Courier {
 
     fn step(&self, step: Step, lanes: &mut BTreeMap<Number, Lane>, steps: &mut Steps, chance: &mut Chance) {
         match step {
-            Step::Tried(Parcel { endpoint, message, delivery }, attempt) => {
-                let Some(lane) = lanes.get_mut(&endpoint) else { return };
+            Step::Tried(parcel, attempt) => {
+                let Some(lane) = lanes.get_mut(&parcel.endpoint) else { return };
                 if !attempt.outcome.is_success() {
-                    lane.hold_up(&message.subject);
+                    lane.hold_up(&parcel.message.subject);
                 }
-                let (id, outcome) = (&message.id, attempt.outcome.why());
+                let (id, outcome) = (&parcel.message.id, attempt.outcome.why());
                 let is_success = attempt.outcome.is_success();
                 let name = &lane.record.endpoint.name;
                 tracing::debug!(service = NAME, endpoint = %name, id, is_success, outcome, "A message was sent");
-                steps.push(self.note(lane, message, delivery, Some(attempt), chance));
+                steps.push(self.note(lane, parcel, Some(attempt), chance));
             }
             Step::Noted { endpoint, messages, was_tried, answer } => {
                 let Some(lane) = lanes.get_mut(&endpoint) else { return };
@@ -474,8 +497,7 @@ impl Courier {
     fn note(
         &self,
         lane: &mut Lane,
-        message: Message,
-        delivery: Delivery,
+        Parcel { endpoint, term, message, delivery }: Parcel,
         attempt: Option<Attempt>,
         chance: &mut Chance,
     ) -> BoxFuture<'static, Step> {
@@ -489,8 +511,7 @@ impl Courier {
         (lane.cursor_told, lane.cursor_told_at) = (cursor, Instant::now());
         let Message { number, subject, recorded_at, .. } = message;
         let kept = Kept { message: number, subject, recorded_at, delivery };
-        let endpoint = lane.record.number;
-        self.hand_in(Noted { endpoint, messages: vec![kept], attempt, jitter_permille, cursor }, chance)
+        self.hand_in(Noted { term, endpoint, messages: vec![kept], attempt, jitter_permille, cursor }, chance)
     }
 
     fn hand_in(&self, noted: Noted, chance: &mut Chance) -> BoxFuture<'static, Step> {

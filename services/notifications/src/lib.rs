@@ -85,7 +85,7 @@ pub fn assemble_with(config: &Config, ground: &Ground, post: Arc<dyn Post>) -> R
     let (told, world) = (tally.clone(), ground.database.world().clone());
     service.tell = Box::new(move |meters| told.tell(meters, world.now()));
     let (config, database) = (config.clone(), ground.database.clone());
-    let courier = Courier { config, database, desk, post, news: hears, wanted, tally };
+    let courier = Courier { term: None, config, database, desk, post, news: hears, wanted, tally };
     service.tasks.push(Task { name: "delivery of webhooks", run: Box::pin(courier.run()) });
     Ok(service)
 }

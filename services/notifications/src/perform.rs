@@ -37,8 +37,8 @@ pub(crate) enum Command {
     SendAgain(Name, Vec<Head>),
     /// Note what the courier did.
     Note(Box<Noted>),
-    /// Let this process deliver, and no other for a while.
-    Hold(Number),
+    /// Let this process deliver, and no other for a while; with the number of its term, where it has delivered before.
+    Hold(Option<Number>),
     /// Forget what is old.
     Forget,
 }
@@ -69,6 +69,8 @@ pub(crate) enum Edit {
 /// What the courier did for an endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Noted {
+    /// The term in which it was begun, where other processes could deliver too.
+    pub(crate) term: Option<Number>,
     /// The endpoint.
     pub(crate) endpoint: Number,
     /// Each message with what was known of it before.
@@ -82,11 +84,12 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// Messages that had a row before, which another may have changed meanwhile.
-    fn had_rows(&self) -> impl Iterator<Item = i64> {
-        // What has begun to wait was never sent, and has none.
-        let tried = self.messages.iter().filter(|kept| self.attempt.is_some() && kept.delivery.due_at.is_some());
-        tried.map(|kept| kept.message)
+    /// Messages with a row that may be another than it was known, in the term of whoever delivers now.
+    fn may_be_overtaken(&self, term: Number) -> impl Iterator<Item = i64> {
+        let is_late = self.term.is_some_and(|begun| begun != term);
+        // What was never sent, or only begins to wait, has none, unless another process wrote one.
+        let has_row = move |kept: &&Kept| is_late || (self.attempt.is_some() && kept.delivery.due_at.is_some());
+        self.messages.iter().filter(has_row).map(|kept| kept.message)
     }
 }
 
@@ -100,9 +103,20 @@ pub(crate) enum Settled {
     /// The endpoint as it is now; none where it is there no more.
     Noted(Option<Box<Record>>),
     /// Whether this process delivers.
-    Held(bool),
+    Held(Held),
     /// It is done.
     Done,
+}
+
+/// Whether a process delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Another does.
+    ByAnother,
+    /// It does from now on, in a term of this number; another may have done so since its last one.
+    Anew(Number),
+    /// It does as before.
+    Still,
 }
 
 /// Why a command is refused.
@@ -219,7 +233,10 @@ impl Batch<'_> {
                         self.kept.extend(kept.map(|(message, kept)| ((message, *number), kept)));
                     }
                 }
-                Command::Note(noted) => tried.extend(noted.had_rows().map(|message| (message, noted.endpoint))),
+                Command::Note(noted) => {
+                    let messages = noted.may_be_overtaken(self.counter.courier);
+                    tried.extend(messages.map(|message| (message, noted.endpoint)));
+                }
                 _ => {}
             }
         }
@@ -241,7 +258,7 @@ impl Batch<'_> {
             Command::Test(name) => self.test(tx, name),
             Command::SendAgain(name, messages) => self.send_again(name, messages),
             Command::Note(noted) => Ok(self.note(noted, &asked.by)),
-            Command::Hold(courier) => Ok(self.hold(*courier)),
+            Command::Hold(term) => Ok(self.hold(tx, *term)),
             Command::Forget => Ok(Settled::Done),
         }
     }
@@ -389,7 +406,7 @@ impl Batch<'_> {
         let mut said = None;
         for known in &noted.messages {
             let place = (known.message, noted.endpoint);
-            // It was asked for again during the try, and that is still to be done.
+            // It was asked for again during the try, which is still to be done; or another process has tried it since.
             let newer = self.kept_of(place).filter(|kept| kept.delivery != known.delivery);
             let is_overtaken = newer.is_some();
             let mut kept = newer.unwrap_or_else(|| known.clone());
@@ -411,12 +428,17 @@ impl Batch<'_> {
         Settled::Noted(self.records.get(&noted.endpoint).cloned().map(Box::new))
     }
 
-    fn hold(&mut self, courier: Number) -> Settled {
-        let is_free = self.counter.courier == courier || self.counter.courier_until <= self.now;
-        if is_free {
-            (self.counter.courier, self.counter.courier_until) = (courier, self.now + HOLD_FOR);
+    fn hold(&mut self, tx: &Tx<'_>, term: Option<Number>) -> Settled {
+        let held = match &self.counter {
+            counter if term == Some(counter.courier) => Held::Still,
+            counter if counter.courier_until <= self.now => Held::Anew(tx.number()),
+            _ => return Settled::Held(Held::ByAnother),
+        };
+        if let Held::Anew(term) = held {
+            self.counter.courier = term;
         }
-        Settled::Held(is_free)
+        self.counter.courier_until = self.now + HOLD_FOR;
+        Settled::Held(held)
     }
 
     fn of(&self, name: &Name) -> Result<&Record, Rejection> {

@@ -34,7 +34,7 @@ static DELIVERY: Table = Table {
 pub(crate) struct Counter {
     /// The number of the newest message.
     pub(crate) newest: i64,
-    /// The process that delivers.
+    /// The term of the process that delivers.
     pub(crate) courier: Number,
     /// Until when no other does.
     pub(crate) courier_until: Moment,

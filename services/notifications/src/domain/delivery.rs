@@ -167,7 +167,8 @@ impl Delivery {
         self.remember(attempt);
     }
 
-    /// Remembers a try, and what is to come stays as it is: it was asked for again while that was under way.
+    /// Remembers a try, and what is to come stays as it is: somebody has asked for it again, or tried it, while that
+    /// was under way.
     pub fn remember(&mut self, attempt: Attempt) {
         let place = self.attempts.partition_point(|known| known.at <= attempt.at);
         self.attempts.insert(place, attempt);
@@ -278,6 +279,17 @@ mod tests {
         tried(&mut delivery, now, answered(200, None), 0);
         delivery.wait_for_endpoint(now);
         assert_eq!(delivery.status(), Status::Delivered);
+    }
+
+    #[test]
+    fn a_try_that_was_overtaken_is_remembered_where_it_belongs_and_changes_nothing() {
+        let at = |secs: i64| Moment::from_micros(secs * 1_000_000);
+        let mut delivery = Delivery::due(at(0));
+        tried(&mut delivery, at(9), answered(200, None), 0);
+        let url = "https://a.example".to_owned();
+        delivery.remember(Attempt { at: at(5), duration_ms: 60_000, url, outcome: answered(503, None) });
+        assert_eq!((delivery.status(), delivery.due_at, delivery.made), (Status::Delivered, None, 1));
+        assert_eq!(delivery.attempts.iter().map(|attempt| attempt.at).collect::<Vec<_>>(), [at(5), at(9)]);
     }
 
     #[test]

@@ -166,7 +166,7 @@ async fn where_the_order_counts_nothing_overtakes_a_message_about_the_same_and_o
         shop.until("ordered", 8, "delivered").await;
         let mut orders: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         for received in receiver.received() {
-            let position = received.id().rsplit('-').next().expect("a position").parse().expect("a number");
+            let position = received.position();
             let of_subject = orders.entry(received.subject()).or_default();
             if of_subject.last() != Some(&position) {
                 of_subject.push(position);
@@ -199,6 +199,34 @@ async fn what_was_sent_but_not_noted_is_sent_again_under_the_same_id_after_a_cra
     sleep(Duration::from_millis(150)).await;
     assert!(receiver.received().len() <= 4, "what was noted is not sent again");
     shop.until("a", 2, "delivered").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_delivers_again_after_another_sends_nothing_that_the_other_has_sent() {
+    const LEASE: Duration = Duration::from_secs(16);
+    let shop = Shop::on_postgres_with(notifications::Config { timeout_ms: 60_000, ..here() });
+    let mut tries = 0;
+    let receiver = Receiver::with(move |_| {
+        tries += 1;
+        // Answered when the first process delivers again.
+        if tries == 1 { How::Late(Duration::from_secs(8), 200) } else { How::Answer(200) }
+    })
+    .await;
+    shop.register("a", &receiver.url, json!({"ordered": true})).await;
+    shop.say_all("OrderPlaced", &["x", "x", "x"]).await;
+    receiver.until(1).await;
+    shop.world.advance(LEASE);
+    let other = shop.beside();
+    other.until("a", 3, "delivered").await;
+    drop(other);
+    shop.world.advance(LEASE);
+    sleep(Duration::from_secs(9)).await;
+    shop.say("OrderPlaced", "x").await;
+    let deliveries = shop.until("a", 4, "delivered").await;
+    let positions: Vec<_> = receiver.received().iter().map(Received::position).collect();
+    assert_eq!(positions, [1, 1, 2, 3, 4]);
+    let tries: Vec<_> = deliveries.iter().map(|one| one["attempts"].as_array().map(Vec::len)).collect();
+    assert_eq!(tries, [Some(1), Some(1), Some(1), Some(2)], "each has noted its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

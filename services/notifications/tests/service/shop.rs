@@ -64,8 +64,13 @@ impl Shop {
 
     /// A shop on `PostgreSQL`.
     pub(crate) fn on_postgres() -> Self {
+        Self::on_postgres_with(here())
+    }
+
+    /// The same with other settings.
+    pub(crate) fn on_postgres_with(config: Config) -> Self {
         let location = Location::Postgres(testkit::Postgres::shared().database());
-        Self::open(World::simulated(1), here(), location, tempfile::tempdir().expect("a folder"))
+        Self::open(World::simulated(1), config, location, tempfile::tempdir().expect("a folder"))
     }
 
     fn open(world: World, config: Config, location: Location, folder: tempfile::TempDir) -> Self {
@@ -75,6 +80,16 @@ impl Shop {
         };
         let producers = ["inventory", "orders", "payments"].map(producer).into();
         let mut shop = Self { world, config, location, producers, running: None, _folder: folder };
+        shop.start();
+        shop
+    }
+
+    /// Another process over the same database.
+    pub(crate) fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (world, config, location) = (self.world.clone(), self.config.clone(), self.location.clone());
+        let mut shop =
+            Self { world, config, location, producers: self.producers.clone(), running: None, _folder: folder };
         shop.start();
         shop
     }
@@ -268,6 +283,11 @@ impl Received {
 
     pub(crate) fn id(&self) -> String {
         self.header("webhook-id").to_owned()
+    }
+
+    /// Where the event stands in its feed.
+    pub(crate) fn position(&self) -> i64 {
+        self.id().rsplit('-').next().expect("a position").parse().expect("a number")
     }
 
     pub(crate) fn document(&self) -> Value {
