@@ -144,7 +144,7 @@ pub(crate) const KIND: Kind<Command> = Kind { key_of: |_| 0, weigh: |_| 1 };
 
 /// Endpoints, at most.
 pub(crate) const MOST_ENDPOINTS: usize = 1_000;
-/// Messages that are forgotten at once.
+/// Messages that are forgotten at once, and rows of what became of them.
 const FORGET_AT_ONCE: usize = 4_096;
 /// How long a process delivers alone after it last said so.
 pub(crate) const HOLD_FOR: Duration = Duration::from_secs(15);
@@ -480,5 +480,55 @@ impl Batch<'_> {
             let news = self.rules.news.clone();
             tx.after_commit(move || news.send_modify(|times| *times += 1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use db::{Database, Location, MemoryDisk, Options};
+    use ids::Number;
+    use world::{Moment, World};
+
+    use super::FORGET_AT_ONCE;
+    use crate::MIGRATIONS;
+    use crate::domain::Delivery;
+    use crate::store::{self, Changes, Kept, Message};
+
+    #[tokio::test]
+    async fn what_is_forgotten_at_once_does_not_grow_with_the_number_of_endpoints() {
+        for location in
+            [Location::Memory(MemoryDisk::empty()), Location::Postgres(testkit::Postgres::shared().database())]
+        {
+            let world = World::simulated(1);
+            let opened = Database::open(crate::NAME, location, Options::default(), world.clone(), MIGRATIONS);
+            let database = opened.expect("a database");
+            let recorded_at = world.now();
+            for number in 1..=20 {
+                sent_to_a_thousand(&database, number, recorded_at).await;
+            }
+            let later = recorded_at + Duration::from_secs(1);
+            let forgets = |most| database.write(move |tx| store::forgettable(tx, later, most));
+            assert_eq!(forgets(FORGET_AT_ONCE).await.expect("it is read"), Some(4), "4,000 rows");
+            assert_eq!(forgets(100).await.expect("it is read"), Some(1), "or nothing would ever be forgotten");
+            assert_eq!(forgets(1_000_000).await.expect("it is read"), Some(20));
+        }
+    }
+
+    /// Writes a message, and that a thousand endpoints were sent it.
+    async fn sent_to_a_thousand(database: &Database, number: i64, recorded_at: Moment) {
+        let (id, subject, kind) = (format!("orders-1-{number}"), "a".to_owned(), "OrderPlaced".to_owned());
+        let kept = |endpoint| {
+            let kept = Kept { message: number, subject: "a".to_owned(), recorded_at, delivery: Delivery::default() };
+            ((number, Number::from_column(endpoint)), kept)
+        };
+        let deliveries = (1..=1_000).map(kept).collect();
+        let message = Message { number, id, endpoint: None, subject, kind, recorded_at, body: "{}".to_owned() };
+        let written = database.write(move |tx| {
+            store::save(tx, Changes::default(), &[message], &deliveries);
+            Ok(())
+        });
+        written.await.expect("it is written");
     }
 }

@@ -216,23 +216,31 @@ pub(crate) fn kept(
     Ok(found)
 }
 
-/// The oldest messages that may be forgotten, up to a number; none where there is nothing to forget.
-/// What an endpoint has still to get, and all that came after it, stays.
+/// The oldest messages that may be forgotten, up to a number; none where there is nothing to forget. So many of
+/// them at most, with so many rows of what became of them, or one message. What an endpoint has still to get, and
+/// all that came after it, stays.
 pub(crate) fn forgettable(tx: &mut Tx<'_>, before: Moment, most: usize) -> Result<Option<i64>, Failure> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let oldest = "SELECT number, recorded_at FROM message ORDER BY number LIMIT $1";
     let behind = "SELECT min(cursor) FROM endpoint WHERE keeps = 1";
     let open = "SELECT min(delivery.message) FROM delivery JOIN endpoint ON endpoint.number = delivery.endpoint
                 JOIN message ON message.number = delivery.message WHERE delivery.due_at IS NOT NULL AND endpoint.keeps = 1";
-    let [oldest, behind, open] =
-        tx.ask([Query::sql(oldest, [most.into()]), Query::sql(behind, []), Query::sql(open, [])])?;
+    let full = "SELECT message FROM delivery ORDER BY message, endpoint LIMIT 1 OFFSET $1";
+    let [oldest, behind, open, full] = tx.ask([
+        Query::sql(oldest, [most.into()]),
+        Query::sql(behind, []),
+        Query::sql(open, []),
+        Query::sql(full, [most.into()]),
+    ])?;
     let first = |rows: Vec<Row>| rows.into_iter().next().map_or(Ok(None), |row| row.columns().maybe_int());
     let needed_from = [first(behind)?.map(|cursor| cursor + 1), first(open)?].into_iter().flatten().min();
+    let full = first(full)?;
     let mut upto = None;
     for row in oldest {
         let mut row = row.columns();
         let (number, recorded_at) = (row.int()?, row.moment()?);
-        if recorded_at >= before || needed_from.is_some_and(|needed| number >= needed) {
+        let is_needed = recorded_at >= before || needed_from.is_some_and(|needed| number >= needed);
+        if is_needed || (upto.is_some() && full.is_some_and(|full| number >= full)) {
             break;
         }
         upto = Some(number);
