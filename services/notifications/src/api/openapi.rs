@@ -149,9 +149,9 @@ pub(super) fn rotate() -> Operation {
 }
 
 pub(super) fn resume() -> Operation {
-    let about = "One that was paused goes on where it stopped; one that was gone begins with what comes now. So already \
-                 is success.";
-    on_known("resume_webhook_endpoint", "Puts an endpoint to work that was paused or gone", about)
+    let about = "One that was paused goes on where it stopped; one that was gone begins with what comes now; one that \
+                 fails is left alone no longer. What was tried already keeps the time of its next try. So already is success.";
+    on_known("resume_webhook_endpoint", "Puts an endpoint to work that was paused or gone, or fails", about)
         .takes_if_match()
         .answers(200, "The endpoint.", reference("WebhookEndpoint"))
         .example(Example::of("so_already").with("id", "tea-shop").gets(200, tea_shop(false)))

@@ -163,14 +163,15 @@ impl Endpoint {
         self.begins_anew(kept, now)
     }
 
-    /// Puts it to work again; that it is so already is success. Says what happened, and whether it
-    /// begins with what comes now.
+    /// Puts it to work again, also where it only rests; that it is so already is success. Says what happened, and
+    /// whether it begins with what comes now.
     pub fn resume(&mut self, now: Moment) -> (Option<Event>, bool) {
         let kept = self.keeps();
+        self.failing = None;
         if self.standing == Standing::Active {
             return (None, false);
         }
-        (self.standing, self.failing) = (Standing::Active, None);
+        self.standing = Standing::Active;
         let event = WebhookEndpointResumed { endpoint: self.name.clone() };
         (Some(event.into()), self.begins_anew(kept, now))
     }
@@ -330,6 +331,17 @@ mod tests {
         let (said, begins_anew) = endpoint.resume(at(days + 2));
         assert!(matches!(said, Some(Event::WebhookEndpointResumed(_))) && !begins_anew, "it goes on where it was");
         assert_eq!(endpoint.resume(at(days + 3)), (None, false), "so already");
+    }
+
+    #[test]
+    fn one_that_fails_is_asked_again_at_once_when_its_owner_says_so() {
+        let mut endpoint = endpoint();
+        let tomorrow = Outcome::Answered { status: 503, retry_after_secs: Some(86_400), body: String::new() };
+        endpoint.learn(&tomorrow, at(0), 0, PATIENCE);
+        assert_eq!((endpoint.status(), endpoint.at_once(8, at(60))), ("failing", 0));
+        assert_eq!(endpoint.resume(at(60)), (None, false), "it was at work, and goes on where it was");
+        assert_eq!((endpoint.status(), endpoint.at_once(8, at(60))), ("active", 8));
+        assert_eq!(endpoint.learn(&answered(500), at(3 * 24 * 60 * 60), 0, PATIENCE), None, "its days count anew");
     }
 
     #[test]

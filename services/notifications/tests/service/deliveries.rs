@@ -246,6 +246,22 @@ async fn retry_after_is_kept_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_asked_for_a_day_is_woken_by_its_owner() {
+    let shop = Shop::simulated();
+    let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 86400".to_owned();
+    let receiver = Receiver::with(move |_| How::Head(busy.clone())).await;
+    shop.register("a", &receiver.url, json!({})).await;
+    shop.say("OrderPlaced", "one").await;
+    shop.until_status("a", "failing").await;
+    receiver.now(|_| How::Answer(200));
+    shop.say("OrderPlaced", "two").await;
+    let (status, resumed) = shop.post("/v1/webhook-endpoints/a/resume", &Value::Null).await;
+    assert_eq!((status, &resumed["status"]), (200, &json!("active")));
+    assert_eq!(subjects(&receiver.until(2).await), ["one", "two"]);
+    assert!(shop.events().await.is_empty(), "it was never paused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_old_is_forgotten_unless_somebody_has_still_to_get_it() {
     let shop = Shop::simulated();
     let (takes, fails) = (Receiver::start().await, Receiver::with(|_| How::Answer(500)).await);
