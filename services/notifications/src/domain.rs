@@ -8,7 +8,7 @@
 //! ```
 //!
 //! **Invariant:** a delivery that is not delivered has a moment at which it is due, until every try of
-//! [`SCHEDULE`] has failed.
+//! [`SCHEDULE`] has failed or nothing is kept for its endpoint any more.
 //!
 //! **Invariant:** an endpoint that fails again and again is asked ever more rarely, one message at a
 //! time; what is for it waits, and is not lost.

@@ -180,6 +180,7 @@ fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>], rules: &Rules) -> Resul
         messages: Vec::new(),
         deliveries: BTreeMap::new(),
         kept: BTreeMap::new(),
+        given_up: BTreeSet::new(),
         news: Vec::new(),
         forget_upto: None,
         wakes: false,
@@ -213,6 +214,8 @@ struct Batch<'r> {
     deliveries: BTreeMap<(i64, Number), Kept>,
     /// What became before of messages that are to be sent again, or were.
     kept: BTreeMap<(i64, Number), Kept>,
+    /// Endpoints that get nothing of what was still to be sent to them.
+    given_up: BTreeSet<Number>,
     news: Vec<NewEvent>,
     forget_upto: Option<i64>,
     /// Whether there is something to be sent.
@@ -304,10 +307,15 @@ impl Batch<'_> {
             let (number, now, newest) = (record.number, self.now, self.counter.newest);
             let record = self.change(number);
             record.version += 1;
+            let kept = record.endpoint.keeps();
             if record.endpoint.set(settings.clone(), now) {
                 record.cursor = newest;
             }
-            return Ok(Settled::Endpoint(Box::new(record.clone()), false, None));
+            let record = Box::new(record.clone());
+            if kept != record.endpoint.keeps() {
+                self.give_up(number);
+            }
+            return Ok(Settled::Endpoint(record, false, None));
         }
         if self.records.len() >= MOST_ENDPOINTS {
             return Err(Rejection::TooMany);
@@ -347,6 +355,7 @@ impl Batch<'_> {
         record.version += i64::from(event.is_some());
         if begins_anew {
             record.cursor = newest;
+            self.give_up(number);
         }
         self.say(number, event, by);
         self.wakes = true;
@@ -424,6 +433,9 @@ impl Batch<'_> {
             }
             self.deliveries.insert(place, kept);
         }
+        if !self.change(noted.endpoint).endpoint.keeps() {
+            self.give_up(noted.endpoint);
+        }
         self.say(noted.endpoint, said, by);
         Settled::Noted(self.records.get(&noted.endpoint).cloned().map(Box::new))
     }
@@ -439,6 +451,13 @@ impl Batch<'_> {
         }
         self.counter.courier_until = self.now + HOLD_FOR;
         Settled::Held(held)
+    }
+
+    /// Nothing is kept for an endpoint, or was till now: what it has still to get is not sent.
+    fn give_up(&mut self, number: Number) {
+        let known = self.deliveries.iter_mut().chain(&mut self.kept);
+        known.filter(|((_, endpoint), _)| *endpoint == number).for_each(|(_, kept)| kept.delivery.give_up());
+        self.given_up.insert(number);
     }
 
     fn of(&self, name: &Name) -> Result<&Record, Rejection> {
@@ -473,6 +492,9 @@ impl Batch<'_> {
         };
         if let Some(upto) = self.forget_upto {
             store::forget(tx, upto);
+        }
+        for endpoint in self.given_up {
+            store::give_up(tx, endpoint);
         }
         store::save(tx, written, &self.messages, &self.deliveries);
         self.news.into_iter().for_each(|event| tx.publish(event));

@@ -159,9 +159,17 @@ impl Kept {
         ]
     }
 
+    /// Reads a message, its subject and when it was recorded, and then as [`delivery_of`] does.
     fn read(row: &mut Columns) -> Result<Self, Failure> {
-        Ok(Self { message: row.int()?, subject: row.text()?, recorded_at: row.moment()?, delivery: row.json()? })
+        let (message, subject, recorded_at) = (row.int()?, row.text()?, row.moment()?);
+        Ok(Self { message, subject, recorded_at, delivery: delivery_of(row)? })
     }
+}
+
+/// Reads when something is due, which is changed without its state too, and its state.
+fn delivery_of(row: &mut Columns) -> Result<Delivery, Failure> {
+    let due_at = row.maybe_moment()?;
+    Ok(Delivery { due_at, ..row.json()? })
 }
 
 /// Loads what every batch stands on: the counter, locked, and then all endpoints.
@@ -184,7 +192,7 @@ fn read_endpoints(rows: Vec<Row>) -> Result<BTreeMap<Number, Record>, Failure> {
     rows.into_iter().map(record).collect()
 }
 
-const KEPT: &str = "message, subject, recorded_at, state";
+const KEPT: &str = "message, subject, recorded_at, due_at, state";
 
 /// What became of the messages between two numbers for one endpoint.
 pub(crate) fn between(
@@ -209,8 +217,10 @@ pub(crate) fn kept(
         let mut row = row.columns();
         let (message, endpoint) = (row.int()?, row.number()?);
         if places.contains(&(message, endpoint)) {
-            let (subject, recorded_at, _due_at, _status) = (row.text()?, row.moment()?, row.maybe_int()?, row.text()?);
-            found.insert((message, endpoint), Kept { message, subject, recorded_at, delivery: row.json()? });
+            let (subject, recorded_at, due_at, _status) =
+                (row.text()?, row.moment()?, row.maybe_moment()?, row.text()?);
+            let delivery = Delivery { due_at, ..row.json()? };
+            found.insert((message, endpoint), Kept { message, subject, recorded_at, delivery });
         }
     }
     Ok(found)
@@ -258,6 +268,12 @@ pub(crate) fn oldest_message(tx: &mut Tx<'_>) -> Result<Option<Moment>, Failure>
 pub(crate) fn forget(tx: &mut Tx<'_>, upto: i64) {
     tx.execute("DELETE FROM delivery WHERE message <= $1", [upto.into()]);
     tx.execute("DELETE FROM message WHERE number <= $1", [upto.into()]);
+}
+
+/// Sends an endpoint nothing any more of what it has still to get and has a row.
+pub(crate) fn give_up(tx: &mut Tx<'_>, endpoint: Number) {
+    let sql = "UPDATE delivery SET due_at = NULL, status = 'failed' WHERE endpoint = $1 AND due_at IS NOT NULL";
+    tx.execute(sql, [endpoint.into()]);
 }
 
 /// What a batch has changed.
@@ -315,8 +331,10 @@ pub(crate) type Logged = (Message, Option<Kept>);
 fn logged(row: Row) -> Result<Logged, Failure> {
     let mut row = row.columns();
     let message = Message::read(&mut row)?;
-    let Some(state) = row.maybe_text()? else { return Ok((message, None)) };
-    let delivery = serde_json::from_str(&state).map_err(|error| Failure::Corrupt(format!("a delivery: {error}")))?;
+    if row.maybe_text()?.is_none() {
+        return Ok((message, None));
+    }
+    let delivery = delivery_of(&mut row)?;
     let (number, subject, recorded_at) = (message.number, message.subject.clone(), message.recorded_at);
     Ok((message, Some(Kept { message: number, subject, recorded_at, delivery })))
 }
@@ -333,7 +351,7 @@ pub(crate) fn log(
     most: i64,
 ) -> Result<Vec<Logged>, Failure> {
     let sql = format!(
-        "SELECT {LOGGED}, delivery.state FROM delivery JOIN message ON message.number = delivery.message
+        "SELECT {LOGGED}, delivery.status, delivery.due_at, delivery.state FROM delivery JOIN message ON message.number = delivery.message
          WHERE delivery.endpoint = $1 AND delivery.message < $2 AND ($3 = '' OR delivery.status = $3)
          ORDER BY delivery.message DESC LIMIT $4"
     );
@@ -344,7 +362,7 @@ pub(crate) fn log(
 /// A message with what became of it for an endpoint.
 pub(crate) fn message(read: &mut Read<'_>, endpoint: Number, number: i64) -> Result<Option<Logged>, Failure> {
     let sql = format!(
-        "SELECT {LOGGED}, delivery.state FROM message
+        "SELECT {LOGGED}, delivery.status, delivery.due_at, delivery.state FROM message
          LEFT JOIN delivery ON delivery.message = message.number AND delivery.endpoint = $1 WHERE message.number = $2"
     );
     let rows = read.rows(Query::sql(sql, [endpoint.into(), number.into()]))?;
@@ -468,7 +486,7 @@ pub(crate) fn look(
 /// Messages that are due again; where their order counts only the first about each subject.
 fn due(read: &mut Read<'_>, record: &Record, most: usize) -> Result<Vec<(Message, Delivery)>, Failure> {
     let sql = format!(
-        "SELECT {LOGGED}, delivery.state FROM delivery JOIN message ON message.number = delivery.message
+        "SELECT {LOGGED}, delivery.status, delivery.due_at, delivery.state FROM delivery JOIN message ON message.number = delivery.message
          WHERE delivery.endpoint = $1 AND delivery.due_at <= $2 AND ($3 = 0 OR NOT EXISTS (
              SELECT 1 FROM delivery AS before
              WHERE before.endpoint = delivery.endpoint AND before.subject = delivery.subject

@@ -202,6 +202,11 @@ impl<'a> Asked<'a> {
         self.deliveries().iter().any(|delivery| delivery["webhook_id"] == id && delivery["status"] == "failed")
     }
 
+    /// Whether a delivery is of a time before nothing was kept for its endpoint, which is given up with that.
+    fn was_not_kept(&self, delivery: &Value) -> bool {
+        self.since.is_none_or(|since| moment(delivery, "recorded_at").is_some_and(|recorded_at| recorded_at <= since))
+    }
+
     /// Each signature is one that somebody finds who has a secret that was in force, and who has the newest finds his.
     fn is_signed(&self) -> Vec<String> {
         let path = format!("/v1/webhook-endpoints/{}", self.name);
@@ -273,7 +278,7 @@ impl<'a> Asked<'a> {
             let last = attempts.last().and_then(|attempt| attempt["status"].as_u64());
             let is_so = match delivery["status"].as_str() {
                 Some("delivered") => last.is_some_and(|status| (200..300).contains(&status)),
-                Some("failed") => last == Some(410) || attempts.len() >= TRIES,
+                Some("failed") => last == Some(410) || attempts.len() >= TRIES || self.was_not_kept(delivery),
                 _ => self.since.is_none(),
             };
             if !is_so {

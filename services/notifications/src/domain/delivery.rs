@@ -156,6 +156,11 @@ impl Delivery {
         }
     }
 
+    /// Sends it no more, unless it is asked for again: nothing is kept for its endpoint.
+    pub fn give_up(&mut self) {
+        self.due_at = None;
+    }
+
     /// Learns of a try; `jitter_permille` (0 to 100) spreads what failed together.
     pub fn learn(&mut self, attempt: Attempt, jitter_permille: i64) {
         let ended = attempt.at + Duration::from_millis(attempt.duration_ms.unsigned_abs());

@@ -179,7 +179,7 @@ impl Endpoint {
     fn begins_anew(&mut self, kept: bool, now: Moment) -> bool {
         let begins = !kept && self.keeps();
         if begins {
-            self.since = now;
+            (self.since, self.failing) = (now, None);
         }
         begins
     }

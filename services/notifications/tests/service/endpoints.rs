@@ -118,6 +118,46 @@ async fn an_endpoint_that_says_that_it_is_gone_is_asked_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_kept_for_an_endpoint_that_is_disabled_or_gone_on_each_database() {
+    for shop in [Shop::simulated(), Shop::on_postgres()] {
+        for goes in [false, true] {
+            let receiver = Receiver::with(|_| How::Answer(503)).await;
+            let name = format!("a-{goes}");
+            let path = format!("/v1/webhook-endpoints/{name}");
+            let on = json!({"url": receiver.url, "ordered": true, "subjects": ["one", "two", "three"]});
+            shop.register(&name, &receiver.url, on.clone()).await;
+            shop.say("OrderPlaced", "one").await;
+            shop.until(&name, 1, "retrying").await;
+            if goes {
+                receiver.now(|_| How::Answer(410));
+                shop.say("OrderPlaced", "two").await;
+                shop.until_status(&name, "gone").await;
+            } else {
+                let off = json!({"url": receiver.url, "enabled": false});
+                assert_eq!(shop.put(&path, &off).await.1["status"], "disabled");
+            }
+            let given_up = shop.until(&name, 1 + usize::from(goes), "failed").await;
+            assert_eq!(given_up[0]["next_attempt_at"], Value::Null, "{given_up:#?}");
+            receiver.now(|_| How::Answer(200));
+            let resume = format!("{path}/resume");
+            let (method, at) = if goes { ("POST", &resume) } else { ("PUT", &path) };
+            let body = if goes { Value::Null } else { on };
+            assert_eq!(shop.ask(method, at, &body).await.1["status"], "active");
+            shop.pass(10, HOUR).await;
+            shop.say("OrderPlaced", "one").await;
+            shop.say("OrderPlaced", "three").await;
+            shop.until(&name, 2, "delivered").await;
+            let taken: Vec<_> = subjects(&receiver.received()).split_off(1 + usize::from(goes));
+            assert_eq!(taken, ["one", "three"], "and nothing waits behind what is given up");
+            let asked = format!("{path}/deliveries/{}/redeliver", given_up.last().expect("the first")["position"]);
+            assert_eq!(shop.post(&asked, &Value::Null).await.0, 202, "who wants it nevertheless asks for it");
+            shop.until(&name, 3, "delivered").await;
+            shop.ask("DELETE", &path, &Value::Null).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_endpoint_leads_into_the_operator_s_own_network() {
     let mut shop = Shop::simulated();
     let receiver = Receiver::start().await;
