@@ -30,7 +30,7 @@ use web::{
 use world::Moment;
 
 use crate::api::problem::{UNKNOWN_DELIVERY, UNKNOWN_ENDPOINT};
-use crate::consumers::Wanted;
+use crate::consumers::{self, Wanted};
 use crate::domain::{Attempt, Endpoint, Filter, Outcome, Secret, Settings, Status};
 use crate::perform::{Answer, Command, Edit, Settled};
 use crate::store::{self, Head, Kept, Logged, Message, Record, Stretch};
@@ -243,6 +243,18 @@ fn flag(faults: &mut Faults, pointer: &str, value: &Value, otherwise: bool) -> O
     }
 }
 
+/// Takes a type or a subject that is wanted.
+fn wanted(faults: &mut Faults, value: &Value) -> Option<String> {
+    faults.at("").text(value, 1..=LONGEST_WANTED)
+}
+
+/// Every type of event that an endpoint may want.
+fn known_types() -> Vec<&'static str> {
+    let mut types: Vec<_> = consumers::types().collect();
+    types.sort_unstable();
+    types
+}
+
 /// Why a URL is refused, and what an operator may choose who wants it nevertheless.
 fn told(refused: NotATarget) -> String {
     let allow = "; an operator who wants it nevertheless sets notifications.allow_private_targets = true";
@@ -261,17 +273,25 @@ async fn set(
     if let Some(target) = target {
         faults.at("/url").take(target.look_up(counter.reach, LOOK_UP_WITHIN).await.map_err(told));
     }
-    let mut texts = |pointer: &str, texts: Option<&[Value]>| {
-        let texts = texts.unwrap_or_default();
-        faults.each(pointer, texts, 0..=MOST_WANTED, |faults, text| faults.at("").text(text, 1..=LONGEST_WANTED))
-    };
-    let (types, subjects) = (texts("/types", raw.types.as_deref()), texts("/subjects", raw.subjects.as_deref()));
+    let mut is_unknown = false;
+    let types = raw.types.as_deref().unwrap_or_default();
+    let types = faults.each("/types", types, 0..=MOST_WANTED, |faults, kind| {
+        let kind = wanted(faults, kind)?;
+        if consumers::types().any(|known| known == kind) {
+            return Some(kind);
+        }
+        is_unknown = true;
+        faults.at("").refuse("there is no event of this type; `known_types` lists those that there are")
+    });
+    let subjects = raw.subjects.as_deref().unwrap_or_default();
+    let subjects = faults.each("/subjects", subjects, 0..=MOST_WANTED, wanted);
     let ordered = flag(&mut faults, "/ordered", &raw.ordered, false);
     let enabled = flag(&mut faults, "/enabled", &raw.enabled, true);
     let settings = faults.finish(|| {
         let filter = Filter { types: types?, subjects: subjects? };
         Some(Settings { url: url?, filter, ordered: ordered?, enabled: enabled? })
-    })?;
+    });
+    let settings = settings.map_err(|no| if is_unknown { no.member("known_types", known_types()) } else { no })?;
     // Before it is registered, so that no event is passed over that comes after the answer.
     counter.wanted.also(&settings.filter);
     let edit = Edit::Set { settings, secret: counter.new_secret() };

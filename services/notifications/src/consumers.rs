@@ -18,6 +18,13 @@ use crate::perform::{Answer, Command};
 pub(crate) const SOURCES: [&str; 3] =
     [contracts::inventory::Event::SOURCE, contracts::orders::Event::SOURCE, contracts::payments::Event::SOURCE];
 
+/// Every type of event that they say.
+pub(crate) fn types() -> impl Iterator<Item = &'static str> {
+    let of_each =
+        [contracts::inventory::Event::KINDS, contracts::orders::Event::KINDS, contracts::payments::Event::KINDS];
+    of_each.into_iter().flatten().map(|(kind, _)| *kind)
+}
+
 /// The feed of any of them, as notifications understands it.
 pub(crate) const ALL: Listening<Command, Answer> = Listening { understand, judge };
 

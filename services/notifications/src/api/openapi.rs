@@ -9,7 +9,7 @@ use web::schema::{
 use web::{Example, Operation, PRECONDITION_FAILED};
 
 use super::problem::{NOT_ACTIVE, TOO_MANY, UNKNOWN_DELIVERY, UNKNOWN_ENDPOINT};
-use super::{LONGEST_OVERLAP_SECS, LONGEST_WANTED, MOST_WANTED};
+use super::{LONGEST_OVERLAP_SECS, LONGEST_WANTED, MOST_WANTED, known_types};
 
 const STATUSES: [&str; 4] = ["waiting", "retrying", "delivered", "failed"];
 
@@ -82,9 +82,10 @@ pub(super) fn set() -> Operation {
                  secret, and no other does. Said again with something else, the endpoint is set anew. The URL has to be \
                  of the internet and begin with https://, unless the operator allows private targets.";
     let wanted = || list_of(0..=MOST_WANTED, text(1..=LONGEST_WANTED));
+    let types = format!("Only events of these types, each one of `{}`.", known_types().join("`, `"));
     let endpoint = form([
         must("url", meaning("Where messages are posted.", text(1..=2_048))),
-        may("types", meaning("Only events of these types, such as `OrderConfirmed`.", wanted())),
+        may("types", meaning(&types, wanted())),
         may(
             "subjects",
             meaning("Only events about these; one that ends in `*` stands for all that begin so.", wanted()),

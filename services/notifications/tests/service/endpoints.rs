@@ -118,6 +118,38 @@ async fn an_endpoint_that_says_that_it_is_gone_is_asked_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_that_nobody_says_is_refused_with_those_that_there_are_and_one_that_is_stored_stays() {
+    let shop = Shop::simulated();
+    let receiver = Receiver::start().await;
+    for (unknown, pointer) in [
+        (json!(["OrderConfirmed", "OrderConfrimed"]), "/types/1"),
+        (json!(["orderconfirmed"]), "/types/0"),
+        (json!(["Order*"]), "/types/0"),
+        (json!(["WebhookTest"]), "/types/0"),
+    ] {
+        let body = json!({"url": receiver.url, "types": unknown});
+        let (status, no) = shop.put("/v1/webhook-endpoints/a", &body).await;
+        assert_eq!((status, &no["errors"][0]["pointer"]), (422, &json!(pointer)), "{no}");
+        let known = no["known_types"].as_array().expect("those that there are");
+        for kind in ["OrderConfirmed", "PaymentCaptured", "StockReserved"] {
+            assert!(known.contains(&json!(kind)), "{kind}: {no}");
+        }
+    }
+    let (_, no) = shop.put("/v1/webhook-endpoints/a", &json!({"url": receiver.url, "types": [7]})).await;
+    assert!(no["known_types"].is_null(), "it is no text, so the list is no help: {no}");
+    shop.register("a", &receiver.url, json!({"types": ["OrderConfirmed"]})).await;
+    // As an earlier release took it.
+    let written = shop.database().write(|tx| {
+        tx.execute("UPDATE endpoint SET state = replace(state, $1, $2)", ["OrderConfirmed".into(), "Nothing".into()]);
+        Ok(())
+    });
+    written.await.expect("it is written");
+    assert_eq!(shop.get("/v1/webhook-endpoints/a").await.1["types"], json!(["Nothing"]));
+    shop.post("/v1/webhook-endpoints/a/test", &Value::Null).await;
+    receiver.until(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_kept_for_an_endpoint_that_is_disabled_or_gone_on_each_database() {
     for shop in [Shop::simulated(), Shop::on_postgres()] {
         for goes in [false, true] {
