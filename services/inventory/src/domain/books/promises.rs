@@ -116,12 +116,10 @@ impl Books {
         let Some(reservation) = self.find(owner, name) else {
             return nothing_but(Err(Rejection::UnknownReservation));
         };
-        if reservation.order.is_some() {
-            return nothing_but(Err(Rejection::BelongsToOrder));
-        }
         let expires_at = now + seconds(hold_secs);
         match reservation.status_at(now) {
             Status::Reserved if expires_at <= reservation.expires_at => nothing_but(Ok(as_it_is(reservation))),
+            Status::Reserved if reservation.order.is_some() => nothing_but(Err(Rejection::BelongsToOrder)),
             Status::Reserved => {
                 let extended = say::StockReservationExtended { reservation: name.clone(), expires_at };
                 (vec![(reservation.number, extended.into())], Ok(as_it_is(reservation)))
@@ -142,9 +140,7 @@ impl Books {
         let Some(reservation) = self.find(owner, name) else {
             return nothing_but(Err(Rejection::UnknownReservation));
         };
-        if reservation.order.is_some() && order.is_none() {
-            return nothing_but(Err(Rejection::BelongsToOrder));
-        }
+        let is_anothers = reservation.order.is_some() && order.is_none();
         let number = reservation.number;
         let commit = |lines: Vec<ReservedLine>, retaken: bool| {
             let shipped = policy.ship_on_commit && lines.iter().all(|line| line.owed() == 0);
@@ -157,11 +153,13 @@ impl Books {
             None => nothing_but(Err(no)),
         };
         match reservation.status_at(now) {
-            Status::Reserved => commit(reservation.lines.clone(), false),
             Status::Committed | Status::Shipped => {
                 let again = order.map(|order| (number, committed_again(reservation, order)));
                 (again.into_iter().collect(), Ok(as_it_is(reservation)))
             }
+            Status::Reserved if is_anothers => refuse(Rejection::BelongsToOrder, &[]),
+            Status::Expired if retake && is_anothers => refuse(Rejection::BelongsToOrder, &[]),
+            Status::Reserved => commit(reservation.lines.clone(), false),
             // A lapsed hold that nobody has taken anything from yet is still there.
             Status::Expired if retake && reservation.status == Status::Reserved => {
                 commit(reservation.lines.clone(), false)
@@ -223,11 +221,9 @@ impl Books {
             let events = vec![(number, released(name, order, Vec::new()).into())];
             return (events, Ok(Settled::Reservation { is_new: true, reservation }));
         };
-        if reservation.order.is_some() && order.is_none() {
-            return nothing_but(Err(Rejection::BelongsToOrder));
-        }
         let number = reservation.number;
         match (reservation.status, order) {
+            (Status::Reserved, None) if reservation.order.is_some() => nothing_but(Err(Rejection::BelongsToOrder)),
             (Status::Reserved, _) => {
                 let released = released(name, order, reservation.lines.clone());
                 (vec![(number, released.into())], Ok(as_it_is(reservation)))

@@ -6,7 +6,7 @@ use contracts::inventory::{self as say, Event};
 use ids::Number;
 
 use super::{for_order, lines, moved, name, secs, shop, short, shown};
-use crate::domain::{News, Rejection, Reservation, Status};
+use crate::domain::{Command, News, Rejection, Reservation, Status};
 
 #[test]
 fn a_hold_lasts_from_its_reserve_for_as_long_as_was_asked() {
@@ -111,13 +111,16 @@ fn what_an_order_holds_nobody_else_extends_makes_firm_or_gives_back() {
     let mut shop = shop(10);
     shown(shop.reserve_for("r", 4, Some(for_order(3))));
     assert_eq!(shop.replace("r", "new", 1), Err(Rejection::BelongsToOrder));
-    for _ in 0..2 {
-        let told = [shop.extend("r", 600), shop.commit("r", None), shop.release("r", None)];
-        assert_eq!((told, shop.said.len()), ([const { Err(Rejection::BelongsToOrder) }; 3], 0));
-        shop.wait();
-    }
+    let told = [shop.extend("r", 600), shop.commit("r", None), shop.release("r", None)];
+    assert_eq!((told, shop.said.len()), ([const { Err(Rejection::BelongsToOrder) }; 3], 0));
+    shop.wait();
+    let retake = Command::Commit { name: name("r"), order: None, retake: true };
+    let told = [shop.extend("r", 600), shop.commit("r", None), shop.tell(&retake), shop.release("r", None)];
+    let no = [Rejection::Expired, Rejection::Expired, Rejection::BelongsToOrder, Rejection::BelongsToOrder];
+    assert_eq!((told, shop.said.len()), (no.map(Err), 0), "a hold that has lapsed is the order's too");
     shown(shop.commit("r", Some(for_order(3))));
-    assert_eq!(shop.release("r", None), Err(Rejection::BelongsToOrder));
+    assert_eq!(shown(shop.commit("r", None)), (false, Status::Committed), "nothing changes");
+    assert_eq!(shop.release("r", None), Err(Rejection::AlreadyCommitted));
     assert_eq!(shown(shop.ship("r")), (false, Status::Shipped), "goods leave when somebody says so");
     shown(shop.commit("r", Some(for_order(3))));
     let [Event::StockCommitted(again)] = shop.said.as_slice() else { panic!("{:?}", shop.said) };
