@@ -27,7 +27,7 @@ use self::rows::{
 };
 use crate::domain::{Books, Offer, Outcome, Status};
 
-/// Lapsed holds of a SKU that one batch clears away: as many as pieces are wanted of it, for each
+/// Lapsed holds of a SKU in a warehouse that one batch clears away: as many as pieces are wanted of it, for each
 /// frees one at least; but no fewer than the first, and no more than the second.
 const LAPSED_AT_ONCE: (i64, i64) = (256, 10_000);
 
@@ -248,7 +248,8 @@ fn all_warehouses() -> Query {
 fn load_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &mut Touched, scarce: &[Sku]) -> Result<Stories, Failure> {
     let now = tx.now();
     let sql = "SELECT reservation FROM (
-                   SELECT reservation, row_number() OVER (PARTITION BY sku ORDER BY expires_at, reservation) AS place
+                   SELECT reservation,
+                          row_number() OVER (PARTITION BY sku, warehouse ORDER BY expires_at, reservation) AS place
                    FROM hold WHERE expires_at <= $2 AND sku = ANY($1)
                ) AS lapsed WHERE place <= $3";
     let pieces = touched.wanted.iter().map(|(_, quantity)| quantity).sum::<i64>();

@@ -138,6 +138,18 @@ fn a_hold_that_lapses_for_the_sake_of_another_lapses_in_its_own_story() {
 }
 
 #[test]
+fn lapsed_holds_in_one_warehouse_keep_nobody_from_what_lapsed_in_another() {
+    let mut shop = Driven::new();
+    shop.receive("a", &[("north".to_owned(), 300), ("west".to_owned(), 1)]);
+    let holds = (0..301).map(|number| reserve(&format!("r-{number}"), "a", 1)).collect();
+    assert!(shop.ask_all("holds", 2, holds).iter().all(Result::is_ok), "north is emptied first");
+    shop.world.advance(Duration::from_secs(2));
+    let Command::Reserve(mut wish) = reserve("bound", "a", 1) else { panic!("it is a wish") };
+    wish.lines[0].warehouse = Some("west".parse().expect("a warehouse"));
+    shop.ask("bound", 3, Command::Reserve(wish)).expect("the hold there has lapsed");
+}
+
+#[test]
 fn a_lapsed_hold_that_no_event_could_name_anew_is_not_taken_anew() {
     let mut shop = Driven::new();
     shop.receive("a", &[("main".to_owned(), 2_505)]);
