@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use web::{
-    Body, Caller, Conditions, ETag, Faults, Listed, NotATarget, Page, Problem, Query, Reach, Routes, Scope, Segment,
-    Segments, Target,
+    Body, Caller, Conditions, ETag, Faults, IdempotencyKey, Listed, NotATarget, Page, Problem, Query, Reach,
+    Repeatable, Routes, Scope, Segment, Segments, Target,
 };
 use world::Moment;
 
@@ -33,7 +33,7 @@ use crate::api::problem::{UNKNOWN_DELIVERY, UNKNOWN_ENDPOINT};
 use crate::consumers::{self, Wanted};
 use crate::domain::{Attempt, Endpoint, Filter, Outcome, Secret, Settings, Status};
 use crate::perform::{Answer, Command, Edit, Settled};
-use crate::store::{self, Head, Kept, Logged, Message, Record, Stretch};
+use crate::store::{self, Kept, Logged, Message, Record, Stretch};
 
 /// Types or subjects in a filter, at most.
 const MOST_WANTED: usize = 100;
@@ -48,8 +48,9 @@ const MOST_AT_ONCE: i64 = 1_000;
 /// How long it may take to look up the name in a URL.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(3);
 
-/// The version of what is not there; others count from one.
-const NOT_THERE: i64 = 0;
+/// The version of what is not there, or not as its caller has seen it; others count from one. The desk refuses it
+/// unless the same was asked before under the same key.
+const NOT_SEEN: i64 = 0;
 
 /// What handlers share.
 #[derive(Clone, Debug)]
@@ -209,9 +210,8 @@ impl Counter {
         }
         let name = name.clone();
         let found = self.database.read(move |read| store::find(read, &name)).await?;
-        let Some(Record { version, .. }) = found else { return Ok(Some(NOT_THERE)) };
-        conditions.hold(&ETag::of_version(version))?;
-        Ok(Some(version))
+        let as_seen = found.filter(|record| conditions.hold(&ETag::of_version(record.version)).is_ok());
+        Ok(Some(as_seen.map_or(NOT_SEEN, |record| record.version)))
     }
 
     fn new_secret(&self) -> Secret {
@@ -295,9 +295,7 @@ async fn set(
     // Before it is registered, so that no event is passed over that comes after the answer.
     counter.wanted.also(&settings.filter);
     let edit = Edit::Set { settings, secret: counter.new_secret() };
-    let (is_new, endpoint) = edited(&counter, &caller, &conditions, name, edit).await?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, endpoint).into_response())
+    edited(&counter, &caller, &conditions, None, name, edit).await
 }
 
 async fn show(State(counter): State<Counter>, Segment(name): Segment<Name>) -> Result<Tagged, Problem> {
@@ -336,63 +334,78 @@ async fn rotate(
     State(counter): State<Counter>,
     caller: Caller,
     conditions: Conditions,
+    key: Option<IdempotencyKey>,
     Segment(name): Segment<Name>,
     body: Option<Body<RawRotation>>,
-) -> Result<Tagged, Problem> {
+) -> Result<Response, Problem> {
     let Body(raw, mut faults) = body.unwrap_or_default();
     let secs = faults.at("/overlap_secs").integer_if_given(&raw.overlap_secs, 0..=LONGEST_OVERLAP_SECS);
     let secs = faults.finish(|| Some(secs?.unwrap_or(OVERLAP_SECS)))?;
-    let overlap = Duration::from_secs(secs.unsigned_abs());
-    let edit = Edit::Rotate { secret: counter.new_secret(), overlap };
-    Ok(edited(&counter, &caller, &conditions, name, edit).await?.1)
+    let key = key.map(|key| key.stands_for(&secs));
+    let edit = Edit::Rotate { secret: counter.new_secret(), overlap: Duration::from_secs(secs.unsigned_abs()) };
+    edited(&counter, &caller, &conditions, key, name, edit).await
 }
 
 async fn resume(
     State(counter): State<Counter>,
     caller: Caller,
     conditions: Conditions,
+    key: Option<IdempotencyKey>,
     Segment(name): Segment<Name>,
-) -> Result<Tagged, Problem> {
-    Ok(edited(&counter, &caller, &conditions, name, Edit::Resume).await?.1)
+) -> Result<Response, Problem> {
+    let key = key.map(|key| key.stands_for(&()));
+    edited(&counter, &caller, &conditions, key, name, Edit::Resume).await
 }
 
-/// Edits an endpoint that is as its caller has seen it: whether it is new, and how it is now.
+/// Edits an endpoint that is as its caller has seen it, and shows how it is now.
 async fn edited(
     counter: &Counter,
     caller: &Caller,
     conditions: &Conditions,
+    key: Option<Repeatable>,
     name: Name,
     edit: Edit,
-) -> Result<(bool, Tagged), Problem> {
+) -> Result<Response, Problem> {
     let seen = counter.seen(conditions, &name).await?;
-    match counter.desk.ask(caller.asks(Command::Edit { name, seen, edit })).await?? {
-        Settled::Endpoint(record, is_new, secret) => Ok((is_new, tagged(*record, secret.as_ref()))),
+    let asked = caller.asks(Command::Edit { name, seen, edit });
+    let of = |answer: Answer| match answer? {
+        Settled::Endpoint(record, is_new, secret) => {
+            let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+            Ok((status, tagged(*record, secret.as_ref())))
+        }
         other => Err(Problem::internal(format!("an edit of an endpoint came to {other:?}"))),
+    };
+    if key.is_some() {
+        // What is stored is the document, with the secret of a rotation, which stands in this database anyway.
+        let say = move |answer| of(answer).map(|(status, (_, Json(document)))| (status, document));
+        return web::ask(&counter.desk, asked, key, say).await;
     }
+    Ok(of(counter.desk.ask(asked).await?)?.into_response())
 }
 
 async fn test(
     State(counter): State<Counter>,
     caller: Caller,
+    key: Option<IdempotencyKey>,
     Segment(name): Segment<Name>,
 ) -> Result<Response, Problem> {
-    let settled = counter.desk.ask(caller.asks(Command::Test(name.clone()))).await??;
-    let Settled::ToSend(position) = settled else {
-        return Err(Problem::internal(format!("a test came to {settled:?}")));
+    let say = |answer: Answer| match answer? {
+        Settled::Made(made) => Ok((StatusCode::ACCEPTED, DeliveryDocument::of(made.0, made.1, true)?)),
+        other => Err(Problem::internal(format!("a test came to {other:?}"))),
     };
-    let (message, kept) = counter.logged(&name, position).await?;
-    Ok((StatusCode::ACCEPTED, Json(DeliveryDocument::of(message, kept, true)?)).into_response())
+    let key = key.map(|key| key.stands_for(&()));
+    web::ask(&counter.desk, caller.asks(Command::Test(name)), key, say).await
 }
 
 impl Counter {
-    /// A message that was for an endpoint.
-    async fn logged(&self, name: &Name, position: i64) -> Result<(Message, Kept), Problem> {
-        let record = self.find(name).await?;
-        let found = self.database.read(move |read| store::message(read, record.number, position)).await?;
-        match found {
-            Some((message, Some(kept))) => Ok((message, kept)),
-            _ => Err(Problem::new(&UNKNOWN_DELIVERY)),
-        }
+    /// A message that was for an endpoint; none where there is no such one, or it is not known what became of it.
+    async fn logged(&self, name: &Name, position: i64) -> Result<Option<(Message, Kept)>, Problem> {
+        let name = name.clone();
+        let found = self.database.read(move |read| match store::find(read, &name)? {
+            Some(record) => store::message(read, record.number, position),
+            None => Ok(None),
+        });
+        Ok(found.await?.and_then(|(message, kept)| Some((message, kept?))))
     }
 }
 
@@ -431,20 +444,30 @@ async fn delivery(
     State(counter): State<Counter>,
     Segments(name, position): Segments<Name, i64>,
 ) -> Result<Json<DeliveryDocument>, Problem> {
-    let (message, kept) = counter.logged(&name, position).await?;
-    Ok(Json(DeliveryDocument::of(message, kept, true)?))
+    match counter.logged(&name, position).await? {
+        Some((message, kept)) => Ok(Json(DeliveryDocument::of(message, kept, true)?)),
+        None => counter.find(&name).await.and_then(|_| Err(Problem::new(&UNKNOWN_DELIVERY))),
+    }
 }
 
 async fn send_one_again(
     State(counter): State<Counter>,
     caller: Caller,
+    key: Option<IdempotencyKey>,
     Segments(name, position): Segments<Name, i64>,
 ) -> Result<Response, Problem> {
-    let (message, _) = counter.logged(&name, position).await?;
-    let messages = vec![Head { number: message.number, subject: message.subject, recorded_at: message.recorded_at }];
-    counter.desk.ask(caller.asks(Command::SendAgain(name.clone(), messages))).await??;
-    let (message, kept) = counter.logged(&name, position).await?;
-    Ok((StatusCode::ACCEPTED, Json(DeliveryDocument::of(message, kept, true)?)).into_response())
+    // What is not there is refused by the desk, which knows what was answered before.
+    let message = counter.logged(&name, position).await?.map(|(message, _)| message);
+    let heads = message.iter().map(Message::head).collect();
+    let say = move |answer: Answer| match (answer?, message.clone()) {
+        (Settled::ToSend(kept), message) => match (kept.into_iter().next(), message) {
+            (Some(kept), Some(message)) => Ok((StatusCode::ACCEPTED, DeliveryDocument::of(message, kept, true)?)),
+            _ => Err(Problem::new(&UNKNOWN_DELIVERY)),
+        },
+        (other, _) => Err(Problem::internal(format!("a message that was sent again came to {other:?}"))),
+    };
+    let key = key.map(|key| key.stands_for(&()));
+    web::ask(&counter.desk, caller.asks(Command::SendAgain(name, heads)), key, say).await
 }
 
 #[derive(Deserialize)]
@@ -464,7 +487,7 @@ struct RawStretch {
 #[derive(Debug, Serialize)]
 struct SentAgain {
     /// Messages that are sent again.
-    deliveries: i64,
+    deliveries: usize,
     /// The position from which to ask again for the rest; none where that was all.
     next_position: Option<i64>,
 }
@@ -472,6 +495,7 @@ struct SentAgain {
 async fn send_again(
     State(counter): State<Counter>,
     caller: Caller,
+    key: Option<IdempotencyKey>,
     Segment(name): Segment<Name>,
     Body(raw, mut faults): Body<RawStretch>,
 ) -> Result<Response, Problem> {
@@ -487,14 +511,18 @@ async fn send_again(
         let times = (from?.unwrap_or(earliest), to?.unwrap_or(latest));
         Some(Stretch { numbers: (first?.unwrap_or(0), last?.unwrap_or(i64::MAX)), times })
     })?;
-    let record = counter.find(&name).await?;
+    let key = key.map(|key| key.stands_for(&(stretch.numbers, stretch.times)));
     let most = usize::try_from(MOST_AT_ONCE).unwrap_or(usize::MAX);
-    let wanted = counter.database.read(move |read| store::wanted_in(read, &record, stretch, most)).await?;
-    let (messages, next_position) = wanted;
-    match counter.desk.ask(caller.asks(Command::SendAgain(name, messages))).await?? {
-        Settled::ToSend(deliveries) => {
-            Ok((StatusCode::ACCEPTED, Json(SentAgain { deliveries, next_position })).into_response())
-        }
+    let of = name.clone();
+    let found = counter.database.read(move |read| match store::find(read, &of)? {
+        Some(record) => store::wanted_in(read, &record, stretch, most),
+        // The desk says so, unless the same was answered before.
+        None => Ok((Vec::new(), None)),
+    });
+    let (heads, next_position) = found.await?;
+    let say = move |answer: Answer| match answer? {
+        Settled::ToSend(kept) => Ok((StatusCode::ACCEPTED, SentAgain { deliveries: kept.len(), next_position })),
         other => Err(Problem::internal(format!("messages that were sent again came to {other:?}"))),
-    }
+    };
+    web::ask(&counter.desk, caller.asks(Command::SendAgain(name, heads)), key, say).await
 }

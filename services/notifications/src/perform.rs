@@ -98,8 +98,10 @@ impl Noted {
 pub(crate) enum Settled {
     /// The endpoint as it is now, whether it is new, and the secret to be shown once.
     Endpoint(Box<Record>, bool, Option<Secret>),
-    /// The number of the message that is to be sent, or how many are.
-    ToSend(i64),
+    /// A message that was made, and that it is to be sent.
+    Made(Box<(Message, Kept)>),
+    /// What is to be sent again.
+    ToSend(Vec<Kept>),
     /// The endpoint as it is now; none where it is there no more.
     Noted(Option<Box<Record>>),
     /// Whether this process delivers.
@@ -370,12 +372,13 @@ impl Batch<'_> {
         let (endpoint, now) = (record.number, self.now);
         let heard = test_of(name, tx.number(), now);
         let Heard { id, subject, kind, recorded_at, body } = heard;
-        let of = subject.clone();
-        let number =
-            self.add(|number| Message { number, id, endpoint: Some(endpoint), subject, kind, recorded_at, body });
-        let kept = Kept { message: number, subject: of, recorded_at, delivery: Delivery::due(now) };
-        self.deliveries.insert((number, endpoint), kept);
-        Ok(Settled::ToSend(number))
+        let number = self.counter.newest + 1;
+        let message = Message { number, id, endpoint: Some(endpoint), subject, kind, recorded_at, body };
+        let kept =
+            Kept { message: number, subject: message.subject.clone(), recorded_at, delivery: Delivery::due(now) };
+        self.add(|_| message.clone());
+        self.deliveries.insert((number, endpoint), kept.clone());
+        Ok(Settled::Made(Box::new((message, kept))))
     }
 
     fn send_again(&mut self, name: &Name, messages: &[Head]) -> Answer {
@@ -384,14 +387,13 @@ impl Batch<'_> {
             return Err(Rejection::NotActive);
         }
         let (endpoint, cursor, now) = (record.number, record.cursor, self.now);
-        let mut again = 0;
+        let mut again = Vec::new();
         for head in messages {
             let place = (head.number, endpoint);
             let before = self.kept_of(place);
             if before.is_none() && head.number > cursor {
                 continue; // it was not sent yet, and is when its turn comes
             }
-            again += 1;
             let mut kept = before.unwrap_or_else(|| Kept {
                 message: head.number,
                 subject: head.subject.clone(),
@@ -399,6 +401,7 @@ impl Batch<'_> {
                 delivery: Delivery::default(),
             });
             kept.delivery.ask_again(now);
+            again.push(kept.clone());
             self.deliveries.insert(place, kept);
         }
         self.wakes = true;

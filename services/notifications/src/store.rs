@@ -120,6 +120,11 @@ impl Record {
 }
 
 impl Message {
+    /// The same without its text.
+    pub(crate) fn head(&self) -> Head {
+        Head { number: self.number, subject: self.subject.clone(), recorded_at: self.recorded_at }
+    }
+
     fn row(&self) -> Vec<Value> {
         vec![
             self.number.into(),

@@ -141,6 +141,7 @@ pub(super) fn rotate() -> Operation {
                  unless it is said): meanwhile a message has several signatures, and each is right by itself.";
     let overlap = meaning("How long the secret before signs too.", integer(0..=LONGEST_OVERLAP_SECS));
     on_known("rotate_webhook_secret", "Gives an endpoint another secret", about)
+        .takes_key()
         .takes_if_match()
         .takes_if_given(form([may("overlap_secs", overlap)]))
         .answers(200, "The endpoint, with its new secret.", reference("WebhookEndpoint"))
@@ -153,6 +154,7 @@ pub(super) fn resume() -> Operation {
     let about = "One that was paused goes on where it stopped; one that was gone begins with what comes now; one that \
                  fails is left alone no longer. What was tried already keeps the time of its next try. So already is success.";
     on_known("resume_webhook_endpoint", "Puts an endpoint to work that was paused or gone, or fails", about)
+        .takes_key()
         .takes_if_match()
         .answers(200, "The endpoint.", reference("WebhookEndpoint"))
         .example(Example::of("so_already").with("id", "tea-shop").gets(200, tea_shop(false)))
@@ -161,6 +163,7 @@ pub(super) fn resume() -> Operation {
 pub(super) fn test() -> Operation {
     let about = "A message of the type `WebhookTest` that says nothing, whatever the filter is.";
     on_known("test_webhook_endpoint", "Sends a message to try an endpoint", about)
+        .takes_key()
         .answers(202, "What is sent; the same position tells later what came of it.", reference("WebhookDelivery"))
         .refuses([&NOT_ACTIVE])
         .example(Example::of("sent").with("id", "tea-shop").gets_status(202))
@@ -190,6 +193,7 @@ pub(super) fn delivery() -> Operation {
 pub(super) fn send_one_again() -> Operation {
     let about = "Under the same `webhook-id`, from the beginning of the schedule; also what was delivered.";
     on_delivery("redeliver_webhook", "Sends a message again", about)
+        .takes_key()
         .answers(202, "The delivery, which is sent again.", reference("WebhookDelivery"))
         .refuses([&NOT_ACTIVE])
         .example(Example::of("sent").with("id", "tea-shop").with("position", 1).gets_status(202))
@@ -209,6 +213,7 @@ pub(super) fn send_again() -> Operation {
         must("next_position", or_null(count())),
     ]);
     on_known("redeliver_webhooks", "Sends a stretch of messages again", about)
+        .takes_key()
         .takes(stretch)
         .answers(202, "How many are sent again.", answer)
         .refuses([&NOT_ACTIVE])

@@ -5,3 +5,4 @@ mod shop;
 mod asked_again;
 mod deliveries;
 mod endpoints;
+mod keys;

@@ -192,6 +192,22 @@ impl Shop {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
+    /// Asks for something under a key, and where a tag is given of an endpoint that is as it says.
+    pub(crate) async fn under_key(&self, path: &str, body: &Value, key: &str, tag: Option<&str>) -> Told {
+        let request = Request::builder().method("POST").uri(path).header("content-type", "application/json");
+        let request = request.header("idempotency-key", key);
+        let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let response = self.running().router.clone().oneshot(request.body(body).expect("a request")).await;
+        let (head, body) = response.expect("an answer").into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        Told {
+            status: head.status.as_u16(),
+            is_replayed: head.headers.get("idempotent-replayed").is_some_and(|replayed| replayed == "true"),
+            body: String::from_utf8(bytes.to_vec()).expect("a text"),
+        }
+    }
+
     /// Asks for something about an endpoint that is still as its tag says: the status, its tag now, and the answer.
     pub(crate) async fn edit(&self, method: &str, path: &str, tag: &str, body: &Value) -> (u16, String, Value) {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
@@ -257,6 +273,25 @@ impl Shop {
         let meters = telemetry::Meters::new();
         (self.running().tell)(&meters);
         meters.render()
+    }
+}
+
+/// An answer as it came over the wire.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    pub(crate) is_replayed: bool,
+    pub(crate) body: String,
+}
+
+impl Told {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    /// Whether this is the answer that was given before, to the byte.
+    pub(crate) fn is_again(&self, first: &Self) -> bool {
+        self.is_replayed && !first.is_replayed && (self.status, &self.body) == (first.status, &first.body)
     }
 }
 
