@@ -35,14 +35,19 @@ struct Entry {
     method: &'static str,
     access: Access,
     takes_no_query: bool,
+    takes_no_body: bool,
 }
 
 impl AccessTable {
     pub(crate) fn of_operations(operations: &[Operation]) -> Self {
         let mut table: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for operation in operations {
-            let (method, access, takes_no_query) = (operation.method, operation.access, operation.takes_no_query());
-            table.entry(operation.path).or_default().push(Entry { method, access, takes_no_query });
+            table.entry(operation.path).or_default().push(Entry {
+                method: operation.method,
+                access: operation.access,
+                takes_no_query: operation.takes_no_query(),
+                takes_no_body: operation.takes_no_body(),
+            });
         }
         Self(table)
     }
@@ -52,9 +57,14 @@ impl AccessTable {
         self.entry(path, method).map(|entry| entry.access)
     }
 
-    /// Whether a route is a read that has no parameters, so that each is one too many.
+    /// Whether a route has no parameters, so that each is one too many.
     pub(crate) fn takes_no_query(&self, path: &str, method: &Method) -> bool {
         self.entry(path, method).is_some_and(|entry| entry.takes_no_query)
+    }
+
+    /// Whether a route changes something without a body, so that one that says anything is too much.
+    pub(crate) fn takes_no_body(&self, path: &str, method: &Method) -> bool {
+        self.entry(path, method).is_some_and(|entry| entry.takes_no_body)
     }
 
     fn entry(&self, path: &str, method: &Method) -> Option<&Entry> {

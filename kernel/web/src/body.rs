@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -50,6 +52,25 @@ impl<S: Sync, T: DeserializeOwned> OptionalFromRequest<S> for Body<T> {
             bytes => json::read(bytes).map(|(document, faults)| Some(Self(document, faults))),
         }
     }
+}
+
+/// What may be sent where no body is taken.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// The request without its body, which may say nothing: nobody would look at it.
+pub(crate) async fn without_body(request: Request) -> Result<Request, Problem> {
+    if HttpBody::is_end_stream(request.body()) {
+        return Ok(request);
+    }
+    let (head, body) = request.into_parts();
+    let sent = collect(Request::from_parts(head.clone(), body)).await?;
+    if !sent.is_empty() {
+        let (Nothing {}, faults) = json::read(&sent)?;
+        faults.finish(|| Some(()))?;
+    }
+    Ok(Request::from_parts(head, axum::body::Body::empty()))
 }
 
 /// The body of a request as it came, for what is not JSON or signed as bytes.

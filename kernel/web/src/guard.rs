@@ -26,7 +26,7 @@ use world::World;
 
 use crate::access::AccessTable;
 use crate::ask::StoredProblem;
-use crate::body::{BodyLimit, BodyTime};
+use crate::body::{BodyLimit, BodyTime, without_body};
 use crate::caller::{Caller, Reception, TRACEPARENT, Wait, X_REQUEST_ID, header_value};
 use crate::gate::{Gate, Peer};
 use crate::kinds::{OUTCOME_UNKNOWN, OVERLOADED, UNAVAILABLE};
@@ -119,6 +119,7 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
     let request_id = header_value(caller.request_id());
     let traceparent = header_value(&caller.context.trace.to_string());
     prepare(&guard.limits, &mut request, caller);
+    let takes_no_body = guard.access.takes_no_body(route, &method);
 
     let refused =
         entry.refused.map_or_else(|| unknown_parameter(&guard.access, route, &method, &uri), |no| Some(Ok(no)));
@@ -129,7 +130,11 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
             // Kept here too, for the request may be gone before it is answered.
             let slot = Slot::of(permit.ok());
             request.extensions_mut().insert(slot.clone());
-            handle(&guard.limits, request, next).instrument(span.clone()).await
+            let handled = async {
+                let request = if takes_no_body { without_body(request).await? } else { request };
+                handle(&guard.limits, request, next).await
+            };
+            handled.instrument(span.clone()).await
         }
     };
     let (mut response, problem) = as_problem(answer, &trace_id);

@@ -30,6 +30,10 @@ const READ_AGAIN: usize = 1024 * 1024;
 /// cannot be read either, the faults are said at once.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Faults), Problem> {
     look(bytes)?;
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        // Else an array would be taken for the fields in their order.
+        return Err(Problem::fault("", "expected an object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     match T::deserialize(&mut json) {
         Ok(document) => Ok((document, Faults::default())),
@@ -270,6 +274,8 @@ fn in_json(words: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::{NOT_AS_EXPECTED, read};
+    use std::collections::BTreeMap;
+
     use crate::Problem;
     use ids::Sku;
     use serde::Deserialize;
@@ -335,7 +341,9 @@ mod tests {
         assert_eq!(fault(r#"{"lines":[7]}"#), ("/lines/0".into(), "expected an object".into()));
         assert_eq!(fault(r#"{"lines":[{"sku":"a"}]}"#), ("/lines/0/quantity".into(), "this field is missing".into()));
         assert_eq!(fault(r#"{"lines":[],"kind":"x"}"#).0, "/kind");
-        assert_eq!(fault("[]").0, "");
+        for text in ["[]", "[[]]", " 7", "null", "\"{}\""] {
+            assert_eq!(fault(text), (String::new(), "expected an object".into()));
+        }
     }
 
     #[test]
@@ -414,10 +422,10 @@ mod tests {
 
     #[test]
     fn a_message_that_quotes_what_was_sent_is_not_passed_on() {
-        let problem = shape::<Vec<Quoting>>(br#"["a secret"]"#).unwrap_err();
+        let problem = shape::<BTreeMap<String, (Quoting, u8)>>(br#"{"a":["a secret",1]}"#).unwrap_err();
         assert_eq!(
             (problem.errors()[0].pointer.as_str(), problem.errors()[0].detail.as_str()),
-            ("/0", NOT_AS_EXPECTED)
+            ("/a/0", NOT_AS_EXPECTED)
         );
     }
 

@@ -74,6 +74,7 @@ fn routes() -> Routes {
             |_: Query| async { "some" },
             said("r12").takes_query("a", "A.", true.into()),
         )
+        .post("/v1/one/{id}/end", Scope::OrdersWrite, |body: bytes::Bytes| async move { body }, said("r13"))
         .get("/health/live", Access::Everybody, || async { "yes" }, said("r10"))
 }
 
@@ -94,7 +95,21 @@ async fn ask(app: &Router, request: Request<AnyBody>) -> (StatusCode, http::Head
 }
 
 #[tokio::test]
-async fn a_read_that_has_no_parameters_refuses_each_as_a_list_does() {
+async fn what_changes_something_without_a_body_refuses_one_that_says_anything() {
+    let (app, _) = guarded(&Limits::default());
+    for (body, status) in
+        [("", 200), ("{}", 200), (" {} ", 200), ("{\"now\":true}", 422), ("[]", 422), ("null", 422), ("now", 400)]
+    {
+        for media in ["application/json", "text/plain"] {
+            let sent = request("POST", "/v1/one/a/end").header("content-type", media);
+            let (answered, _, answer) = ask(&app, sent.body(body.into()).unwrap()).await;
+            assert_eq!(answered, status, "{body}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_parameters_refuses_each_as_a_list_does() {
     let (app, _) = guarded(&Limits::default());
     for (method, path, status) in [
         ("GET", "/v1/one/a", 200),
@@ -102,6 +117,7 @@ async fn a_read_that_has_no_parameters_refuses_each_as_a_list_does() {
         ("GET", "/v1/one/a?limit=1", 400),
         ("HEAD", "/v1/one/a?limit=1", 400),
         ("GET", "/v1/one/a?%", 400),
+        ("POST", "/v1/one/a/end?limit=1", 400),
         // It looks at them itself.
         ("GET", "/v1/some?b=1", 200),
         // Whoever looks whether it lives may say what it likes.

@@ -298,8 +298,13 @@ async fn set(
     edited(&counter, &caller, &conditions, None, name, edit).await
 }
 
-async fn show(State(counter): State<Counter>, Segment(name): Segment<Name>) -> Result<Tagged, Problem> {
-    Ok(tagged(counter.find(&name).await?, None))
+async fn show(
+    State(counter): State<Counter>,
+    Segment(name): Segment<Name>,
+    conditions: Conditions,
+) -> Result<Response, Problem> {
+    let (tag, endpoint) = tagged(counter.find(&name).await?, None);
+    Ok(conditions.answer(tag, || endpoint.into_response()))
 }
 
 async fn remove(

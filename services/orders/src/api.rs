@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use web::{
-    Body, Caller, Faults, IdempotencyKey, Listed, Problem, Query, Routes, Scope, Segment, Wait, contains_card_number,
-    fingerprint,
+    Body, Caller, Conditions, ETag, Faults, IdempotencyKey, Listed, Problem, Query, Routes, Scope, Segment, Wait,
+    contains_card_number, fingerprint,
 };
 use world::Moment;
 
@@ -299,6 +299,7 @@ async fn order(
     State(counter): Shared,
     caller: Caller,
     Segment(id): Segment<Name>,
+    conditions: Conditions,
     mut query: Query,
 ) -> Result<Response, Problem> {
     let at = query.parse::<Moment>("at");
@@ -307,7 +308,8 @@ async fn order(
         None => read(&counter, &caller, &id).await?,
         Some(at) => order_at(&counter, &caller, id, at).await?,
     };
-    Ok(Json(OrderDocument::from(order)).into_response())
+    let tag = ETag::of_version(order.version);
+    Ok(conditions.answer(tag, || Json(OrderDocument::from(order)).into_response()))
 }
 
 /// The order as it was at a time, from its events.

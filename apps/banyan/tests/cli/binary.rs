@@ -166,6 +166,18 @@ pub(crate) fn ask_whole(
     headers: &str,
     body: &Value,
 ) -> (u16, String, Value) {
+    let (status, head, body) = ask_to_the_letter(address, method, path, headers, body);
+    (status, head.to_lowercase(), body)
+}
+
+/// The same, with the head of the answer as it is.
+pub(crate) fn ask_to_the_letter(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &Value,
+) -> (u16, String, Value) {
     let mut stream = TcpStream::connect(address).expect("the program listens");
     stream.set_read_timeout(Some(Duration::from_secs(40))).expect("a socket has a time-out");
     let body = match body {
@@ -184,7 +196,7 @@ pub(crate) fn ask_whole(
     stream.read_to_string(&mut answer).expect("the program answers");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, head.to_lowercase(), serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
+    (status, head.to_owned(), serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
 }
 
 /// Whether a folder holds a file of this name.

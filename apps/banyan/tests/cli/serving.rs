@@ -1,7 +1,9 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::binary::{Server, banyan, run};
+use serde_json::{Value, json};
+
+use crate::binary::{Server, ask_to_the_letter, banyan, run};
 
 /// Three addresses that nobody has.
 pub(crate) fn addresses() -> [String; 3] {
@@ -123,4 +125,24 @@ fn inventory_runs_alone_in_front_of_another_shop_when_that_is_said() {
     assert_eq!(server.put("/v1/reservations/cart-1", &wish).0, 201);
     assert_eq!(server.get("/v1/stock/A-1").1["available"], 3);
     assert_eq!(server.get("/v1/orders").0, 404);
+}
+
+#[test]
+fn what_is_polled_is_sent_again_only_once_it_has_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::up(folder.path(), &[]);
+    server.receive(5);
+    server.order("o-1", "pm_card_visa");
+    let lines = json!({"lines": [{"sku": "A-1", "quantity": 1}], "hold_secs": 1});
+    assert_eq!(server.put("/v1/reservations/r-1", &lines).0, 201);
+    let look = |path: &str, headers: &str| ask_to_the_letter(server.address, "GET", path, headers, &Value::Null);
+    for (path, changes) in [("/v1/orders/o-1", false), ("/v1/reservations/r-1", true)] {
+        let (status, head, _) = look(path, "");
+        let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap_or_else(|| panic!("{path}: {head}"));
+        let again = || look(path, &format!("if-none-match: {tag}\r\n"));
+        assert_eq!((status, again().0), (200, 304), "{path}");
+        if changes {
+            testkit::eventually("the hold has lapsed", || again().2["status"] == "expired");
+        }
+    }
 }

@@ -322,10 +322,15 @@ impl Operation {
         self.is_conditional
     }
 
-    /// Whether it is a read that has no parameters, and refuses each; what everybody may ask looks at none.
+    /// Whether it has no parameters, and refuses each; what everybody may ask looks at none.
     pub(crate) fn takes_no_query(&self) -> bool {
         let is_query = |parameter: &Parameter| parameter.place == Place::Query;
-        self.method == "GET" && self.access != Access::Everybody && !self.parameters.iter().any(is_query)
+        self.access != Access::Everybody && !self.parameters.iter().any(is_query)
+    }
+
+    /// Whether it changes something without a body, and refuses one that says anything.
+    pub(crate) fn takes_no_body(&self) -> bool {
+        self.access != Access::Everybody && self.method != "GET" && self.bodies.is_empty()
     }
 
     /// Every way in which it says no, with the status of each: those of its own, and those that
@@ -349,7 +354,7 @@ impl Operation {
         if self.method != "GET" {
             also(&OUTCOME_UNKNOWN);
         }
-        if self.bodies.iter().any(|(media, _)| [JSON, FORM].contains(media)) {
+        if self.takes_no_body() || self.bodies.iter().any(|(media, _)| [JSON, FORM].contains(media)) {
             also(&BODY_TOO_LARGE);
             also(&REQUEST_TIMEOUT);
         }
@@ -359,6 +364,7 @@ impl Operation {
         let says_so = self.refuses.contains(&&INVALID_REQUEST);
         if says_so
             || self.takes_no_query()
+            || self.takes_no_body()
             || !self.bodies.is_empty()
             || self.parameters.iter().any(|parameter| parameter.place != Place::Header)
         {

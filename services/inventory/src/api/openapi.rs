@@ -474,6 +474,7 @@ fn shown(name: &'static str, id: &'static str, status: &str) -> Example {
 
 pub(super) fn reservation() -> Operation {
     on_reservation("get_reservation", "A reservation", "As it is now.")
+        .takes_if_none_match()
         .refuses([&UNKNOWN_RESERVATION])
         .example(shown("basket", "basket-1", "reserved"))
 }

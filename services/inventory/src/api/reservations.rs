@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use contracts::inventory::{AllocateBy, ReservedLine, Short, Terms, check_lines};
 use ids::{Name, Sku, Warehouse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::{Body, Caller, Faults, IdempotencyKey, Problem, Repeatable, Routes, Scope, Segment, fingerprint};
+use web::{
+    Body, Caller, Conditions, ETag, Faults, IdempotencyKey, Problem, Repeatable, Routes, Scope, Segment, fingerprint,
+};
 use world::Moment;
 
+use super::stock::json;
 use super::{ABOUT, LONGEST_HOLD_SECS, MOST_LINES, MOST_PIECES, Shared, Shelf, created, openapi, problem};
 use crate::domain::{Command, Line, Reservation, Reserve, Settled};
 use crate::perform::Answer;
@@ -177,11 +179,19 @@ pub(super) async fn ask(
     web::ask(&shelf.desk, caller.asks(command), key, say).await
 }
 
-async fn reservation(State(shelf): Shared, caller: Caller, Segment(id): Segment<Name>) -> Result<Response, Problem> {
+async fn reservation(
+    State(shelf): Shared,
+    caller: Caller,
+    Segment(id): Segment<Name>,
+    conditions: Conditions,
+) -> Result<Response, Problem> {
     let owner = caller.context.owner.clone();
     let found = shelf.database.read(move |read| store::find_reservation(read, &owner, &id)).await?;
     let found = found.ok_or_else(|| Problem::new(&problem::UNKNOWN_RESERVATION))?;
-    Ok(Json(reservation_document(found, shelf.database.world().now())).into_response())
+    let document = serde_json::to_vec(&reservation_document(found, shelf.database.world().now()));
+    let document = document.map_err(Problem::internal)?;
+    // Also time changes it: a hold lapses.
+    Ok(conditions.answer(ETag::of_bytes(&document), || json(document)))
 }
 
 #[derive(Deserialize)]

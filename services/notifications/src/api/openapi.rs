@@ -118,6 +118,7 @@ pub(super) fn set() -> Operation {
 
 pub(super) fn show() -> Operation {
     on_known("get_webhook_endpoint", "An endpoint", "`status` says how it gets on.")
+        .takes_if_none_match()
         .answers(200, "The endpoint, with the `ETag` of how its owner wants it.", reference("WebhookEndpoint"))
         .example(Example::of("registered").with("id", "tea-shop").gets(200, tea_shop(false)))
 }

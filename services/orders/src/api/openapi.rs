@@ -149,6 +149,7 @@ fn on_order(id: &'static str, summary: &'static str, about: &'static str) -> Ope
 pub(super) fn order() -> Operation {
     on_order("get_order", "An order", "As it is, or with `at` as it was at a time.")
         .takes_query("at", "A time.", moment())
+        .takes_if_none_match()
         .answers(200, "The order.", reference("Order"))
         .example(Example::of("confirmed").with("id", "order-1").gets(200, confirmed()))
 }
