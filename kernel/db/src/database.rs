@@ -232,7 +232,7 @@ impl Database {
         work: impl FnOnce(&mut Read<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Refused> {
         let (answer, answered) = oneshot::channel();
-        self.read_then(work, |result| drop(answer.send(result)))?;
+        self.submit(answer, |answer| !answer.is_closed(), work, |answer, result| drop(answer.send(result)))?;
         answered.await.unwrap_or(Err(Failure::Panicked("while reading".into()))).map_err(Refused::Failed)
     }
 
@@ -242,13 +242,27 @@ impl Database {
         work: impl FnOnce(&mut Read<'_>) -> Result<T, Failure> + Send + 'static,
         then: impl FnOnce(Result<T, Failure>) + Send + 'static,
     ) -> Result<(), Refused> {
+        self.submit(then, |_| true, work, |then, result| then(result))
+    }
+
+    /// Reads for somebody who waits, unless they wait no more when it is their turn.
+    fn submit<T: Send + 'static, W: Send + 'static>(
+        &self,
+        who: W,
+        waits: fn(&W) -> bool,
+        work: impl FnOnce(&mut Read<'_>) -> Result<T, Failure> + Send + 'static,
+        tell: fn(W, Result<T, Failure>),
+    ) -> Result<(), Refused> {
         let flusher = self.0.flusher.as_ref().map(|(flusher, _)| flusher.clone());
         self.0.readers.submit(Job::Read(Box::new(move |view| {
-            let result = view.and_then(|read| guarded(|| work(read)));
+            if !waits(&who) {
+                return true;
+            }
+            let result = view.open().and_then(|read| guarded(|| work(read)));
             let is_good = result.is_ok();
             match flusher {
-                Some(flusher) => flusher.when_durable(move || then(result)),
-                None => then(result),
+                Some(flusher) => flusher.when_durable(move || tell(who, result)),
+                None => tell(who, result),
             }
             is_good
         })))
@@ -470,9 +484,39 @@ fn reader(service: &str, location: &Location, source: &Source) -> Result<Session
     Ok(Session::new(link, source.clone()))
 }
 
-/// Reads in a view, or learns why there is none; says whether the view is still good: on `PostgreSQL` a
-/// statement that fails spoils it.
-type Reading = Box<dyn FnOnce(Result<&mut Read<'_>, Failure>) -> bool + Send>;
+/// Reads in a view; says whether the view is still good: on `PostgreSQL` a statement that fails spoils it.
+type Reading = Box<dyn FnOnce(&mut View<'_>) -> bool + Send>;
+
+/// A view that is opened when it is first needed, or why there is none.
+struct View<'s> {
+    closed: Option<(&'s mut Session, &'s World)>,
+    opened: Option<Result<Read<'s>, Failure>>,
+}
+
+impl<'s> View<'s> {
+    fn of(session: &'s mut Session, world: &'s World) -> Self {
+        Self { closed: Some((session, world)), opened: None }
+    }
+
+    fn open(&mut self) -> Result<&mut Read<'s>, Failure> {
+        if let Some((session, world)) = self.closed.take() {
+            self.opened = Some(Read::begin(session, world));
+        }
+        let opened = self.opened.as_mut().expect("it was closed, or it is open");
+        opened.as_mut().map_err(|failure| failure.clone())
+    }
+
+    /// Whether nothing can be read at present, which other reads that wait need not find out by themselves.
+    fn is_away(&self) -> bool {
+        matches!(self.opened, Some(Err(_)))
+    }
+
+    fn end(self) {
+        if let Some(Ok(read)) = self.opened {
+            read.end();
+        }
+    }
+}
 
 /// Work for the threads that read.
 enum Job {
@@ -482,9 +526,9 @@ enum Job {
 }
 
 impl Job {
-    fn run(self, view: &mut Result<Read<'_>, Failure>) -> bool {
+    fn run(self, view: &mut View<'_>) -> bool {
         match self {
-            Self::Read(read) => read(view.as_mut().map_err(|failure| failure.clone())),
+            Self::Read(read) => read(view),
             Self::Write(write) => {
                 write();
                 true
@@ -551,16 +595,14 @@ impl Readers {
 fn read_all(session: &mut Session, world: &World, jobs: Vec<Job>) {
     let mut jobs = jobs.into_iter().peekable();
     while jobs.peek().is_some() {
-        let mut view = Read::begin(session, world);
+        let mut view = View::of(session, world);
         for job in jobs.by_ref() {
             let is_good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run(&mut view)));
-            if !is_good.unwrap_or(false) {
+            if !is_good.unwrap_or(false) && !view.is_away() {
                 break;
             }
         }
-        if let Ok(view) = view {
-            view.end();
-        }
+        view.end();
     }
 }
 

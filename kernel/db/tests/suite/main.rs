@@ -15,5 +15,6 @@ mod locks;
 mod migrations;
 mod outcomes;
 mod queue;
+mod reads;
 mod tally;
 mod values;
