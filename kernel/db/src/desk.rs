@@ -39,6 +39,11 @@ pub(crate) const BATCH_LIMIT: usize = 256;
 /// Commands that one inlet may add to a batch, at most.
 pub(crate) const INLET_LIMIT: usize = 128;
 
+/// Weight of a batch, about 5 ms of work: an order of 1,000 lines weighs 1,000.
+pub(crate) const WEIGHT_LIMIT: usize = 1_024;
+/// Weight that one inlet may add to a batch.
+pub(crate) const INLET_WEIGHT_LIMIT: usize = 512;
+
 /// Commands that wait for the first writer before others help it: two writers that share few commands
 /// make two small batches of one, and each batch costs a commit.
 const BEHIND: usize = 16;
@@ -226,7 +231,7 @@ pub fn open_desk<C: Send + 'static, A: Send + 'static>(
     let mut inlets = Some(inlets);
     let workers = (0..writers).map(|place| {
         let inlets = inlets.take().unwrap_or_default();
-        Worker::new(place, queues.clone(), database.clone(), perform.clone(), inlets, meters.clone())
+        Worker::new(place, queues.clone(), database.clone(), perform.clone(), kind.weigh, inlets, meters.clone())
     });
     let workers = workers.collect::<Result<_, _>>()?;
     let desk = Desk { queues, key_of: kind.key_of, weigh: kind.weigh, world: database.world().clone() };

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use world::Moment;
 
+use crate::desk::{INLET_LIMIT, INLET_WEIGHT_LIMIT};
 use crate::ring::Bell;
 use crate::tx::Tx;
 use crate::{Asked, Failure, Trace};
@@ -28,8 +29,8 @@ pub trait Inlet<C, A>: Send {
     /// `take` that found nothing it says no until something has changed.
     fn is_ready(&mut self, now: Moment) -> bool;
 
-    /// Reads what it needs to know within the transaction, and brings at most this many commands.
-    fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure>;
+    /// Reads what it needs to know within the transaction, and brings the commands that find room.
+    fn take(&mut self, tx: &mut Tx<'_>, room: Room<C>) -> Result<Vec<Asked<C>>, Failure>;
 
     /// Marks as done what it brought; the answers are in the same order.
     fn settle(&mut self, tx: &mut Tx<'_>, answers: &[A]) -> Result<(), Failure>;
@@ -39,6 +40,40 @@ pub trait Inlet<C, A>: Send {
 
     /// Learns whether the transaction was kept; if not, it brings the same again.
     fn ended(&mut self, kept: bool);
+}
+
+/// What one inlet may bring to a batch: so many commands, of so much weight.
+pub struct Room<C> {
+    commands: usize,
+    weight: usize,
+    weigh: fn(&C) -> usize,
+}
+
+impl<C> fmt::Debug for Room<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").field("commands", &self.commands).field("weight", &self.weight).finish_non_exhaustive()
+    }
+}
+
+impl<C> Room<C> {
+    pub(crate) fn for_commands(commands: usize, weigh: fn(&C) -> usize) -> Self {
+        Self { commands: commands.min(INLET_LIMIT), weight: INLET_WEIGHT_LIMIT, weigh }
+    }
+
+    /// Commands that find room if they weigh little.
+    pub fn commands(&self) -> usize {
+        self.commands
+    }
+
+    /// Takes room for one more command, however heavy it is; false if there is none left.
+    pub fn takes(&mut self, command: &C) -> bool {
+        let has_room = self.commands > 0 && self.weight > 0;
+        if has_room {
+            self.commands -= 1;
+            self.weight = self.weight.saturating_sub((self.weigh)(command));
+        }
+        has_room
+    }
 }
 
 /// Finds what has become due, at most this many, in an order that stays the same: oldest first; each with
@@ -87,20 +122,25 @@ impl<C: Send, A> Inlet<C, A> for Due<C> {
         is_time
     }
 
-    fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure> {
-        let most = self.failed + most.min(PIECE);
+    fn take(&mut self, tx: &mut Tx<'_>, mut room: Room<C>) -> Result<Vec<Asked<C>>, Failure> {
+        let most = self.failed + room.commands().min(PIECE);
         let mut found = (self.find)(tx, most)?;
         if found.len() < most {
             let pause = if self.failed == 0 { self.every } else { self.every.max(SHORTEST_PAUSE) };
             self.next_at = Some(tx.now() + pause);
         }
-        let found = found.split_off(self.failed.min(found.len()));
-        for (asked, from) in &found {
-            if let Some(from) = from {
-                tx.tell_step(&asked.by, *from);
+        let mut commands = Vec::new();
+        for (asked, from) in found.split_off(self.failed.min(found.len())) {
+            if !room.takes(&asked.command) {
+                self.next_at = None; // the rest is due still
+                break;
             }
+            if let Some(from) = from {
+                tx.tell_step(&asked.by, from);
+            }
+            commands.push(asked);
         }
-        Ok(found.into_iter().map(|(asked, _)| asked).collect())
+        Ok(commands)
     }
 
     fn settle(&mut self, _tx: &mut Tx<'_>, _answers: &[A]) -> Result<(), Failure> {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use world::Moment;
 
-use crate::inlet::Inlet;
+use crate::inlet::{Inlet, Room};
 use crate::ring::Bell;
 use crate::table::{Query, Table, int, text};
 use crate::tx::Tx;
@@ -294,8 +294,8 @@ impl<C, A> Inlet<C, A> for Forget {
         self.next_look.is_none_or(|next| next <= now)
     }
 
-    fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure> {
-        let now = tx.now();
+    fn take(&mut self, tx: &mut Tx<'_>, room: Room<C>) -> Result<Vec<Asked<C>>, Failure> {
+        let (now, most) = (tx.now(), room.commands());
         let oldest = "SELECT number, stored_at FROM stored_answer ORDER BY number LIMIT $1";
         let mut next = now + ANSWERS_KEPT_FOR;
         self.over.clear();
@@ -336,7 +336,7 @@ mod tests {
 
     use world::World;
 
-    use super::{ANSWERS_KEPT_FOR, Forget, Inlet, Known, StoredAnswer, Tx, store};
+    use super::{ANSWERS_KEPT_FOR, Forget, Inlet, Known, Room, StoredAnswer, Tx, store};
     use crate::session::Session;
     use crate::{Database, Location, MemoryDisk, Options};
 
@@ -365,7 +365,7 @@ mod tests {
             }
             assert!(forget.is_ready(self.world.now()), "it does not look after {secs} s");
             let mut tx = Tx::begin(&mut self.session, &self.world, None).expect("a transaction");
-            assert!(forget.take(&mut tx, 2).expect("a look").is_empty());
+            assert!(forget.take(&mut tx, Room::for_commands(2, |()| 1)).expect("a look").is_empty());
             forget.settle(&mut tx, &[]).expect("it is forgotten");
             tx.commit();
             forget.ended(true);

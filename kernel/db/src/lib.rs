@@ -51,7 +51,7 @@ pub use database::{CannotOpen, Database, Location, Options};
 pub use desk::{Answered, Crash, Desk, Kind, Opened, Perform, Plan, Turn, open_desk};
 pub use documents::Documents;
 pub use failure::{Failure, Refused};
-pub use inlet::{Due, FindDue, Inlet};
+pub use inlet::{Due, FindDue, Inlet, Room};
 pub use keyed::{ANSWERS_KEPT_FOR, Keyed, KeyedAnswer, Say, StoredAnswer};
 pub use meters::{Meters, Spent, spent};
 pub use migrate::Migration;

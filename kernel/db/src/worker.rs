@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use world::Moment;
 
-use crate::desk::{BATCH_LIMIT, Crash, INLET_LIMIT, Perform, Plan, Queue, Turn};
-use crate::inlet::Inlet;
+use crate::desk::{BATCH_LIMIT, Crash, Perform, Plan, Queue, Turn, WEIGHT_LIMIT};
+use crate::inlet::{Inlet, Room};
 use crate::keyed::{Fates, Given, KeyedAnswer, Reply};
 use crate::meters::Meters;
 use crate::ring::lock;
@@ -18,8 +18,6 @@ use crate::tx::{Committed, Ended, Tx};
 use crate::way::give_way;
 use crate::{Asked, Database, Failure, Refused};
 
-/// Weight of a batch, about 5 ms of work: an order of 1,000 lines weighs 1,000.
-const WEIGHT_LIMIT: usize = 1_024;
 /// How often a command that was alone in its transaction runs again after a conflict.
 const TRIES_ALONE: usize = 4;
 /// How long the first command that runs alone waits for a locked row. Each one that waits in vain
@@ -42,6 +40,7 @@ pub struct Worker<C, A> {
     database: Database,
     session: Session,
     perform: Perform<C, A>,
+    weigh: fn(&C) -> usize,
     bays: Vec<Bay<C, A>>,
     meters: Arc<Meters>,
 }
@@ -155,6 +154,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         queues: Arc<[Queue<C, A>]>,
         database: Database,
         perform: Perform<C, A>,
+        weigh: fn(&C) -> usize,
         inlets: Vec<Box<dyn Inlet<C, A>>>,
         meters: Arc<Meters>,
     ) -> Result<Self, Failure> {
@@ -163,7 +163,7 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         }
         let bays = inlets.into_iter().map(|inlet| Bay { inlet, rests_until: None }).collect();
         let session = database.writer()?;
-        Ok(Self { place, queues, database, session, perform, bays, meters })
+        Ok(Self { place, queues, database, session, perform, weigh, bays, meters })
     }
 
     fn now(&self) -> Moment {
@@ -281,7 +281,8 @@ impl<C: Send + 'static, A: Send + 'static> Worker<C, A> {
         let bays = &mut self.bays[inlets];
         let own = requests.asked.len();
         let mut batch = Batch { requests: own, from_inlets: vec![None; bays.len()] };
-        let performed = perform_batch(&self.perform, &mut tx, requests, bays, from_each, &mut batch);
+        let room = || Room::for_commands(from_each, self.weigh);
+        let performed = perform_batch(&self.perform, &mut tx, requests, bays, room, &mut batch);
         requests.asked.truncate(own);
         let took_part: Vec<bool> = batch.from_inlets.iter().map(Option::is_some).collect();
         let ended = match performed {
@@ -479,7 +480,7 @@ fn perform_batch<C, A>(
     tx: &mut Tx<'_>,
     requests: &mut Requests<C, A>,
     bays: &mut [Bay<C, A>],
-    from_each: usize,
+    room: impl Fn() -> Room<C>,
     batch: &mut Batch,
 ) -> Result<Vec<Given<A>>, Failure> {
     let Requests { asked: commands, replies } = requests;
@@ -489,7 +490,7 @@ fn perform_batch<C, A>(
             continue;
         }
         *count = Some(0);
-        let taken = guarded(|| bay.inlet.take(tx, from_each.min(INLET_LIMIT)));
+        let taken = guarded(|| bay.inlet.take(tx, room()));
         let brought = taken.inspect_err(|failure| {
             if !failure.may_pass() {
                 tracing::error!(%failure, "An inlet cannot bring what it has; it rests for a while");

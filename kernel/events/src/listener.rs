@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::{
-    Actor, Asked, AskedAlong, Bell, Context, Envelope, Failure, Inlet, Position, Query, Row, Table, Trace, Tx, int,
-    text,
+    Actor, Asked, AskedAlong, Bell, Context, Envelope, Failure, Inlet, Position, Query, Room, Row, Table, Trace, Tx,
+    int, text,
 };
 use ids::Number;
 use telemetry::Stopwatch;
@@ -475,7 +475,8 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         self.read.is_none() || !self.waiting.is_empty() || looks_at_parked || self.place_is_due()
     }
 
-    fn take(&mut self, tx: &mut Tx<'_>, most: usize) -> Result<Vec<Asked<C>>, Failure> {
+    fn take(&mut self, tx: &mut Tx<'_>, mut room: Room<C>) -> Result<Vec<Asked<C>>, Failure> {
+        let most = room.commands();
         self.batch.clear();
         self.begun = Stopwatch::start();
         self.assumed = None;
@@ -497,21 +498,26 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
             None => self.look_up(tx, fresh, parked)?,
         };
         let mut commands = Vec::new();
-        for event in std::mem::take(&mut looked_up.due).into_iter().take(most) {
+        let due = std::mem::take(&mut looked_up.due);
+        // A full piece is followed by another at once.
+        let mut all = due.len() < parked;
+        for event in due {
             let from = From::Parked { attempts: event.attempts };
             let event = Arc::new(event.event);
             let (step, command) = step((self.listening.understand)(&event));
+            if !command.as_ref().is_none_or(|command| room.takes(command)) {
+                all = false;
+                break;
+            }
             let taken = Taken { event, from, step, has_failed: false };
             commands.extend(command.map(|command| asked(command, &taken, &self.service)));
             self.batch.push(taken);
         }
-        let room = most - self.batch.len();
         if look_at_parked {
-            // A full piece is followed by another at once.
-            let all = self.batch.len() < parked;
             self.parked_at = all.then(|| tx.now() + PARKED_EVERY);
         }
-        for waiting in self.waiting.iter().take(fresh.min(room)) {
+        let left = most - self.batch.len();
+        for waiting in self.waiting.iter().take(fresh.min(left)) {
             let event = waiting.event.clone();
             let cursor = looked_up.cursors.entry(self.cursor_key(event.partition)).or_insert(0);
             let (mut step, mut command) = step(waiting.meaning.clone());
@@ -522,6 +528,9 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
                 (step, command) = (Step::Known, None);
             } else if looked_up.parked.contains(event.subject.as_ref()) {
                 (step, command) = (Step::QueueBehind, None);
+            }
+            if !command.as_ref().is_none_or(|command| room.takes(command)) {
+                break;
             }
             let taken = Taken { event, from: From::Feed, step, has_failed: false };
             commands.extend(command.map(|command| asked(command, &taken, &self.service)));

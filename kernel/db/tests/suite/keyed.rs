@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::{
-    Asked, Bell, Context, Crash, Failure, Inlet, Keyed, KeyedAnswer, Location, Plan, Query, Refused, StoredAnswer,
-    Turn, Tx,
+    Asked, Bell, Context, Crash, Failure, Inlet, Keyed, KeyedAnswer, Location, Plan, Query, Refused, Room,
+    StoredAnswer, Turn, Tx,
 };
 use testkit::Postgres;
 use world::{Moment, World};
@@ -216,7 +216,7 @@ impl Inlet<Command, Answer> for Two {
         !self.done
     }
 
-    fn take(&mut self, _tx: &mut Tx<'_>, _most: usize) -> Result<Vec<Asked<Command>>, Failure> {
+    fn take(&mut self, _tx: &mut Tx<'_>, _room: Room<Command>) -> Result<Vec<Asked<Command>>, Failure> {
         Ok(self.adds.iter().map(|by| add(self.tally, *by)).collect())
     }
 

@@ -214,7 +214,7 @@ impl Consumer {
         let tries = Tries::default();
         let (answers, log, all) = (will.clone(), heard.clone(), tries.clone());
         let perform: Perform<String, Verdict> = Arc::new(move |tx, names| perform(tx, names, &answers, &log, &all));
-        let kind = Kind { key_of: |_| 0, weigh: |_| 1 };
+        let kind = Kind { key_of: |_| 0, weigh: |name: &String| if name.starts_with("heavy") { 300 } else { 1 } };
         let opened = open_desk(&database, &kind, &perform, vec![Box::new(listener)], &Arc::new(Meters::default()));
         let (counter, mut workers) = opened.expect("a desk");
         let worker = workers.pop().expect("a worker");

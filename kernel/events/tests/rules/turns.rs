@@ -73,6 +73,33 @@ fn the_lag_is_what_the_producer_has_and_nobody_has_dealt_with() {
 }
 
 #[test]
+fn heavy_commands_are_taken_in_smaller_pieces() {
+    let feed = Written::new();
+    let mut consumer = Consumer::of(&feed);
+    feed.tells_of(&["heavy", "heavy", "heavy", "a", "b", "heavy"]);
+    for turn in [Turn::Performed(2), Turn::Performed(4), Turn::Idle] {
+        assert_eq!(consumer.turn(), turn);
+    }
+    assert_eq!(consumer.heard(), ["heavy-1", "heavy-2", "heavy-3", "a-1", "b-1", "heavy-4"]);
+    // And so are those that were put aside.
+    let subjects = ["heavy one", "heavy two", "heavy three"];
+    for subject in subjects {
+        consumer.answers(&format!("{subject}-1"), again());
+    }
+    feed.tells_of(&subjects);
+    consumer.rests();
+    assert_eq!(consumer.parked().len(), 3);
+    for subject in subjects {
+        consumer.deals_with(&format!("{subject}-1"));
+    }
+    consumer.passes(100 * MILLIS);
+    for turn in [Turn::Performed(2), Turn::Performed(1), Turn::Idle] {
+        assert_eq!(consumer.turn(), turn);
+    }
+    assert_eq!(consumer.parked(), []);
+}
+
+#[test]
 fn a_feed_that_cannot_be_read_is_read_again_later() {
     let feed = Written::new();
     let mut consumer = Consumer::of(&feed);
