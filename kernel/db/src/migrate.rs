@@ -37,6 +37,7 @@ pub(crate) const KERNEL: &[Migration] = &[
     Migration { number: 1, name: "events", sql: include_str!("../migrations/0001_events.sql") },
     Migration { number: 2, name: "stored answers", sql: include_str!("../migrations/0002_stored_answers.sql") },
     Migration { number: 3, name: "settled letters", sql: include_str!("../migrations/0003_settled_letters.sql") },
+    Migration { number: 4, name: "due parked events", sql: include_str!("../migrations/0004_due_parked_events.sql") },
 ];
 
 static LEDGER: Table = Table {

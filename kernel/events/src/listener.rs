@@ -15,7 +15,7 @@ use telemetry::otlp::{Kind, Span};
 use world::Moment;
 
 use crate::feed::{Feed, FeedError, Partitions};
-use crate::parked::{self, MOST_ATTEMPTS, PARKED, PARKED_SUBJECT, ParkedEvent, back_off};
+use crate::parked::{self, PARKED, PARKED_SUBJECT, ParkedEvent};
 use crate::status::Status;
 
 /// What an event means to a consumer.
@@ -78,6 +78,8 @@ pub struct Listener<C, A> {
     upto: Position,
     /// When parked events are looked at next.
     parked_at: Option<Moment>,
+    /// When those that wait behind others are looked at too.
+    all_parked_at: Option<Moment>,
     batch: Vec<Taken>,
     /// Since the batch was begun.
     begun: Stopwatch,
@@ -186,6 +188,9 @@ const SAVE_ALONE_EVERY: Position = 10_000;
 const PARKED_IN_BATCH: usize = 16;
 /// How often parked events are looked at.
 const PARKED_EVERY: Duration = Duration::from_millis(100);
+/// How often those are looked at that wait behind others. Whoever deals with an event says that the next may
+/// be tried; but another process may have parked that at the same moment.
+const ALL_PARKED_EVERY: Duration = Duration::from_secs(60);
 /// How long nothing is assumed after an assumption was wrong: another process reads the same feed, or
 /// subjects are parked.
 const LOOK_FIRST_FOR: Duration = Duration::from_secs(10);
@@ -203,6 +208,7 @@ impl<C, A> Listener<C, A> {
             waiting: VecDeque::new(),
             upto: 0,
             parked_at: None,
+            all_parked_at: None,
             batch: Vec::new(),
             begun: Stopwatch::start(),
             cursors: BTreeMap::new(),
@@ -331,7 +337,8 @@ impl<C, A> Listener<C, A> {
     /// Looks up what is known of the events that wait, and of those that are parked.
     fn look_up(&self, tx: &mut Tx<'_>, fresh: usize, parked: usize) -> Result<LookedUp, Failure> {
         let [cursors, subjects] = self.questions(fresh);
-        let due = parked::due(self.feed.source(), tx.now(), parked);
+        let all = self.all_parked_at.is_none_or(|at| at <= tx.now());
+        let due = parked::due(self.feed.source(), tx.now(), parked, all);
         let [cursors, subjects, due] = tx.ask([cursors, subjects, due])?;
         let due = due.into_iter().map(parked::parked).collect::<Result<_, _>>()?;
         Ok(LookedUp { cursors: positions(cursors)?, parked: self.subjects(subjects)?, due })
@@ -377,22 +384,6 @@ impl<C, A> Listener<C, A> {
             }
         }
         Ok(subjects)
-    }
-
-    /// What becomes of the event in front of the queue of its subject when it could not be dealt with.
-    fn put_off(tx: &mut Tx<'_>, taken: &Taken, cause: &str) -> Result<(), Failure> {
-        let attempts = taken.attempts() + 1;
-        if attempts >= MOST_ATTEMPTS {
-            tx.delete(&PARKED, vec![parked::key(&taken.event)]);
-            return parked::bury(tx, &taken.event, attempts, cause);
-        }
-        let (trace_id, request_id) = (taken.event.by.trace.id(), &*taken.event.by.correlation);
-        let event = taken.event.id();
-        tracing::warn!(event, attempts, cause, trace_id, request_id, "An event is parked and will be tried again");
-        let due_at = tx.now() + back_off(attempts);
-        let parked = ParkedEvent { event: taken.event.as_ref().clone(), attempts, due_at, cause: cause.into() };
-        tx.upsert(&PARKED, vec![parked.row()?]);
-        Ok(())
     }
 
     /// Whether this batch moves cursors.
@@ -515,6 +506,9 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         }
         if look_at_parked {
             self.parked_at = all.then(|| tx.now() + PARKED_EVERY);
+            if all && self.all_parked_at.is_none_or(|at| at <= tx.now()) {
+                self.all_parked_at = Some(tx.now() + ALL_PARKED_EVERY);
+            }
         }
         let left = most - self.batch.len();
         for waiting in self.waiting.iter().take(fresh.min(left)) {
@@ -543,18 +537,13 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         self.check_assumed(tx)?;
         let mut answers = answers.iter();
         let mut put_off: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut gone: BTreeSet<Arc<str>> = BTreeSet::new();
         for taken in &mut self.batch {
             let verdict = match &taken.step {
                 Step::Perform => answers.next().map_or(Verdict::Done, self.listening.judge),
                 Step::Bury(cause) => Verdict::DeadLetter(cause.clone()),
                 Step::QueueBehind => {
-                    let behind = ParkedEvent {
-                        event: taken.event.as_ref().clone(),
-                        attempts: 0,
-                        due_at: tx.now(),
-                        cause: "waits behind an earlier event of its subject".into(),
-                    };
-                    tx.upsert(&PARKED, vec![behind.row()?]);
+                    parked::queue_behind(tx, &taken.event)?;
                     continue;
                 }
                 Step::Known => continue,
@@ -565,20 +554,24 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
                 return Err(Failure::Conflict(format!("an event of {} overtook another", taken.event.subject)));
             }
             taken.has_failed = verdict != Verdict::Done;
-            match verdict {
-                Verdict::Done if taken.from != From::Feed => tx.delete(&PARKED, vec![parked::key(&taken.event)]),
-                Verdict::Done => {}
+            let stays = match verdict {
+                Verdict::Done => false,
                 Verdict::Retry(cause) => {
                     put_off.insert(taken.event.subject.clone());
-                    Self::put_off(tx, taken, &cause)?;
+                    parked::put_off(tx, &taken.event, taken.attempts() + 1, &cause)?
                 }
                 Verdict::DeadLetter(cause) => {
-                    if taken.from != From::Feed {
-                        tx.delete(&PARKED, vec![parked::key(&taken.event)]);
-                    }
                     parked::bury(tx, &taken.event, 1, &cause)?;
+                    false
                 }
+            };
+            if !stays && taken.from != From::Feed {
+                tx.delete(&PARKED, vec![parked::key(&taken.event)]);
+                gone.insert(taken.event.subject.clone());
             }
+        }
+        for subject in gone {
+            parked::let_next_be_tried(tx, self.feed.source(), &subject);
         }
         if self.moves_cursors() {
             self.move_cursors(tx);
@@ -591,7 +584,11 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         // The attempt before this one took exactly one, and `ended` has left it in `batch`.
         let Some(first) = self.batch.first_mut() else { return Ok(()) };
         first.has_failed = true;
-        Self::put_off(tx, first, &failure.to_string())?;
+        let stays = parked::put_off(tx, &first.event, first.attempts() + 1, &failure.to_string())?;
+        if !stays {
+            tx.delete(&PARKED, vec![parked::key(&first.event)]);
+            parked::let_next_be_tried(tx, self.feed.source(), &first.event.subject);
+        }
         if first.from == From::Feed {
             self.move_cursors(tx);
             self.save_place(tx);

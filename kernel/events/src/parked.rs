@@ -32,6 +32,9 @@ static DEAD: Table = Table {
 /// Attempts before an event becomes a dead letter; with the back-off, about an hour and a quarter.
 pub(crate) const MOST_ATTEMPTS: i64 = 20;
 
+/// When an event is due that waits behind another: not before that is gone, whatever the time.
+const BEHIND: Moment = Moment::from_micros(i64::MAX);
+
 /// How long an event waits after its n-th attempt: 0.1 s, doubled each time, at most 10 minutes.
 pub(crate) fn back_off(attempts: i64) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(13);
@@ -45,8 +48,8 @@ pub struct ParkedEvent {
     pub event: Envelope,
     /// How often it was tried; 0 for one that waits behind another.
     pub attempts: i64,
-    /// When it is tried next.
-    pub due_at: Moment,
+    /// When it is tried next; none where that is for the one before it to say.
+    pub due_at: Option<Moment>,
     /// Why it waits.
     pub cause: String,
 }
@@ -71,7 +74,7 @@ impl ParkedEvent {
             self.event.position.into(),
             self.event.subject.as_ref().into(),
             self.attempts.into(),
-            self.due_at.into(),
+            self.due_at.unwrap_or(BEHIND).into(),
             self.cause.as_str().into(),
             written(&self.event)?.into(),
         ])
@@ -105,19 +108,51 @@ pub(crate) fn bury(tx: &mut Tx<'_>, event: &Envelope, attempts: i64, cause: &str
     Ok(())
 }
 
-/// The parked events whose time has come: the first of each subject.
-pub(crate) fn due(source: &str, now: Moment, most: usize) -> Query {
-    Query::sql(
-        format!(
-            "SELECT {} FROM parked_event AS first WHERE source = $1 AND due_at <= $2 AND NOT EXISTS (
-                 SELECT 1 FROM parked_event AS earlier
-                 WHERE earlier.source = first.source AND earlier.subject = first.subject
-                   AND earlier.position < first.position)
-             ORDER BY position LIMIT $3",
-            PARKED.columns()
-        ),
-        [source.into(), now.into(), i64::try_from(most).unwrap_or(i64::MAX).into()],
+/// The parked events whose time has come: the first of each subject. Those that wait behind another are
+/// looked at too only where all are.
+pub(crate) fn due(source: &str, now: Moment, most: usize, all: bool) -> Query {
+    let values: [db::Value; 3] = [source.into(), now.into(), i64::try_from(most).unwrap_or(i64::MAX).into()];
+    Query::sql(due_sql(if all { "(due_at <= $2 OR attempts = 0)" } else { "due_at <= $2" }), values)
+}
+
+fn due_sql(is_due: &str) -> String {
+    format!(
+        "SELECT {} FROM parked_event AS first WHERE source = $1 AND {is_due} AND NOT EXISTS (
+             SELECT 1 FROM parked_event AS earlier
+             WHERE earlier.source = first.source AND earlier.subject = first.subject
+               AND earlier.position < first.position)
+         ORDER BY due_at, position LIMIT $3",
+        PARKED.columns()
     )
+}
+
+/// Parks an event behind an earlier one of its subject.
+pub(crate) fn queue_behind(tx: &mut Tx<'_>, event: &Envelope) -> Result<(), Failure> {
+    let cause = "waits behind an earlier event of its subject".into();
+    tx.upsert(&PARKED, vec![ParkedEvent { event: event.clone(), attempts: 0, due_at: None, cause }.row()?]);
+    Ok(())
+}
+
+/// Puts an event off that could not be dealt with, after so many attempts; false where that were the last.
+pub(crate) fn put_off(tx: &mut Tx<'_>, event: &Envelope, attempts: i64, cause: &str) -> Result<bool, Failure> {
+    if attempts >= MOST_ATTEMPTS {
+        bury(tx, event, attempts, cause)?;
+        return Ok(false);
+    }
+    let (id, trace_id, request_id) = (event.id(), event.by.trace.id(), &*event.by.correlation);
+    tracing::warn!(event = id, attempts, cause, trace_id, request_id, "An event is parked and will be tried again");
+    let due_at = Some(tx.now() + back_off(attempts));
+    let parked = ParkedEvent { event: event.clone(), attempts, due_at, cause: cause.into() };
+    tx.upsert(&PARKED, vec![parked.row()?]);
+    Ok(true)
+}
+
+/// Lets the next event of a subject be tried, for the one before it is gone. Comes after all that was parked
+/// in the same transaction.
+pub(crate) fn let_next_be_tried(tx: &mut Tx<'_>, source: &str, subject: &str) {
+    let sql = "UPDATE parked_event SET due_at = $1 WHERE source = $2 AND subject = $3 AND attempts = 0 AND position = (
+                   SELECT min(position) FROM parked_event WHERE source = $2 AND subject = $3)";
+    tx.execute(sql, [tx.now().into(), source.into(), subject.into()]);
 }
 
 /// What waits in a consumer's database, oldest first.
@@ -201,7 +236,7 @@ pub fn put_aside(read: &mut Read<'_>) -> Result<BTreeMap<String, PutAside>, Fail
 pub fn replay(tx: &mut Tx<'_>, source: &str, position: Position, by: &Settling) -> Result<bool, Failure> {
     let Some(letter) = find(tx, source, position)? else { return Ok(false) };
     settle(tx, &letter, Became::Replayed, by);
-    let parked = ParkedEvent { event: letter.event, attempts: 0, due_at: tx.now(), cause: "replayed".into() };
+    let parked = ParkedEvent { event: letter.event, attempts: 0, due_at: Some(tx.now()), cause: "replayed".into() };
     tx.delete(&DEAD, vec![key(&parked.event)]);
     tx.upsert(&PARKED, vec![parked.row()?]);
     Ok(true)
@@ -224,6 +259,7 @@ pub(crate) fn parked(row: Row) -> Result<ParkedEvent, Failure> {
     let mut row = row.columns();
     let (_source, _position, _subject) = (row.text()?, row.int()?, row.text()?);
     let (attempts, due_at, cause) = (row.int()?, row.moment()?, row.text()?);
+    let due_at = (due_at != BEHIND).then_some(due_at);
     Ok(ParkedEvent { event: event(&mut row)?, attempts, due_at, cause })
 }
 
@@ -242,4 +278,75 @@ fn event(row: &mut db::Columns) -> Result<Envelope, Failure> {
 fn written(event: &Envelope) -> Result<String, Failure> {
     let document = EventDocument::try_from(event)?;
     serde_json::to_string(&document).map_err(|error| Failure::Corrupt(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use db::{Context, Database, Envelope, Failure, Location, MemoryDisk, Options, Query, Trace, Tx};
+    use futures_util::FutureExt;
+    use world::{Moment, World};
+
+    use super::{due, due_sql, let_next_be_tried, parked, queue_behind};
+
+    fn said(position: db::Position) -> Envelope {
+        Envelope {
+            source: "s".into(),
+            incarnation: ids::Number::from_column(1),
+            position,
+            partition: db::partition_of("a"),
+            stream: ids::Number::from_column(1),
+            version: position,
+            subject: "a".into(),
+            kind: "Said".into(),
+            schema: 1,
+            occurred_at: Moment::from_micros(0),
+            recorded_at: Moment::from_micros(0),
+            by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
+            body: "{}".into(),
+        }
+    }
+
+    #[test]
+    fn both_databases_find_what_waits_behind_nobody_and_let_it_be_tried() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let postgres = Location::Postgres(testkit::Postgres::shared().database());
+        for location in [Location::Memory(MemoryDisk::empty()), postgres] {
+            let database = Database::open("s", location, Options::default(), World::simulated(1), &[]);
+            let database = database.expect("it opens");
+            let write = |work: fn(&mut Tx<'_>) -> Result<(), Failure>| {
+                runtime.block_on(database.write(work)).expect("it is written");
+            };
+            let found = |all: bool| -> Vec<(db::Position, bool)> {
+                let rows = runtime.block_on(database.read(move |read| read.rows(due("s", read.now(), 16, all))));
+                let found = rows.expect("an answer").into_iter().map(|row| parked(row).expect("an event"));
+                found.map(|parked| (parked.event.position, parked.due_at.is_some())).collect()
+            };
+            write(|tx| (7..10).try_for_each(|position| queue_behind(tx, &said(position))));
+            assert_eq!((found(false), found(true)), (vec![], vec![(7, false)]));
+            write(|tx| {
+                let_next_be_tried(tx, "s", "a");
+                Ok(())
+            });
+            assert_eq!((found(false), found(true)), (vec![(7, true)], vec![(7, true)]));
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_found_without_a_look_at_what_is_not() {
+        let location = Location::Memory(MemoryDisk::empty());
+        let database = Database::open("s", location, Options::default(), World::simulated(1), &[]).expect("it opens");
+        let plan = format!("EXPLAIN QUERY PLAN {}", due_sql("due_at <= $2"));
+        let steps = database.read(|read| {
+            let rows = read.rows(Query::sql(plan, ["s".into(), 1.into(), 16.into()]))?;
+            let step = |row: db::Row| {
+                let mut row = row.columns();
+                let (_id, _parent, _notused, step) = (row.int()?, row.int()?, row.int()?, row.text()?);
+                Ok(step)
+            };
+            rows.into_iter().map(step).collect::<Result<Vec<_>, _>>()
+        });
+        let steps = steps.now_or_never().expect("memory answers at once").expect("a plan");
+        assert_eq!(steps[0], "SEARCH first USING INDEX parked_event_due (source=? AND due_at<?)");
+        assert!(steps.iter().all(|step| !step.contains("SCAN") && !step.contains("B-TREE")), "{steps:?}");
+    }
 }

@@ -65,7 +65,7 @@ impl Aside {
 
     fn of_parked(service: &'static str, parked: &ParkedEvent) -> Result<Self, Failure> {
         let ParkedEvent { event, attempts, due_at, cause } = parked;
-        let (attempts, due_at, died_at) = (*attempts, Some(*due_at), None);
+        let (attempts, due_at, died_at) = (*attempts, *due_at, None);
         let (source, position, cause) = (event.source.to_string(), event.position, cause.clone());
         Ok(Self { service, source, position, attempts, cause, due_at, died_at, event: event.try_into()? })
     }

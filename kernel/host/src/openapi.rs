@@ -44,7 +44,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         must("position", count()),
         must("attempts", count()),
         must("cause", any_text()),
-        may("due_at", meaning("When it is tried next.", moment())),
+        may("due_at", meaning("When it is tried next; nothing where it waits for the event before it.", moment())),
         may("died_at", meaning("When it was given up.", moment())),
         must("event", reference("Event")),
     ]);

@@ -337,7 +337,8 @@ impl Consumer {
     /// What waits for another attempt: its subject, how often it was tried, and when it is due.
     pub(crate) fn parked(&self) -> Vec<(String, i64, Duration)> {
         let now = self.now();
-        let shown = |parked: ParkedEvent| (parked.event.subject.to_string(), parked.attempts, parked.due_at.since(now));
+        let due_in = |parked: &ParkedEvent| parked.due_at.map_or(Duration::ZERO, |due_at| due_at.since(now));
+        let shown = |parked: ParkedEvent| (parked.event.subject.to_string(), parked.attempts, due_in(&parked));
         self.read(|read| events::parked_events(read, 100)).into_iter().map(shown).collect()
     }
 

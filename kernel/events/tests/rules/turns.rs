@@ -210,6 +210,68 @@ fn what_can_never_be_dealt_with_is_put_aside_at_once_and_nothing_waits_for_it() 
 }
 
 #[test]
+fn what_waits_behind_another_is_due_once_that_is_gone_whatever_became_of_it() {
+    let feed = Written::new();
+    let mut consumer = Consumer::of(&feed);
+    let is_due = |consumer: &Consumer| -> Vec<bool> {
+        let parked = consumer.read(|read| events::parked_events(read, 9));
+        parked.iter().map(|parked| parked.due_at.is_some()).collect()
+    };
+    consumer.answers("a-1", again());
+    feed.tells_of(&["a", "a", "a", "a"]);
+    consumer.rests();
+    assert_eq!(is_due(&consumer), [true, false, false, false]);
+    // The first is dealt with, the second never will be, and one more comes with the first.
+    consumer.deals_with("a-1");
+    consumer.answers("a-2", never());
+    feed.tells_of(&["a"]);
+    consumer.passes(100 * MILLIS);
+    assert_eq!(consumer.turn(), Turn::Performed(1));
+    assert_eq!(is_due(&consumer), [true, false, false, false]);
+    consumer.passes(100 * MILLIS);
+    assert_eq!(consumer.turn(), Turn::Performed(1));
+    assert_eq!(is_due(&consumer), [true, false, false]);
+    for left in [2, 1, 0] {
+        consumer.waits(100 * MILLIS);
+        assert_eq!(consumer.parked().len(), left);
+    }
+    assert_eq!(consumer.heard(), names(&["a-1", "a-3", "a-4", "a-5"]));
+}
+
+#[test]
+fn what_waits_behind_one_that_always_fails_is_due_once_that_is_given_up() {
+    let feed = Written::new();
+    let mut consumer = Consumer::of(&feed);
+    consumer.fails_at("a-1", Failure::Corrupt("broken".to_owned()));
+    feed.tells_of(&["a", "a"]);
+    consumer.rests();
+    while consumer.dead_letters().is_empty() {
+        assert_eq!(consumer.heard(), [] as [String; 0]);
+        consumer.waits(Duration::from_secs(600));
+    }
+    consumer.waits(100 * MILLIS);
+    assert_eq!(consumer.heard(), ["a-2"]);
+}
+
+#[test]
+fn what_waits_behind_nobody_is_found_within_a_minute() {
+    let feed = Written::new();
+    let mut consumer = Consumer::of(&feed);
+    consumer.answers("a-1", again());
+    feed.tells_of(&["a", "a"]);
+    consumer.rests();
+    // Another process has dealt with the first, and did not see the second yet.
+    consumer.write(|tx| {
+        tx.execute("DELETE FROM parked_event WHERE position = $1", [1.into()]);
+        Ok(())
+    });
+    consumer.waits(Duration::from_secs(59));
+    assert_eq!(consumer.heard(), [] as [String; 0]);
+    consumer.waits(Duration::from_secs(1));
+    assert_eq!(consumer.heard(), ["a-2"]);
+}
+
+#[test]
 fn what_was_to_be_tried_again_and_never_will_be_is_no_longer_parked() {
     let feed = Written::new();
     let mut consumer = Consumer::of(&feed);

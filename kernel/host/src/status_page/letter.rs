@@ -31,7 +31,7 @@ struct Aside {
     cause: String,
     /// When it was given up; none where it is tried again.
     died_at: Option<Moment>,
-    /// When it is tried again.
+    /// When it is tried again; none where the one before it comes first.
     due_at: Option<Moment>,
 }
 
@@ -115,7 +115,7 @@ fn at(read: &mut Read<'_>, source: &str, position: Position) -> Result<Option<As
         attempts,
         cause,
         died_at: None,
-        due_at: Some(due_at),
+        due_at,
     }))
 }
 
@@ -137,8 +137,12 @@ fn page(place: &Place, aside: &Aside, now: Moment) -> Markup {
             dt { "Published" } dd { "by " (event.source) " as its event " (event.position) ", " (clock(event.recorded_at, now)) " UTC" }
             dt { "Attempts" } dd { (aside.attempts) }
             @if let Some(died_at) = aside.died_at { dt { "Given up" } dd { (clock(died_at, now)) " UTC" } }
-            @if let Some(due_at) = aside.due_at {
-                dt { "Next attempt" } dd { @if aside.attempts == 0 { "after the one before" } @else { (clock(due_at, now)) " UTC" } }
+            @if aside.died_at.is_none() {
+                dt { "Next attempt" }
+                dd { @match aside.due_at {
+                    Some(due_at) => { (clock(due_at, now)) " UTC" }
+                    None => { "after the one before" }
+                } }
             }
             dt { "Actor" } dd { (event.by.actor) ", for " (event.by.owner) }
             dt { "Because of" } dd { (event.by.causation) }

@@ -275,7 +275,10 @@ fn parked(picture: &Picture) -> Markup {
     for service in &picture.services {
         for parked in service.found.iter().flat_map(|found| &found.parked) {
             let next = html! {
-                @if parked.attempts == 0 { "after the one before" } @else { (clock(parked.due_at, picture.now)) }
+                @match parked.due_at {
+                    Some(due_at) => { (clock(due_at, picture.now)) }
+                    None => { "after the one before" }
+                }
             };
             rows.push(vec![
                 event(&parked.event),
