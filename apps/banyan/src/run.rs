@@ -41,31 +41,14 @@ pub(crate) struct Plan {
 pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let since = Stopwatch::start();
     let Checked { address, pair, limits, places, clients, otlp } = check(plan)?;
-    let format = match plan.program.log_format {
-        LogFormat::Auto => Format::of_stderr(),
-        LogFormat::Pretty => Format::Pretty,
-        LogFormat::Json => Format::Json,
-    };
-    let filter = |error: telemetry::LogError| {
-        plan.settings.refused("log", &error.to_string(), "a filter such as info,orders=debug")
-    };
-    telemetry::init(format, &plan.program.log).map_err(filter)?;
-    host::log_panics();
+    begin_the_log(plan)?;
 
     // On PostgreSQL a service may run in several processes.
     let is_alone = |(known, place): &(&&Known, &Place)| known.keeps_files || url(plan, known, place).is_none();
     let alone = plan.services.iter().zip(&places).filter(is_alone).map(|(known, _)| known.name);
     let folder = Folder::take(&plan.settings.shown("data"), &plan.program.data, alone)?;
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(Stop::failed)?;
-    let listener = runtime
-        .block_on(TcpListener::bind(address))
-        .map_err(|cause| {
-            let said = plan.settings.shown("listen");
-            Stop::Failed(format!(
-                "cannot listen on {address}: {cause}; setting {said}: choose another with --listen, or end what listens there"
-            ))
-        })?;
-    let address = listener.local_addr().map_err(Stop::failed)?;
+    let (listener, address) = runtime.block_on(listen(plan, address))?;
     let _keys_are_in_use = folder.use_keys()?;
     let gate = gate(plan, address, &limits, &runtime)?;
     let (world, meters) = (World::real(), Meters::new());
@@ -74,7 +57,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let tls = tls.map_err(|fault| config::unusable(&plan.settings, &fault))?;
     let at = url_of(address, tls.is_some());
     folder.listens_at(&at)?;
-    let mut signals = {
+    let signals = {
         let _entered = runtime.enter();
         Signals::listen().map_err(Stop::failed)?
     };
@@ -88,39 +71,75 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     warn_of_no_tls(address, tls.is_some());
     drop(opened);
 
-    let ended = runtime.block_on(async {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let program = program.run(Port::from(listener).with_tls(tls), async { drop(stopped.await) });
-        let show = async {
-            if let Some(skus) = plan.demo {
-                demo::show(address, plan.program.key.clone(), skus, is_empty, &world).await?;
-            }
-            std::future::pending::<Result<(), Stop>>().await
-        };
-        let mut failure = None;
-        let interrupted = async {
-            tokio::select! {
-                () = signals.next() => {}
-                shown = show => failure = shown.err(),
-            }
-            tracing::info!("Stopping: what is open is finished; a second signal ends it at once");
-            drop(stop);
-            signals.next().await;
-            Err(Stop::Failed("ended at once, as a second signal asked; open requests were cut off".to_owned()))
-        };
-        let ended = tokio::select! {
-            biased;
-            ended = program => ended.map_err(Stop::failed),
-            ended = interrupted => ended,
-        };
-        failure.map_or(ended, Err)
-    });
+    let show = async {
+        if let Some(skus) = plan.demo {
+            demo::show(address, plan.program.key.clone(), skus, is_empty, &world).await?;
+        }
+        std::future::pending().await
+    };
+    let port = Port::from(listener).with_tls(tls);
+    let ended =
+        runtime.block_on(until_a_signal(signals, show, |stopped| program.run(port, async { drop(stopped.await) })));
     // What still reads a database or a feed belongs to nobody any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if ended.is_ok() {
         tracing::info!("Stopped; everything that was asked is finished");
     }
     ended
+}
+
+fn begin_the_log(plan: &Plan) -> Result<(), Stop> {
+    let format = match plan.program.log_format {
+        LogFormat::Auto => Format::of_stderr(),
+        LogFormat::Pretty => Format::Pretty,
+        LogFormat::Json => Format::Json,
+    };
+    let filter = |error: telemetry::LogError| {
+        plan.settings.refused("log", &error.to_string(), "a filter such as info,orders=debug")
+    };
+    telemetry::init(format, &plan.program.log).map_err(filter)?;
+    host::log_panics();
+    Ok(())
+}
+
+/// The port, and where it is.
+async fn listen(plan: &Plan, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Stop> {
+    let listener = TcpListener::bind(address).await.map_err(|cause| {
+        let said = plan.settings.shown("listen");
+        Stop::Failed(format!(
+            "cannot listen on {address}: {cause}; setting {said}: choose another with --listen, or end what listens there"
+        ))
+    })?;
+    let address = listener.local_addr().map_err(Stop::failed)?;
+    Ok((listener, address))
+}
+
+/// Runs a program until a signal comes or what is shown beside it fails, and lets it finish what is open; a second
+/// signal ends it at once.
+async fn until_a_signal<P: Future<Output = Result<(), host::Broken>>>(
+    mut signals: Signals,
+    show: impl Future<Output = Result<(), Stop>>,
+    program: impl FnOnce(oneshot::Receiver<()>) -> P,
+) -> Result<(), Stop> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let program = program(stopped);
+    let mut failure = None;
+    let interrupted = async {
+        tokio::select! {
+            () = signals.next() => {}
+            shown = show => failure = shown.err(),
+        }
+        tracing::info!("Stopping: what is open is finished; a second signal ends it at once");
+        drop(stop);
+        signals.next().await;
+        Err(Stop::Failed("ended at once, as a second signal asked; open requests were cut off".to_owned()))
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = program => ended.map_err(Stop::failed),
+        ended = interrupted => ended,
+    };
+    failure.map_or(ended, Err)
 }
 
 /// Warns where keys would be read on the way; behind a proxy that speaks TLS they are not.
