@@ -34,7 +34,9 @@ use crate::feed_route::{Asked, Found, Place, look};
 /// Whether the caller wants a stream.
 pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    accepted.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/event-stream"))
+    accepted
+        .split(',')
+        .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream")))
 }
 
 /// What a stream holds between two messages.

@@ -32,10 +32,13 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
+        let is_json = is_json(request.headers());
+        // Read in any case: a connection on which something is unread is of no more use.
+        let body = collect(request).await?;
+        if !is_json {
             return Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE));
         }
-        let (document, faults) = json::read(&collect(request).await?)?;
+        let (document, faults) = json::read(&body)?;
         Ok(Self(document, faults))
     }
 }

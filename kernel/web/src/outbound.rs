@@ -139,7 +139,9 @@ impl Target {
         if authority.as_str().contains('@') {
             return Err(NotATarget::never("the URL holds a user's name, which would be sent to nobody; leave it out"));
         }
-        if authority.host().is_empty() || authority.port().is_some_and(|port| port.as_str() == "0") {
+        // `Authority::port` is none for a number that is no port, as if there were none.
+        let port = authority.as_str().strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
+        if authority.host().is_empty() || port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
             return Err(NotATarget::never("the URL names no host, or a port that cannot be"));
         }
         let target = Self(uri);

@@ -45,6 +45,7 @@ fn what_is_no_place_to_ask_says_what_is_expected() {
         ("https://user:secret@a.example/", "user's name"),
         ("https://a.example/#there", "fragment"),
         ("https://a.example:0/", "port"),
+        ("https://a.example:65536/", "port"),
         ("https://10.0.0.1/", "private network"),
         ("https://[fd00::1]/", "private network"),
         ("https://a b.example/", "a URL such as"),
