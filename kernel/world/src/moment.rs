@@ -59,7 +59,8 @@ impl Sub<Duration> for Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Beyond the years that RFC 3339 can write, the nearest that it can.
-        let at = jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::MAX);
+        let nearest = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        let at = jiff::Timestamp::from_microsecond(self.0).unwrap_or(nearest);
         write!(f, "{at:.6}")
     }
 }
@@ -97,5 +98,11 @@ mod tests {
         assert_eq!(moment.to_string().parse(), Ok(moment));
         assert_eq!("2026-01-01T01:00:00.000001+01:00".parse(), Ok(moment));
         assert!("yesterday".parse::<Moment>().is_err());
+    }
+
+    #[test]
+    fn beyond_the_years_that_can_be_written_the_nearest_is() {
+        assert!(Moment::from_micros(i64::MAX).to_string().starts_with("9999-12-30T"));
+        assert!(Moment::from_micros(i64::MIN).to_string().starts_with("-009999-01-02T"));
     }
 }
