@@ -453,13 +453,12 @@ fn prepare(
 
 fn incarnation(session: &mut Session, world: &World, restored: bool) -> Result<Number, Failure> {
     let answers = session.ask(&[Query::sql("SELECT max(number) FROM incarnation", [])])?;
-    if !restored
-        && let Some(row) = answers.into_iter().flatten().next()
-        && let Some(number) = row.columns().maybe_int()?
-    {
-        return Ok(Number::from_column(number));
+    let latest = answers.into_iter().flatten().next().map_or(Ok(None), |row| row.columns().maybe_int())?;
+    if let (Some(latest), false) = (latest, restored) {
+        return Ok(Number::from_column(latest));
     }
-    let number = world.number();
+    // The clock may be behind the one by which the latest was made.
+    let number = latest.map_or_else(|| world.number(), |latest| world.number().max(Number::from_column(latest + 1)));
     session.write_now(&Write::Insert(&INCARNATION, vec![vec![number.into()]]))?;
     Ok(number)
 }

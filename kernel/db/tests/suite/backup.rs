@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use db::{Copied, Cut, Database, Location, check_file};
+use db::{Copied, Cut, Database, Location, Options, check_file};
+use world::World;
 
-use crate::tally::{Command, add, asked, open, options, value, wait};
+use crate::tally::{Command, MIGRATIONS, add, asked, everywhere, open, options, value, wait};
 
 /// A copy of the files of two services, between which lie as many others as there are.
 fn copy(from: &Path, to: &Path, others: &[PathBuf]) -> [Copied; 2] {
@@ -108,4 +110,22 @@ fn a_file_with_a_broken_page_is_none() {
     }
     fs::write(&path, bytes).expect("it is damaged");
     assert!(check_file(&path).is_err_and(|fault| fault.to_string().contains("cause.db")));
+}
+
+#[test]
+fn a_restored_database_begins_a_life_after_all_before_also_where_the_clock_is_behind() {
+    let (places, _folder) = everywhere();
+    for (place, location) in places {
+        let life = |world: &World, restored| {
+            let options = Options { restored, ..options() };
+            let database = Database::open("tally", location.clone(), options, world.clone(), MIGRATIONS);
+            database.expect("it opens").incarnation()
+        };
+        let (ahead, behind) = (World::simulated(1), World::simulated(1));
+        ahead.advance(Duration::from_secs(3_600));
+        let first = life(&ahead, false);
+        let second = life(&behind, true);
+        assert!(second > first, "{place}: {first} {second}");
+        assert_eq!(life(&behind, false), second, "{place}: it stays after the next start");
+    }
 }
