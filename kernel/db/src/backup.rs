@@ -142,7 +142,7 @@ fn copied(view: &Connection) -> rusqlite::Result<Copied> {
 
 fn write_out(view: &Connection, to: &Path) -> rusqlite::Result<()> {
     let mut copy = Connection::open(to)?;
-    // It is waited for the disk once, at the end; a copy that breaks off is none.
+    // The disk is waited for once, at the end; a copy that breaks off is none.
     copy.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;")?;
     let backup = Backup::new(view, &mut copy)?;
     let mut tries = 0;

@@ -37,7 +37,7 @@ pub fn partition_of(subject: &str) -> u8 {
 pub struct NewEvent {
     /// The number of the thing that it happened to.
     pub stream: Number,
-    /// The how-many-eth event of that thing this is, from 1; the database refuses a second one.
+    /// Its place among the events of that thing, from 1; the database refuses a second one.
     pub version: i64,
     /// What it is about, as others know it; order is promised per subject.
     pub subject: String,
@@ -66,7 +66,7 @@ pub struct Envelope {
     pub partition: u8,
     /// The number of the thing that it happened to.
     pub stream: Number,
-    /// The how-many-eth event of that thing this is.
+    /// Its place among the events of that thing, from 1.
     pub version: i64,
     /// What it is about.
     pub subject: Arc<str>,

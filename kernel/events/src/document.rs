@@ -21,7 +21,7 @@ pub struct EventDocument {
     pub partition: u8,
     /// The number of the thing that it happened to.
     pub stream: Number,
-    /// The how-many-eth event of that thing this is.
+    /// Its place among the events of that thing, from 1.
     pub version: i64,
     /// What it is about.
     pub subject: String,

@@ -23,7 +23,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         must("position", meaning("Where it stands among all events of its source.", count())),
         must("partition", integer(0..=63)),
         must("stream", meaning("The number of the thing that it happened to.", number())),
-        must("version", meaning("The how-many-eth event of that thing this is.", count())),
+        must("version", meaning("Its place among the events of that thing, from 1.", count())),
         must("subject", meaning("What it is about.", any_text())),
         must("type", meaning("Such as `OrderPlaced`.", any_text())),
         must("schema", meaning("The version of that type's schema.", count())),

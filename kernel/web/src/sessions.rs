@@ -29,7 +29,7 @@ use crate::problem::Problem;
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// How long a session lasts at most.
 const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
-/// Sessions that are kept; one more ends the one that was used least lately.
+/// Sessions that are kept; one more ends the one that was not used for the longest time.
 const MOST: usize = 1_000;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn one_session_too_many_ends_the_one_that_was_used_least_lately() {
+    fn one_session_too_many_ends_the_one_that_was_not_used_for_the_longest_time() {
         let sessions = Sessions::default();
         for place in 0..MOST {
             sessions.begin(&place.to_string(), key(7), NOW + Duration::from_millis(place as u64));

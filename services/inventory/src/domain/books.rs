@@ -83,7 +83,7 @@ pub struct Books {
 pub struct News {
     /// The number of the reservation or movement.
     pub stream: Number,
-    /// The how-many-eth event of it.
+    /// Its place among the events of that thing, from 1.
     pub version: i64,
     /// Whose thing it is, whoever asked: a clerk may decide about everybody's promises, and goods that one
     /// takes in serve another.

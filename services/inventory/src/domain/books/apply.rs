@@ -36,7 +36,7 @@ impl Of<'_> {
 }
 
 impl Books {
-    /// Enters an event into the books; gives back the how-many-eth event of its thing it is.
+    /// Enters an event into the books; gives back its place among the events of that thing.
     ///
     /// All rows follow from this: those of a running service, and those that are rebuilt.
     ///
@@ -296,7 +296,7 @@ impl Books {
         reservation
     }
 
-    /// Enters what is said of a SKU; gives back the how-many-eth event of it this is.
+    /// Enters what is said of a SKU; gives back the place of that among its events.
     fn offer_changed(&mut self, number: Number, sku: &Sku, event: &Event) -> i64 {
         self.changed_skus.entry(sku.clone()).or_insert_with(|| self.skus.contains_key(sku));
         let settings = self.skus.entry(sku.clone()).or_default();
@@ -313,7 +313,7 @@ impl Books {
         version
     }
 
-    /// Enters what became of a movement; gives back the how-many-eth event of it this is.
+    /// Enters what became of a movement; gives back the place of that among its events.
     fn record_outcome(&mut self, owner: &str, name: &Name, outcome: Outcome) -> i64 {
         let name = key(owner, name);
         let movement = self.movements.get_mut(&name).expect("what arrives has been sent");
