@@ -24,8 +24,8 @@ pub(crate) enum Link {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Commit {
     /// It has happened, and is durable once its ticket is; at once where it has none. `first` is the
-    /// position of its first event; none where the database could only say afterwards that the commit
-    /// had happened.
+    /// position of its first event, and any number where it published none; none where the database could
+    /// only say afterwards that the commit had happened.
     Done { first: Option<i64>, ticket: Option<Ticket> },
     /// Nothing of it happened.
     Failed(Failure),

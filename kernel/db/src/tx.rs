@@ -59,8 +59,8 @@ pub(crate) enum Ended {
 
 /// What a commit leaves to do.
 pub(crate) struct Committed {
-    /// The position of the first event that was published, and all of them. None where the database
-    /// could only say later that the commit had happened.
+    /// The events that were published. None where the database could only say later that the commit had
+    /// happened.
     pub(crate) news: Option<Vec<Envelope>>,
     pub(crate) after: Vec<AfterCommit>,
     /// What has to be durable before anybody is told; none where it is already.

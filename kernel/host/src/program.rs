@@ -273,7 +273,8 @@ impl Crew {
         stopping: &watch::Receiver<bool>,
     ) -> Arc<Broadcast> {
         let meters = meters.labelled("service", database.service());
-        let cut_off = meters.counter("event_streams_cut_off", "Streams that were ended because nobody read them");
+        let cut_off =
+            meters.counter("event_streams_cut_off", "Streams and waiting requests that were ended as too slow");
         let broadcast = Broadcast::of(database, backlog_bytes, cut_off);
         self.start_task("broadcast of events", broadcast.clone().run(stopping.clone()));
         broadcast
