@@ -108,14 +108,6 @@ pub static DIFFERENT_CONTENT: ProblemKind = ProblemKind {
            Choose a new name, or repeat exactly what was sent the first time.",
 };
 
-/// The same request is being worked on.
-pub static IN_PROGRESS: ProblemKind = ProblemKind {
-    code: "in-progress",
-    status: 409,
-    title: "The same request is being worked on",
-    help: "A request under the same name or key has not ended yet. Ask again in a moment.",
-};
-
 /// More is asked than can be answered at present.
 pub static OVERLOADED: ProblemKind = ProblemKind {
     code: "overloaded",
@@ -152,7 +144,7 @@ pub static INTERNAL: ProblemKind = ProblemKind {
 };
 
 /// The kinds that every service shares.
-static SHARED: [&ProblemKind; 17] = [
+static SHARED: [&ProblemKind; 16] = [
     &INVALID_REQUEST,
     &UNAUTHORIZED,
     &FORBIDDEN,
@@ -165,7 +157,6 @@ static SHARED: [&ProblemKind; 17] = [
     &BODY_TOO_LARGE,
     &REQUEST_TIMEOUT,
     &DIFFERENT_CONTENT,
-    &IN_PROGRESS,
     &OVERLOADED,
     &OUTCOME_UNKNOWN,
     &UNAVAILABLE,

@@ -104,7 +104,7 @@ impl SignIn {
         }
         let token = drawn(world.secret());
         self.sessions.begin(&token, key.number, world.now());
-        note(&key, "in");
+        note(&key);
         Ok(cookie(headers, &token, LONGEST))
     }
 
@@ -115,8 +115,8 @@ impl SignIn {
     }
 }
 
-fn note(key: &Key, way: &str) {
-    tracing::info!(name = &*key.name, id = %key.number, "Somebody has signed {way} with a key");
+fn note(key: &Key) {
+    tracing::info!(name = &*key.name, id = %key.number, "Somebody has signed in with a key");
 }
 
 fn drawn(secret: [u8; 32]) -> String {

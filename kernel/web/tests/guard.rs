@@ -50,7 +50,7 @@ fn routes() -> Routes {
         .get(
             "/v1/said",
             Access::Everybody,
-            || async { Problem::new(&web::IN_PROGRESS).member("step", "reserving") },
+            || async { Problem::new(&web::PRECONDITION_FAILED).member("step", "reserving") },
             said("r5"),
         )
         .get(
@@ -152,7 +152,7 @@ async fn every_error_is_a_problem_document_with_a_trace_whoever_found_it() {
         (plain("GET", "/v1/bare/408"), 408, "request-timeout"),
         (plain("GET", "/v1/bare/418"), 418, "invalid-request"),
         (plain("GET", "/v1/bare/502"), 502, "internal"),
-        (plain("GET", "/v1/said"), 409, "in-progress"),
+        (plain("GET", "/v1/said"), 412, "precondition-failed"),
         (plain("GET", "/v1/text"), 409, "invalid-request"),
         (request("PUT", "/v1/raw").body(vec![0; 2_000_000].into()).unwrap(), 413, "body-too-large"),
     ];
