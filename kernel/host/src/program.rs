@@ -234,10 +234,7 @@ impl Crew {
     }
 
     fn start_task(&mut self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(async move {
-            run.await;
-            name
-        });
+        self.tasks.spawn(named(name, run));
     }
 
     fn start_task_that_gives_way(
@@ -255,11 +252,7 @@ impl Crew {
                 .build()
                 .map_err(|cause| Broken::NoThread { what: name, cause })?,
         };
-        let named = async move {
-            run.await;
-            name
-        };
-        self.tasks.spawn_on(named, runtime.handle());
+        self.tasks.spawn_on(named(name, run), runtime.handle());
         self.giving_way = Some(runtime);
         Ok(())
     }
@@ -330,6 +323,12 @@ impl Drop for Farewell {
         // Nobody listens once the program has gone without waiting.
         let _ = self.end.send(self.service);
     }
+}
+
+/// Runs a task, and says which it was.
+async fn named(name: &'static str, run: impl Future<Output = ()>) -> &'static str {
+    run.await;
+    name
 }
 
 /// Asks a database that other processes write to as well whether they have published something.

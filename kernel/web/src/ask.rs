@@ -16,7 +16,7 @@ use db::{Asked, Context, Database, Desk, Failure, Keyed, KeyedAnswer, Say, Store
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use crate::caller::{Caller, trace_id};
+use crate::caller::Caller;
 use crate::kinds::DIFFERENT_CONTENT;
 use crate::problem::Problem;
 use crate::repeats::Replayed;
@@ -34,7 +34,7 @@ impl Repeatable {
         by: &Context,
         say: impl Fn(A) -> Result<(StatusCode, D), Problem> + Send + 'static,
     ) -> Keyed<A> {
-        let trace_id = trace_id(by);
+        let trace_id = by.trace.id();
         let say: Say<A> = Box::new(move |answer| stored(say(answer), &trace_id));
         Keyed { key: self.key, fingerprint: self.fingerprint, say }
     }

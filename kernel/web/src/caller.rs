@@ -54,10 +54,6 @@ impl Caller {
     }
 }
 
-pub(crate) fn trace_id(by: &Context) -> String {
-    format!("{:032x}", by.trace.trace_id)
-}
-
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
