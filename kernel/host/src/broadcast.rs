@@ -1,193 +1,46 @@
 //! Tells those who listen to a service's events what is new, however many they are.
 //!
 //! ```text
-//! ring ─▶ a wave of new events ─▶ who wants which? ─▶ a queue each ─▶ stream, or request that waits
-//!         by one task a service                        bounded
+//! ring ─▶ new events ─▶ who wants which? ─▶ a queue each ─▶ stream, or request that waits
+//!         by one task a service             bounded
 //! ```
 //!
-//! The desk wakes one task and not ten thousand. That task sorts what was committed since its last
-//! wave by who wants it, and hands it out in small groups, so that requests are served in between;
-//! then it rests the longer the more it has woken, and what is said meanwhile goes out together.
+//! The desk wakes one task and not ten thousand. That task sorts what was committed by who wants it,
+//! and goes round those who do, in small groups, so that requests are served in between. Each is told
+//! of all that was said until its turn, so nobody waits for two rounds. After a round the task rests the
+//! longer the more it has woken, and what is said meanwhile goes out together.
 //!
 //! **Invariant:** an event becomes a text once, whoever reads it.
 //!
 //! **Invariant:** who joins in after a position is told of each wanted event after it once, in their
 //! order, until the subscription ends; where it ends, it says so.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod circle;
+mod message;
+mod queue;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::Bytes;
 use db::{Database, Envelope, Position};
-use events::EventDocument;
 use telemetry::Counter;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
-use web::{Cursor, Problem};
+use tokio::time::sleep;
+use web::Problem;
 
-use crate::feed_route::{Place, piece};
+use self::circle::{Circle, Group};
+use self::message::has;
+pub(crate) use self::message::{Interest, Message};
+use self::queue::Queue;
+pub(crate) use self::queue::{End, Next, Subscription};
+use crate::feed_route::piece;
 
-/// Which events somebody wants.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Interest {
-    /// Only those about this.
-    pub(crate) subject: Option<Arc<str>>,
-    /// Only those of these types; all where there is none.
-    pub(crate) kinds: Arc<BTreeSet<String>>,
-}
-
-impl Interest {
-    pub(crate) fn wants(&self, event: &Envelope) -> bool {
-        self.subject.as_deref().is_none_or(|subject| subject == &*event.subject) && has(&self.kinds, event)
-    }
-}
-
-fn has(kinds: &BTreeSet<String>, event: &Envelope) -> bool {
-    kinds.is_empty() || kinds.contains(&*event.kind)
-}
-
-/// An event as all who listen are told of it.
-#[derive(Debug)]
-pub(crate) struct Message {
-    event: Arc<Envelope>,
-    text: OnceLock<Option<Bytes>>,
-}
-
-impl Message {
-    pub(crate) fn of(event: Arc<Envelope>) -> Self {
-        Self { event, text: OnceLock::new() }
-    }
-
-    pub(crate) fn position(&self) -> Position {
-        self.event.position
-    }
-
-    /// The message of a stream that it is; none where the event cannot be read.
-    pub(crate) fn text(&self) -> Option<Bytes> {
-        self.text.get_or_init(|| text(&self.event)).clone()
-    }
-}
-
-/// An event as a message of a stream: its id is the cursor after it.
-fn text(event: &Envelope) -> Option<Bytes> {
-    let document = EventDocument::try_from(event).map_err(|failure| failure.to_string());
-    let json = document.and_then(|document| serde_json::to_string(&document).map_err(|error| error.to_string()));
-    match json {
-        Ok(json) => {
-            let cursor = Cursor::new(&Place(Some(event.incarnation), event.position));
-            // Between the parts of a document a break is as good as a space; within texts there is none.
-            let json = json.replace(['\n', '\r'], " ");
-            Some(format!("id: {cursor}\nevent: {}\ndata: {json}\n\n", event.kind).into())
-        }
-        Err(cause) => {
-            tracing::error!(event = event.id(), cause, "An event cannot be told to those who listen");
-            None
-        }
-    }
-}
-
-/// Events that all who want the same are told at once.
-#[derive(Debug)]
-pub(crate) struct Wave {
-    messages: Vec<Arc<Message>>,
-    text: OnceLock<Option<Bytes>>,
-}
-
-impl Wave {
-    fn of(messages: Vec<Arc<Message>>) -> Arc<Self> {
-        Arc::new(Self { messages, text: OnceLock::new() })
-    }
-
-    /// The position of its last event.
-    pub(crate) fn last(&self) -> Position {
-        self.messages.last().map_or(0, |message| message.position())
-    }
-
-    /// The messages of a stream that it is, one after another; none where an event cannot be read.
-    pub(crate) fn text(&self) -> Option<Bytes> {
-        if let [only] = &self.messages[..] {
-            return only.text();
-        }
-        let all = || {
-            let texts: Option<Vec<_>> = self.messages.iter().map(|message| message.text()).collect();
-            texts.map(|texts| texts.concat().into())
-        };
-        self.text.get_or_init(all).clone()
-    }
-
-    /// About as many bytes as it takes.
-    fn weight(&self) -> usize {
-        self.messages.iter().map(|message| message.event.body.len() + 512).sum()
-    }
-}
-
-/// Why somebody is told nothing more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The program stops.
-    Stopping,
-    /// Too much was waiting to be read.
-    TooSlow,
-}
-
-/// What has been handed out and not yet taken.
-#[derive(Debug)]
-struct Queue {
-    waiting: Mutex<Waiting>,
-    told: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    waves: VecDeque<Arc<Wave>>,
-    bytes: usize,
-    end: Option<End>,
-}
-
-impl Queue {
-    /// Hands a wave over. False where so much waits already that nothing more will come.
-    fn push(&self, wave: &Arc<Wave>, backlog_bytes: usize) -> bool {
-        let mut waiting = lock(&self.waiting);
-        if waiting.end.is_some() {
-            return true;
-        }
-        let has_room = waiting.bytes <= backlog_bytes;
-        if has_room {
-            waiting.bytes += wave.weight();
-            waiting.waves.push_back(wave.clone());
-        } else {
-            *waiting = Waiting { end: Some(End::TooSlow), ..Waiting::default() };
-        }
-        drop(waiting);
-        self.told.notify_one();
-        has_room
-    }
-
-    fn end(&self, end: End) {
-        lock(&self.waiting).end.get_or_insert(end);
-        self.told.notify_one();
-    }
-
-    fn take(&self) -> Option<Next> {
-        let mut waiting = lock(&self.waiting);
-        match waiting.waves.pop_front() {
-            Some(wave) => {
-                waiting.bytes -= wave.weight();
-                Some(Next::Wave(wave))
-            }
-            None => waiting.end.map(Next::End),
-        }
-    }
-}
-
-/// Those who want the same, by the number of their subscription.
-type Members = BTreeMap<u64, Arc<Queue>>;
 /// Those who want events of one subject, by the types that they want.
-type Audience = BTreeMap<Arc<BTreeSet<String>>, Members>;
+type Audience = BTreeMap<Arc<BTreeSet<String>>, Circle>;
 
 #[derive(Debug, Default)]
 struct Told {
@@ -195,15 +48,46 @@ struct Told {
     upto: Position,
     /// Who listens, by subject (none: to all of them) and types.
     audiences: BTreeMap<Option<Arc<str>>, Audience>,
+    /// Who has not been told of all that was sorted.
+    waiting: BTreeSet<Interest>,
     members: usize,
     joined: u64,
     is_over: bool,
 }
 
-/// What a wave has for those who want the same.
-struct Delivery {
-    wave: Arc<Wave>,
-    queues: Vec<Arc<Queue>>,
+impl Told {
+    fn circle(&mut self, interest: &Interest) -> Option<&mut Circle> {
+        self.audiences.get_mut(&interest.subject)?.get_mut(&interest.kinds)
+    }
+
+    fn sort(&mut self, event: &Arc<Envelope>) {
+        let message = Arc::new(Message::of(event.clone()));
+        for subject in [None, Some(event.subject.clone())] {
+            let Some(audience) = self.audiences.get_mut(&subject) else { continue };
+            for (kinds, circle) in audience.iter_mut().filter(|(kinds, _)| has(kinds, event)) {
+                circle.say(message.clone());
+                self.waiting.insert(Interest { subject: subject.clone(), kinds: kinds.clone() });
+            }
+        }
+        self.upto = event.position;
+    }
+
+    /// The next who want the same, with what they are told; and whether there is room for more until the next turn.
+    fn group(&mut self, interest: &Interest, after: u64) -> Option<(Group, bool)> {
+        let upto = self.upto;
+        let circle = self.circle(interest)?;
+        Some((circle.group(after, GROUP, upto)?, circle.news() < MOST_IN_A_ROUND))
+    }
+
+    /// All who want the same have been told of everything up to a position.
+    fn have_heard(&mut self, interest: &Interest, upto: Position) {
+        if let Some(circle) = self.circle(interest) {
+            circle.forget(upto);
+            if circle.news() > 0 {
+                self.waiting.insert(interest.clone());
+            }
+        }
+    }
 }
 
 /// Tells of one service's events.
@@ -226,6 +110,8 @@ impl fmt::Debug for Broadcast {
 
 /// Those who are told before requests are served again.
 const GROUP: usize = 64;
+/// Events that those who want the same are told in one round, about; more are said in the next one.
+const MOST_IN_A_ROUND: usize = 256;
 /// How long it rests for each who was told.
 const REST_EACH: Duration = Duration::from_micros(2);
 /// How long it rests at most.
@@ -277,9 +163,9 @@ impl Broadcast {
         told.joined += 1;
         told.members += 1;
         let number = told.joined;
-        let queue = Arc::new(Queue { waiting: Mutex::default(), told: Notify::new() });
+        let queue = Arc::<Queue>::default();
         let by_kinds = told.audiences.entry(interest.subject.clone()).or_default();
-        by_kinds.entry(interest.kinds.clone()).or_default().insert(number, queue.clone());
+        by_kinds.entry(interest.kinds.clone()).or_default().join(number, queue.clone(), after);
         Joined::Now(Subscription { broadcast: self.clone(), interest: interest.clone(), number, queue, upto: after })
     }
 
@@ -297,7 +183,7 @@ impl Broadcast {
         }
         let mut told = lock(&self.told);
         told.is_over = true;
-        let queues = told.audiences.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
+        let queues = told.audiences.values().flat_map(BTreeMap::values).flat_map(Circle::queues);
         queues.for_each(|queue| queue.end(End::Stopping));
     }
 
@@ -306,8 +192,8 @@ impl Broadcast {
         newest.mark_changed();
         while newest.changed().await.is_ok() {
             let upto = *newest.borrow_and_update();
-            while lock(&self.told).upto < upto {
-                match self.wave(upto).await {
+            while self.has_news(upto) {
+                match self.round().await {
                     Ok(0) => {}
                     Ok(told) => {
                         let told = u32::try_from(told).unwrap_or(u32::MAX);
@@ -323,72 +209,80 @@ impl Broadcast {
         }
     }
 
-    /// Tells of the next events, and how many were told of them.
-    async fn wave(&self, newest: Position) -> Result<usize, Problem> {
-        let after = {
+    fn has_news(&self, newest: Position) -> bool {
+        let told = lock(&self.told);
+        told.upto < newest || !told.waiting.is_empty()
+    }
+
+    /// Goes round once, and says how many were told something.
+    async fn round(&self) -> Result<usize, Problem> {
+        self.learn().await?;
+        let (begun_at, waiting) = {
             let mut told = lock(&self.told);
-            if told.members == 0 {
-                self.pass(&mut told, newest);
-                self.delivered.store(newest, Ordering::Release);
-                return Ok(0);
-            }
-            told.upto
+            (told.upto, std::mem::take(&mut told.waiting))
         };
-        let events = piece(&self.database, after).await?;
-        let Some(upto) = events.last().map(|event| event.position) else { return Ok(0) };
         let mut count = 0;
-        for Delivery { wave, queues } in self.sort(events, upto) {
-            count += queues.len();
-            for group in queues.chunks(GROUP) {
-                for queue in group {
-                    if !queue.push(&wave, self.backlog_bytes) {
-                        self.cut_off.inc();
-                    }
-                }
-                yield_now().await;
-            }
+        for interest in &waiting {
+            count += self.go_round(interest).await;
+            lock(&self.told).have_heard(interest, begun_at);
         }
-        self.delivered.store(upto, Ordering::Release);
+        self.delivered.store(begun_at, Ordering::Release);
         Ok(count)
     }
 
-    /// Sorts events by who wants them. From now on, who joins in does so after them.
-    fn sort(&self, events: Vec<Arc<Envelope>>, upto: Position) -> Vec<Delivery> {
-        let mut told = lock(&self.told);
-        let mut wanted: BTreeMap<Interest, Vec<Arc<Message>>> = BTreeMap::new();
-        for event in events {
-            let message = Arc::new(Message::of(event.clone()));
-            for subject in [None, Some(event.subject.clone())] {
-                let audiences = told.audiences.get(&subject).into_iter().flat_map(BTreeMap::keys);
-                for kinds in audiences.filter(|kinds| has(kinds, &event)) {
-                    let interest = Interest { subject: subject.clone(), kinds: kinds.clone() };
-                    wanted.entry(interest).or_default().push(message.clone());
+    /// Tells those who want the same, each of all that was said until its turn; and how many were told.
+    async fn go_round(&self, interest: &Interest) -> usize {
+        let (mut count, mut after) = (0, 0);
+        while let Some((group, has_room)) = self.next_group(interest, after) {
+            (count, after) = (count + group.told.len(), group.last);
+            for (queue, wave) in group.told {
+                if !queue.push(&wave, self.backlog_bytes) {
+                    self.cut_off.inc();
                 }
             }
+            yield_now().await;
+            if has_room {
+                // Where it fails, the next round says so.
+                let _ = self.learn().await;
+            }
         }
-        self.pass(&mut told, upto);
-        let queues = |interest: &Interest| {
-            let members = told.audiences.get(&interest.subject).and_then(|by_kinds| by_kinds.get(&interest.kinds));
-            members.into_iter().flat_map(BTreeMap::values).cloned().collect()
-        };
-        wanted
-            .into_iter()
-            .map(|(interest, messages)| Delivery { queues: queues(&interest), wave: Wave::of(messages) })
-            .collect()
+        count
     }
 
-    fn pass(&self, told: &mut Told, upto: Position) {
-        told.upto = upto;
-        self.reached.send_replace(upto);
+    fn next_group(&self, interest: &Interest, after: u64) -> Option<(Group, bool)> {
+        lock(&self.told).group(interest, after)
+    }
+
+    /// Sorts what was said by who wants it. From now on, who joins in does so after that.
+    async fn learn(&self) -> Result<(), Problem> {
+        let newest = *self.database.ring().newest().borrow();
+        let after = {
+            let mut told = lock(&self.told);
+            if told.members == 0 {
+                told.upto = told.upto.max(newest);
+                self.reached.send_replace(told.upto);
+            }
+            told.upto
+        };
+        if newest <= after {
+            return Ok(());
+        }
+        let events = piece(&self.database, after).await?;
+        let mut told = lock(&self.told);
+        for event in &events {
+            told.sort(event);
+        }
+        self.reached.send_replace(told.upto);
+        Ok(())
     }
 
     fn leave(&self, interest: &Interest, number: u64) {
         let mut told = lock(&self.told);
         told.members -= 1;
         let Some(by_kinds) = told.audiences.get_mut(&interest.subject) else { return };
-        if let Some(members) = by_kinds.get_mut(&interest.kinds) {
-            members.remove(&number);
-            if members.is_empty() {
+        if let Some(circle) = by_kinds.get_mut(&interest.kinds) {
+            circle.leave(number);
+            if circle.len() == 0 {
                 by_kinds.remove(&interest.kinds);
             }
         }
@@ -398,75 +292,77 @@ impl Broadcast {
     }
 }
 
-/// What somebody who listens gets next.
-#[derive(Debug)]
-pub(crate) enum Next {
-    /// Events.
-    Wave(Arc<Wave>),
-    /// Nothing within the time, and nothing that was wanted up to here.
-    Nothing(Position),
-    /// Nothing any more.
-    End(End),
-}
-
-/// Somebody who listens; no longer once it is dropped.
-#[derive(Debug)]
-pub(crate) struct Subscription {
-    broadcast: Arc<Broadcast>,
-    interest: Interest,
-    number: u64,
-    queue: Arc<Queue>,
-    upto: Position,
-}
-
-impl Subscription {
-    /// What comes next, within a time.
-    pub(crate) async fn next(&mut self, within: Duration) -> Next {
-        let next = async {
-            loop {
-                match self.queue.take() {
-                    Some(next) => return next,
-                    None => self.queue.told.notified().await,
-                }
-            }
-        };
-        let next = timeout(within, next).await.unwrap_or_else(|_| {
-            // Read before the queue is looked at: whatever was delivered up to there lies in it.
-            let delivered = self.broadcast.delivered.load(Ordering::Acquire);
-            self.queue.take().unwrap_or(Next::Nothing(delivered.max(self.upto)))
-        });
-        match &next {
-            Next::Wave(wave) => self.upto = wave.last(),
-            Next::Nothing(upto) => self.upto = *upto,
-            Next::End(_) => {}
-        }
-        next
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.broadcast.leave(&self.interest, self.number);
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use db::{Context, Database, Location, MemoryDisk, NewEvent, Options, Trace};
+    use db::{Context, Database, Envelope, Location, MemoryDisk, NewEvent, Options, Trace};
     use tokio::sync::watch;
     use world::World;
 
+    use super::circle::{Circle, Group};
+    use super::message::{Message, Wave};
+    use super::queue::Queue;
     use super::{Broadcast, Interest, Joined, Next};
 
     fn shop() -> Database {
         let (disk, options) = (MemoryDisk::empty(), Options::default());
         Database::open("shop", Location::Memory(disk), options, World::real(), &[]).expect("a database")
+    }
+
+    async fn say(database: &Database) {
+        let said = database.write(|tx| {
+            tx.publish(NewEvent {
+                stream: tx.number(),
+                version: 1,
+                subject: "a".to_owned(),
+                kind: "Said",
+                schema: 1,
+                occurred_at: tx.now(),
+                by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
+                body: "{\n \"a\": 1}".to_owned(),
+            });
+            Ok(())
+        });
+        said.await.expect("it is said");
+    }
+
+    #[tokio::test]
+    async fn who_comes_late_in_a_round_is_told_of_what_was_said_since_it_began() {
+        let database = shop();
+        let mut circle = Circle::default();
+        let queues = [1, 2, 3].map(|number| {
+            let queue = Arc::<Queue>::default();
+            circle.join(number, queue.clone(), 0);
+            queue
+        });
+        let place_of =
+            |queue: &Arc<Queue>| queues.iter().position(|other| Arc::ptr_eq(queue, other)).expect("a member");
+        let told = |group: Option<Group>| {
+            let told = |(queue, wave): (Arc<Queue>, Arc<Wave>)| (1 + place_of(&queue), wave.positions());
+            group.map(|group| (group.told.into_iter().map(told).collect::<Vec<_>>(), group.last))
+        };
+        for _ in 0..2 {
+            say(&database).await;
+        }
+        let said = database.read(|read| read.events_after(0, 2)).await.expect("it can be read");
+        let [first, second] =
+            <[Envelope; 2]>::try_from(said).expect("two events").map(|event| Message::of(event.into()));
+        circle.say(first.into());
+        assert_eq!(told(circle.group(0, 2, 1)), Some((vec![(1, vec![1]), (2, vec![1])], 2)));
+        circle.say(second.into());
+        assert_eq!(told(circle.group(2, 2, 2)), Some((vec![(3, vec![1, 2])], 3)));
+        assert_eq!(told(circle.group(3, 2, 2)), None, "the round is over");
+        circle.forget(1);
+        assert_eq!(circle.news(), 1, "not all have been told of the second");
+        assert_eq!(told(circle.group(0, 3, 2)), Some((vec![(1, vec![2]), (2, vec![2])], 3)));
+        circle.forget(2);
+        assert_eq!((circle.news(), told(circle.group(0, 3, 2))), (0, Some((vec![], 3))));
     }
 
     #[test]
@@ -477,7 +373,7 @@ mod tests {
         let listening = |subject: &str| {
             let told = super::lock(&broadcast.told);
             let by_kinds = told.audiences.get(&Some(subject.into()));
-            by_kinds.map(|by_kinds| by_kinds.values().map(super::Members::len).sum::<usize>())
+            by_kinds.map(|by_kinds| by_kinds.values().map(super::Circle::len).sum::<usize>())
         };
         assert_eq!((broadcast.members(), listening("a"), listening("b")), (3, Some(2), Some(1)));
         drop((one, another));
@@ -497,20 +393,7 @@ mod tests {
             listening.push(joined);
         }
         let (stop, stopping) = watch::channel(false);
-        let said = database.write(|tx| {
-            tx.publish(NewEvent {
-                stream: tx.number(),
-                version: 1,
-                subject: "a".to_owned(),
-                kind: "Said",
-                schema: 1,
-                occurred_at: tx.now(),
-                by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
-                body: "{\n \"a\": 1}".to_owned(),
-            });
-            Ok(())
-        });
-        said.await.expect("it is said");
+        say(&database).await;
         let heard = async {
             let mut texts = Vec::new();
             for joined in &mut listening {
