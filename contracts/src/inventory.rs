@@ -85,7 +85,7 @@ crate::events! {
     }
 }
 
-/// Stock of one SKU in one warehouse. Sold only from `on_hand - reserved - committed`.
+/// Stock of one SKU in one warehouse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Level {
     /// Pieces on the shelf.
@@ -99,6 +99,13 @@ pub struct Level {
     /// Pieces on their way here from another warehouse; nobody is promised them.
     #[serde(default)]
     pub in_transit: i64,
+}
+
+impl Level {
+    /// Pieces that can be promised: those on the shelf that nobody has been given, once nobody waits for any.
+    pub fn available(&self) -> i64 {
+        if self.owed > 0 { 0 } else { self.on_hand - self.reserved - self.committed }
+    }
 }
 
 /// Where the pieces of a line come from.

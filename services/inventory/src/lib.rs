@@ -47,6 +47,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 3, name: "restock", sql: include_str!("../migrations/0003_restock.sql") },
     Migration { number: 4, name: "backorders", sql: include_str!("../migrations/0004_backorders.sql") },
     Migration { number: 5, name: "signals", sql: include_str!("../migrations/0005_signals.sql") },
+    Migration { number: 6, name: "unserved", sql: include_str!("../migrations/0006_unserved.sql") },
 ];
 
 /// The desk of inventory, for those who drive it without HTTP: benches.
@@ -61,13 +62,19 @@ pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {
 pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, InventoryDesk), Failure> {
     let orders = Listener::to(ground.feeds.of(contracts::orders::Event::SOURCE), consumers::ORDERS);
     let status = orders.status();
-    let due = jobs::lapsed_holds();
+    let lapsed = jobs::lapsed_holds();
+    let unserved = jobs::unserved_promises(ground.database.world().chance("promises that are served later"));
     // Only where nobody else writes is it known what has changed.
     let room = if ground.database.is_ours_alone() { config.recent_bytes() } else { 0 };
     let recent = (room > 0).then(|| Arc::new(Recent::with_room_for(room)));
     let perform = perform::under(config.policy(), recent.clone());
-    let (desk, workers) =
-        open_desk(&ground.database, &perform::KIND, &perform, vec![Box::new(orders), Box::new(due)], &ground.meters)?;
+    let (desk, workers) = open_desk(
+        &ground.database,
+        &perform::KIND,
+        &perform,
+        vec![Box::new(orders), Box::new(lapsed), Box::new(unserved)],
+        &ground.meters,
+    )?;
     let shelf = Arc::new(api::Shelf {
         desk: desk.clone(),
         database: ground.database.clone(),

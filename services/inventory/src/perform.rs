@@ -111,7 +111,7 @@ fn touched(commands: &[Asked<Command>]) -> Touched {
             Command::SetWarehouse { warehouse, .. } => {
                 touched.edited_warehouses.insert(warehouse.clone());
             }
-            Command::SetRestock { sku, .. } => {
+            Command::SetRestock { sku, .. } | Command::Serve { sku, .. } => {
                 touched.skus.insert(sku.clone());
             }
             Command::Expire { number } => {
@@ -131,7 +131,7 @@ fn key_of(command: &Command) -> u64 {
         | Command::Commit { name, .. }
         | Command::Ship { name }
         | Command::Release { name, .. } => name.as_str(),
-        Command::SetSku { sku, .. } | Command::SetRestock { sku, .. } => sku.as_str(),
+        Command::SetSku { sku, .. } | Command::SetRestock { sku, .. } | Command::Serve { sku, .. } => sku.as_str(),
         Command::Settle(settle) => settle.sku.as_str(),
         Command::SetWarehouse { warehouse, .. } => warehouse.as_str(),
         Command::Expire { .. } => "",

@@ -22,14 +22,18 @@ pub(crate) use self::read::{
 };
 pub(crate) use self::rows::Place;
 use self::rows::{
-    EVENT, HOLD, MOVEMENT, OWED, RESERVATION, RESTOCK, SKU, STOCK, WAREHOUSE, holds, level, movement, movement_row,
-    owed_to, reservation, reservation_row, restock_point, sku_settings, warehouse_row, warehouse_settings,
+    EVENT, HOLD, MOVEMENT, OWED, RESERVATION, RESTOCK, SKU, STOCK, UNSERVED, WAREHOUSE, holds, level, movement,
+    movement_row, owed_to, reservation, reservation_row, restock_point, sku_settings, warehouse_row,
+    warehouse_settings,
 };
 use crate::domain::{Books, Offer, Outcome, Status};
 
 /// Lapsed holds of a SKU in a warehouse that one batch clears away: as many as pieces are wanted of it, for each
 /// frees one at least; but no fewer than the first, and no more than the second.
 const LAPSED_AT_ONCE: (i64, i64) = (256, 10_000);
+
+/// Promises that one batch serves, at most: with as many commands it is full too, and others wait no longer for it.
+const SERVED_AT_ONCE: usize = 256;
 
 /// What a batch touches, as far as its commands say it.
 #[derive(Debug, Default)]
@@ -67,6 +71,7 @@ pub(crate) struct Touched {
 /// these are not what the batch's commands belong to.
 pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stories), Failure> {
     let mut books = Books::default();
+    books.serve_at_most(SERVED_AT_ONCE);
     if !touched.edited_skus.is_empty() {
         let edited = Query::by(&SKU, "sku", touched.edited_skus.iter().map(Value::from)).locked();
         for row in tx.rows(edited)? {
@@ -147,21 +152,34 @@ fn load_those_who_fall_short(tx: &mut Tx<'_>, books: &mut Books, touched: &Touch
     load_numbers(tx, books, numbers)
 }
 
-/// Loads those who are owed pieces of what is loaded, as many of them as may be served.
+/// Loads those who are owed pieces of what is loaded, as many of them as may be served; also from what is free
+/// already, where not all could be served before.
 ///
 /// All goods of a firm promise may leave once it is served, so its other SKUs are locked too: only now, out of
 /// the order of keys, as with lapsed holds.
 fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64) -> Result<(), Failure> {
     let owing = books.owing_skus();
-    if freed == 0 || owing.is_empty() {
+    let pieces = freed + books.unserved_pieces();
+    if pieces == 0 || owing.is_empty() {
         return Ok(());
     }
-    let sql = "SELECT reservation FROM (
-                   SELECT reservation, row_number() OVER (PARTITION BY sku, warehouse ORDER BY reservation) AS place
+    let most = pieces.min(i64::try_from(SERVED_AT_ONCE).unwrap_or(i64::MAX));
+    let sql = "SELECT sku, warehouse, reservation, place FROM (
+                   SELECT sku, warehouse, reservation,
+                          row_number() OVER (PARTITION BY sku, warehouse ORDER BY reservation) AS place
                    FROM owed WHERE sku = ANY($1)
                ) AS owed WHERE place <= $2";
-    let owed = tx.rows(Query::any_of(sql, owing.iter().map(Value::from), [freed.into()]))?;
-    let numbers: Vec<Number> = owed.into_iter().map(|row| row.columns().number()).collect::<Result<_, _>>()?;
+    let (mut numbers, mut last) = (Vec::new(), Vec::new());
+    for row in tx.rows(Query::any_of(sql, owing.iter().map(Value::from), [most.into()]))? {
+        let mut row = row.columns();
+        let (sku, warehouse) = (Sku::from_column(row.text()?), Warehouse::from_column(row.text()?));
+        let (number, place) = (row.number()?, row.int()?);
+        numbers.push(number);
+        if place == most {
+            last.push((sku, warehouse, number));
+        }
+    }
+    books.load_lines(last);
     load_numbers(tx, books, numbers)?;
     let skus = books.unloaded_skus_of_firm_promises();
     if skus.is_empty() {
@@ -314,6 +332,10 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     }
     tx.update(&STOCK, old);
     tx.insert(&STOCK, new);
+    let (unserved, served) = books.changed_unserved().partition::<Vec<_>, _>(|(.., is_unserved)| *is_unserved);
+    let level = |(sku, warehouse, _): (&Sku, &Warehouse, bool)| vec![sku.into(), warehouse.into()];
+    tx.insert(&UNSERVED, unserved.into_iter().map(level).collect());
+    tx.delete(&UNSERVED, served.into_iter().map(level).collect());
 
     let (mut new, mut old) = (Vec::new(), Vec::new());
     for (sku, settings, is_known) in books.changed_skus() {
@@ -396,6 +418,17 @@ pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Number, Story)
     let read = |row: Row| {
         let mut row = row.columns();
         Ok((row.number()?, Story { trace: row.parsed()?, correlation: row.text()? }))
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Levels where pieces are free that somebody is owed.
+pub(crate) fn unserved(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Sku, Warehouse)>, Failure> {
+    let sql = "SELECT sku, warehouse FROM unserved ORDER BY sku, warehouse LIMIT $1";
+    let rows = tx.rows(Query::sql(sql, [i64::try_from(most).unwrap_or(i64::MAX).into()]))?;
+    let read = |row: Row| {
+        let mut row = row.columns();
+        Ok((Sku::from_column(row.text()?), Warehouse::from_column(row.text()?)))
     };
     rows.into_iter().map(read).collect()
 }

@@ -33,6 +33,7 @@ struct Rows {
     restock: BTreeMap<Place, RestockPoint>,
     reservations: BTreeMap<Number, Reservation>,
     movements: BTreeMap<Number, MovementRecord>,
+    unserved: BTreeSet<Place>,
 }
 
 impl Rows {
@@ -57,6 +58,11 @@ impl Rows {
             let known = self.reservations.insert(after.number, after.clone());
             assert_eq!(known.as_ref(), before, "a row is as it was loaded");
         }
+        for (sku, warehouse, is_unserved) in books.changed_unserved() {
+            let place = (sku.clone(), warehouse.clone());
+            let was_other = if is_unserved { self.unserved.insert(place) } else { self.unserved.remove(&place) };
+            assert!(was_other, "{sku} in {warehouse}");
+        }
         for movement in books.changed_movements() {
             let known = self.movements.insert(movement.number, movement.clone());
             assert!(known.is_some_and(|known| known.version < movement.version), "what arrives was sent before");
@@ -80,6 +86,7 @@ impl Rows {
         }
         self.reservations.values().for_each(|reservation| books.load_reservation(reservation.clone()));
         self.movements.values().for_each(|movement| books.load_movement(movement.clone()));
+        books.load_lines([]);
         books
     }
 }
@@ -116,12 +123,30 @@ impl History {
         }
         let owner = OWNERS[self.chance.below(OWNERS.len())];
         let mut books = self.rows.load();
+        if self.chance.once_in(2) {
+            books.serve_at_most(self.chance.below(3));
+        }
+        let unserved: Vec<_> = self.rows.unserved.iter().cloned().collect();
+        if let Some((sku, warehouse)) = self.chance.pick(&unserved).filter(|_| self.chance.once_in(3)).cloned() {
+            let _ = self.tell(&mut books, owner, &Command::Serve { sku, warehouse });
+        }
         for _ in 0..=self.chance.below(3) {
             let command = self.command();
             self.tell_twice(&mut books, owner, &command);
         }
         self.rows.save(&books);
         self.check();
+    }
+
+    /// Serves all whom earlier batches left waiting.
+    fn serve_all(&mut self) {
+        let mut books = self.rows.load();
+        for (sku, warehouse) in self.rows.unserved.clone() {
+            let _ = self.tell(&mut books, OWNERS[0], &Command::Serve { sku, warehouse });
+        }
+        self.rows.save(&books);
+        self.check();
+        assert_eq!(self.rows.unserved, BTreeSet::new());
     }
 
     fn tell(&mut self, books: &mut Books, owner: &'static str, command: &Command) -> (Answer, Vec<Event>) {
@@ -346,6 +371,7 @@ impl History {
             let (held, firm) = promised.get(place).copied().unwrap_or_default();
             assert!([on_hand, reserved, committed, owed_to_holds, owed_firmly].iter().all(|n| *n >= 0), "{pool:?}");
             assert!(pool.is_sound(), "{pool:?}");
+            assert_eq!(self.rows.unserved.contains(place), pool.is_unserved(), "{place:?}: {pool:?}");
             assert_eq!((reserved + owed_to_holds, committed + owed_firmly), (held, firm), "{place:?}: {pool:?}");
             assert_eq!(on_hand, brought.get(place).copied().unwrap_or_default(), "{place:?}: {pool:?}");
             let on_its_way = in_transit.get(place).copied().unwrap_or_default();
@@ -378,16 +404,27 @@ impl History {
         }
     }
 
-    /// When pieces are served, nobody who was promised them before is still owed any there; and no more is
+    /// When pieces are served, nobody who was promised them before is still owed any there, and nobody takes some from
+    /// the shelf who is promised them later; and no more is
     /// promised without stock than was allowed.
     fn who_was_promised_first_is_served_first(&self) {
         let mut owed: BTreeMap<Place, BTreeMap<Number, i64>> = BTreeMap::new();
         let mut limits: BTreeMap<&Sku, i64> = BTreeMap::new();
+        let mut in_place_of = None;
         for (_, News { stream, event, .. }) in &self.journal {
             let mut more: Vec<(&Sku, &Warehouse, i64)> = Vec::new();
+            if let Event::StockReleased(e) = event {
+                in_place_of = e.replaced_by.as_ref();
+            }
             match event {
                 Event::SkuBackorderChanged(e) => drop(limits.insert(&e.sku, e.limit)),
                 Event::StockReserved(e) => {
+                    each_part(&e.lines, |sku, part| {
+                        let nobody_waits =
+                            owed.get(&(sku.clone(), part.warehouse.clone())).is_none_or(BTreeMap::is_empty);
+                        let has_them_already = in_place_of == Some(&e.reservation);
+                        assert!(nobody_waits || part.owed == part.quantity || has_them_already, "{event:?}");
+                    });
                     each_part(&e.lines, |sku, part| more.push((sku, &part.warehouse, part.owed)));
                 }
                 Event::PromiseFellShort(e) => more.push((&e.sku, &e.warehouse, e.quantity)),
@@ -422,7 +459,7 @@ impl History {
     fn what_runs_low_is_said(&self) {
         for (place, point) in &self.rows.restock {
             let pool = self.rows.pools.get(place).copied().unwrap_or_default();
-            let there = pool.available() - pool.owed() + pool.in_transit;
+            let there = pool.free() - pool.owed() + pool.in_transit;
             let is_low = point.reorder.is_some_and(|reorder| there < reorder.threshold);
             assert_eq!(point.is_low, is_low, "{place:?}: {pool:?}, {point:?}");
         }
@@ -620,6 +657,7 @@ fn whatever_happens_stock_is_conserved_and_the_journal_gives_the_rows() {
             for _ in 0..30 {
                 history.step();
             }
+            history.serve_all();
             history.end();
             history.journal
         });

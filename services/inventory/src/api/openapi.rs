@@ -35,7 +35,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let owed = owed();
     let in_transit = meaning("Pieces on their way here from another warehouse; nobody is promised them.", count());
     let available = meaning(
-        "on_hand − reserved − committed: what can be promised; nothing of a warehouse that is not active.",
+        "on_hand − reserved − committed: what can be promised; nothing as long as pieces are owed, or where the warehouse \
+         is not active.",
         count(),
     );
     let level = [

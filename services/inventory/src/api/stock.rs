@@ -47,7 +47,7 @@ pub(super) struct LevelDocument {
 
 impl From<Level> for LevelDocument {
     fn from(level: Level) -> Self {
-        Self { level, available: level.on_hand - level.reserved - level.committed }
+        Self { level, available: level.available() }
     }
 }
 

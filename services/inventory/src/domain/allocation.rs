@@ -23,16 +23,20 @@ pub(super) type Pools = BTreeMap<Warehouse, Entry>;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entry {
     pub(super) pool: Pool,
+    /// Pieces on the shelf of the reservation in whose place a wish is made; the pool has let them go.
+    pub(super) own: i64,
     /// Whether the database has a row of it.
     pub(super) is_known: bool,
     /// Whether it was changed since it was loaded.
     pub(super) is_changed: bool,
+    /// Whether the database knows that somebody is owed of it what is free.
+    pub(super) was_unserved: bool,
 }
 
 impl Entry {
-    /// Pieces that can be promised.
+    /// Pieces that can be promised here: those that the wish has already, also where others wait for some.
     pub(super) fn available(&self) -> i64 {
-        self.pool.available()
+        if self.pool.owed() > 0 { self.own } else { self.pool.free() }
     }
 }
 

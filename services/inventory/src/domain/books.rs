@@ -69,6 +69,11 @@ pub struct Books {
     watched: BTreeSet<(Sku, Warehouse)>,
     /// Levels that have changed and where somebody is owed pieces; nobody is served yet from what is free.
     owing: BTreeSet<(Sku, Warehouse)>,
+    /// How many promises may still be served; all where it is not said.
+    left_to_serve: Option<usize>,
+    /// Where not all are loaded who are owed pieces: the last of those who are. Who comes after it waits, for
+    /// others may stand before.
+    last_in_line: BTreeMap<(Sku, Warehouse), Number>,
     /// Reservations that have got pieces that they were owed; what is complete has not left yet.
     served: BTreeSet<Number>,
     /// Names of movements that are new, in the order in which they came.
@@ -100,9 +105,19 @@ fn nothing_but(answer: Result<Settled, Rejection>) -> Decision {
 }
 
 impl Books {
-    /// Takes over a level as it was loaded.
+    /// Serves no more promises than this, with all that is carried out; the rest is left to [`Command::Serve`].
+    pub fn serve_at_most(&mut self, promises: usize) {
+        self.left_to_serve = Some(promises);
+    }
+
+    /// Takes over a level as it was loaded. Where pieces are free that somebody is owed, nobody is served before
+    /// it is known who is first.
     pub fn load_pool(&mut self, sku: Sku, warehouse: Warehouse, pool: Pool) {
-        let entry = Entry { pool, is_known: true, is_changed: false };
+        let was_unserved = pool.is_unserved();
+        if was_unserved {
+            self.last_in_line.insert((sku.clone(), warehouse.clone()), Number::from_column(0));
+        }
+        let entry = Entry { pool, own: 0, is_known: true, is_changed: false, was_unserved };
         self.stock.entry(sku).or_default().insert(warehouse, entry);
     }
 
@@ -125,6 +140,11 @@ impl Books {
     pub fn load_reservation(&mut self, reservation: Reservation) {
         self.names.insert(key(&reservation.owner, &reservation.name), reservation.number);
         self.reservations.insert(reservation.number, reservation);
+    }
+
+    /// All who are owed pieces of what is loaded are loaded too; but where a line goes on after one of them.
+    pub fn load_lines(&mut self, last: impl IntoIterator<Item = (Sku, Warehouse, Number)>) {
+        self.last_in_line = last.into_iter().map(|(sku, warehouse, number)| ((sku, warehouse), number)).collect();
     }
 
     /// Takes over a movement as it was loaded.
@@ -160,6 +180,10 @@ impl Books {
                 self.decide_warehouse(warehouse, site, *seen, new_number)
             }
             Command::SetRestock { sku, points } => self.decide_restock(sku, points, new_number),
+            Command::Serve { sku, warehouse } => {
+                self.serve_later(sku, warehouse);
+                nothing_but(Ok(Settled::Nothing))
+            }
             Command::Expire { number } => (self.expiry(*number, now), Ok(Settled::Nothing)),
         };
         for (stream, event) in events {
@@ -238,6 +262,12 @@ impl Books {
         owing.map(|(sku, _)| sku.clone()).collect()
     }
 
+    /// Pieces that are free where somebody is owed some.
+    pub fn unserved_pieces(&self) -> i64 {
+        let pools = self.stock.values().flat_map(BTreeMap::values).map(|entry| entry.pool);
+        pools.filter(Pool::is_unserved).map(|pool| pool.free()).sum()
+    }
+
     /// The level of a SKU in a warehouse.
     pub fn pool(&self, sku: &Sku, warehouse: &Warehouse) -> Pool {
         self.stock.get(sku).and_then(|pools| pools.get(warehouse)).map(|entry| entry.pool).unwrap_or_default()
@@ -267,6 +297,14 @@ impl Books {
         self.stock.iter().flat_map(|(sku, pools)| {
             let changed = pools.iter().filter(|(_, entry)| entry.is_changed);
             changed.map(move |(warehouse, entry)| (sku, warehouse, entry.pool, entry.is_known))
+        })
+    }
+
+    /// Levels of which it has changed whether somebody is owed what is free.
+    pub fn changed_unserved(&self) -> impl Iterator<Item = (&Sku, &Warehouse, bool)> {
+        self.stock.iter().flat_map(|(sku, pools)| {
+            let changed = pools.iter().filter(|(_, entry)| entry.was_unserved != entry.pool.is_unserved());
+            changed.map(move |(warehouse, entry)| (sku, warehouse, entry.pool.is_unserved()))
         })
     }
 

@@ -82,6 +82,13 @@ pub enum Command {
         /// The warehouses; in no other is anything asked for.
         points: BTreeMap<Warehouse, Reorder>,
     },
+    /// Serves some more of those who are owed pieces where some are free.
+    Serve {
+        /// The SKU.
+        sku: Sku,
+        /// The warehouse.
+        warehouse: Warehouse,
+    },
     /// Lets a hold lapse whose time has passed.
     Expire {
         /// The reservation.

@@ -10,8 +10,10 @@ use super::change::Change;
 /// the shelf or owed: promised without stock, or not found by a stock-take. Which claims are owed how much
 /// stands in their reservations; here are the sums.
 ///
-/// **Invariant:** no number is negative, `reserved + committed <= on_hand`, and as long as anything
-/// is owed there is nothing available; between two commands, for within one they may be broken.
+/// **Invariant:** no number is negative, and `reserved + committed <= on_hand`; between two commands, for within
+/// one they may be broken.
+///
+/// **Invariant:** as long as anything is owed there is nothing available: what is free is for those who wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
     /// Pieces on the shelf.
@@ -29,10 +31,20 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Pieces on the shelf that are promised to nobody; negative while a stock-take is being entered that
-    /// found less than is promised.
-    pub fn available(&self) -> i64 {
+    /// Pieces on the shelf that nobody has been given; negative while a stock-take is being entered that found less
+    /// than is promised.
+    pub fn free(&self) -> i64 {
         self.on_hand - self.reserved - self.committed
+    }
+
+    /// Pieces that can be promised.
+    pub fn available(&self) -> i64 {
+        self.level().available()
+    }
+
+    /// Whether pieces are free that somebody is owed: so many are that not all could be served at once.
+    pub fn is_unserved(&self) -> bool {
+        self.owed() > 0 && self.free() > 0
     }
 
     /// Pieces that are promised and not on the shelf.
@@ -55,7 +67,7 @@ impl Pool {
     pub fn is_sound(&self) -> bool {
         let Self { on_hand, reserved, committed, owed_to_holds, owed_firmly, in_transit } = *self;
         let is_negative = [on_hand, reserved, committed, owed_to_holds, owed_firmly, in_transit].iter().any(|n| *n < 0);
-        !is_negative && self.available() >= 0 && (self.owed() == 0 || self.available() == 0)
+        !is_negative && self.free() >= 0
     }
 
     /// Enters what happened to it.
@@ -95,10 +107,18 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_not_left_with_goods_that_somebody_is_owed_or_promised_twice() {
+    fn what_is_free_is_not_available_as_long_as_somebody_is_owed_pieces() {
+        let pool = Pool { on_hand: 3, reserved: 2, ..Pool::default() };
+        assert_eq!((pool.available(), pool.is_unserved()), (1, false));
+        let owed = Pool { owed_firmly: 4, ..pool };
+        assert_eq!((owed.free(), owed.available(), owed.is_unserved()), (1, 0, true));
+        assert!(!Pool { on_hand: 2, ..owed }.is_unserved(), "nothing is there to serve them");
+    }
+
+    #[test]
+    fn a_pool_is_not_left_with_goods_that_are_promised_twice() {
         let sound = Pool { on_hand: 3, reserved: 2, committed: 1, owed_firmly: 1, ..Pool::default() };
         assert!(sound.is_sound());
-        assert!(!Pool { on_hand: 4, ..sound }.is_sound(), "one is owed, and one is available");
         assert!(!Pool { committed: 2, ..sound }.is_sound(), "more is promised than is there");
         assert!(!Pool { in_transit: -1, ..sound }.is_sound());
     }

@@ -35,7 +35,7 @@ impl Default for RestockPoint {
 
 /// Pieces that will be there for new promises: what is owed is taken off, and what is on its way counts.
 fn position(pool: Pool) -> i64 {
-    pool.available() + pool.in_transit - pool.owed()
+    pool.free() + pool.in_transit - pool.owed()
 }
 
 impl RestockPoint {

@@ -8,8 +8,8 @@ use ids::{Name, Number, Sku, Warehouse};
 use world::Moment;
 
 use super::rows::{
-    HOLD, MOVEMENT, OWED, Place, RESERVATION, RESTOCK, SKU, STOCK, WAREHOUSE, level, reservation, restock_point,
-    sku_settings, warehouse_settings,
+    HOLD, MOVEMENT, OWED, Place, RESERVATION, RESTOCK, SKU, STOCK, UNSERVED, WAREHOUSE, level, reservation,
+    restock_point, sku_settings, warehouse_settings,
 };
 use super::{all_warehouses, restock_of, settings_of};
 use crate::domain::{Offer, Pool, Reservation, RestockPoint, Site, SkuSettings, WarehouseSettings, key};
@@ -208,7 +208,7 @@ pub(crate) type Rows = BTreeMap<String, Vec<(&'static str, Value)>>;
 
 /// All rows.
 pub(crate) fn all_rows(read: &mut Read<'_>) -> Result<Rows, Failure> {
-    let tables = [&STOCK, &SKU, &WAREHOUSE, &RESTOCK, &RESERVATION, &HOLD, &OWED, &MOVEMENT];
+    let tables = [&STOCK, &SKU, &WAREHOUSE, &RESTOCK, &RESERVATION, &HOLD, &OWED, &UNSERVED, &MOVEMENT];
     let all = |table: &'static Table| Query::sql(format!("SELECT {} FROM {}", table.columns(), table.name), []);
     let answers = read.ask(tables.map(all))?;
     let mut rows = Rows::new();

@@ -78,6 +78,8 @@ pub(super) static OWED: Table = Table {
     rest: &[int("quantity"), int("missing")],
 };
 
+pub(super) static UNSERVED: Table = Table { name: "unserved", key: &[text("sku"), text("warehouse")], rest: &[] };
+
 pub(super) static MOVEMENT: Table = Table {
     name: "movement",
     key: &[int("number")],

@@ -192,6 +192,19 @@ fn more_are_owed_than_one_delivery_serves_and_none_is_forgotten() {
 }
 
 #[test]
+fn those_whom_a_delivery_does_not_serve_at_once_are_served_soon_after_it() {
+    everywhere(|shop| {
+        offer(shop, "a", 300);
+        for number in 0..300 {
+            assert_eq!(reserve(shop, &format!("r-{number}"), "a", 1).0, 201);
+        }
+        shop.receive("goods", "a", "main", 301);
+        testkit::eventually("all are served", || shop.level("a")["owed"] == 0);
+        assert_eq!((shop.said("BackorderServed"), shop.level("a")["available"].as_i64()), (300, Some(1)));
+    });
+}
+
+#[test]
 fn whoever_is_owed_pieces_in_another_warehouse_stands_in_nobodys_way() {
     everywhere(|shop| {
         offer(shop, "a", 9);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::inventory::Event;
+use contracts::inventory::{Event, Terms};
 use db::{Actor, Asked, Context, Database, Location, MemoryDisk, Options, Plan, Trace, Turn};
 use events::TableFeed;
 use futures_util::future::join_all;
@@ -91,6 +91,13 @@ impl Driven {
             _ => None,
         });
         short.collect()
+    }
+
+    /// Who was served, in this order.
+    fn served(&self) -> Vec<String> {
+        let events = self.events_after(0);
+        let served = events.iter().filter(|event| &*event.kind == "BackorderServed");
+        served.map(|event| event.subject.to_string()).collect()
     }
 
     fn events_after(&self, position: i64) -> Vec<db::Envelope> {
@@ -273,4 +280,37 @@ fn what_is_said_of_a_reservation_carries_its_owner_whoever_did_it() {
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
     assert!(wait(inventory::rebuild(&shop.database)).expect("a comparison").is_same());
+}
+
+#[test]
+fn more_promises_than_one_batch_serves_are_served_in_turn_and_nobody_comes_between() {
+    let mut shop = Driven::new();
+    shop.backorders(1_000);
+    shop.receive("a", &[("main".to_owned(), 1)]);
+    let first: Vec<_> = (0..600).map(|number| reserve(&format!("r-{number}"), "a", 1)).collect();
+    for piece in first.chunks(200) {
+        assert!(shop.ask_all("preorders", 2, piece.to_vec()).iter().all(Result::is_ok));
+    }
+    let goods = |quantity| movement("goods", "main", Act::Receive { quantity, reference: None });
+    shop.ask("goods", 3, goods(610)).expect("they come in");
+    assert_eq!(shop.served().len(), 256, "as many as one batch serves");
+    let Command::Reserve(mut late) = reserve("late", "a", 1) else { panic!("it is a wish") };
+    let release = Command::Release { name: "r-300".parse().expect("a name"), order: Some(order("r-300")) };
+    let answers = shop.ask_all("late", 4, vec![release, Command::Reserve(late.clone())]);
+    assert!(answers.iter().all(Result::is_ok), "it is promised, behind all others: {answers:?}");
+    assert_eq!(shop.served().len(), 511, "whoever changes something of it serves some more");
+    late.name = "only-what-is-there".parse().expect("a name");
+    late.terms = Some(Terms { backorder: Some(false), ..Terms::default() });
+    let out = movement("out", "main", Act::Adjust { quantity: -1, reason: "lost".into() });
+    let taken = shop.ask_all("late", 4, vec![out]);
+    assert!(matches!(taken[..], [Err(Rejection::NotAvailable { available: 0, .. })]), "{taken:?}");
+    shop.world.advance(Duration::from_millis(50));
+    while shop.workers[0].turn(&Plan::ALL) != Turn::Idle {}
+    let waited = (1..600).filter(|number| *number != 300).map(|number| format!("r-{number}"));
+    let in_their_order: Vec<_> = waited.chain(["late".to_owned()]).collect();
+    assert_eq!(shop.served(), in_their_order);
+    shop.ask("late", 4, Command::Reserve(late)).expect("something is left");
+    let left =
+        wait(shop.database.read(|read| read.rows(db::Query::sql("SELECT sku FROM unserved", [])))).expect("rows");
+    assert!(left.is_empty() && wait(inventory::rebuild(&shop.database)).expect("a comparison").is_same());
 }

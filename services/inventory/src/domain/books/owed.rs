@@ -63,16 +63,34 @@ impl Books {
         events
     }
 
-    /// Serves those who are owed pieces from what has become free, and lets goods leave that were only
-    /// waiting for them.
+    /// The next to be served with pieces of a SKU in a warehouse, as many as may be, and what they are owed.
+    fn next_in_line(&self, sku: &Sku, warehouse: &Warehouse) -> Vec<(Number, i64)> {
+        let last = self.last_in_line.get(&(sku.clone(), warehouse.clone()));
+        let owed = self.promises_in(sku, warehouse).filter(|(_, allocation)| allocation.owed > 0);
+        let known = owed.take_while(|(of, _)| last.is_none_or(|last| of.number <= *last));
+        known
+            .take(self.left_to_serve.unwrap_or(usize::MAX))
+            .map(|(of, allocation)| (of.number, allocation.owed))
+            .collect()
+    }
+
+    /// Serves those next who are owed pieces of a level, whatever the database knows of it.
+    pub(super) fn serve_later(&mut self, sku: &Sku, warehouse: &Warehouse) {
+        if let Some(entry) = self.stock.get_mut(sku).and_then(|pools| pools.get_mut(warehouse)) {
+            entry.was_unserved = true;
+        }
+        self.owing.insert((sku.clone(), warehouse.clone()));
+    }
+
+    /// Serves those who are owed pieces from what has become free, as many as may be, and lets goods leave that
+    /// were only waiting for them.
     pub(super) fn serve(&mut self, asker: &str, policy: &Policy, now: Moment) {
         while let Some((sku, warehouse)) = self.owing.pop_first() {
-            let mut free = self.pool(&sku, &warehouse).available();
+            let mut free = self.pool(&sku, &warehouse).free();
             if free <= 0 {
                 continue;
             }
-            let owed = self.promises_in(&sku, &warehouse).filter(|(_, allocation)| allocation.owed > 0);
-            let owed: Vec<(Number, i64)> = owed.map(|(of, allocation)| (of.number, allocation.owed)).collect();
+            let owed = self.next_in_line(&sku, &warehouse);
             #[cfg(feature = "planted-bugs")]
             let owed: Vec<_> = if world::planted::is(world::planted::Bug::WrongPromiseServed) {
                 owed.into_iter().rev().collect()
@@ -85,6 +103,7 @@ impl Books {
                     break;
                 }
                 free -= quantity;
+                self.left_to_serve = self.left_to_serve.map(|left| left - 1);
                 let reservation = &self.reservations[&number];
                 let served = say::BackorderServed {
                     reservation: reservation.name.clone(),

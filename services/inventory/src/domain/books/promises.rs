@@ -106,7 +106,9 @@ impl Books {
         for line in lines {
             let Some(pools) = stock.get_mut(&line.sku) else { continue };
             for allocation in &line.allocations {
-                pools.entry(allocation.warehouse.clone()).or_default().pool.enter(Change::let_go(allocation));
+                let entry = pools.entry(allocation.warehouse.clone()).or_default();
+                entry.pool.enter(Change::let_go(allocation));
+                entry.own += allocation.quantity - allocation.owed;
             }
         }
         stock

@@ -6,7 +6,7 @@ use contracts::inventory::{self as say, Event};
 use ids::Number;
 
 use super::{for_order, lines, moved, name, secs, shop, short, shown};
-use crate::domain::{Command, News, Rejection, Reservation, Status};
+use crate::domain::{Command, News, Offer, Rejection, Reservation, Status};
 
 #[test]
 fn a_hold_lasts_from_its_reserve_for_as_long_as_was_asked() {
@@ -317,6 +317,18 @@ fn a_hold_is_let_go_for_the_one_that_replaces_it_and_stays_if_that_cannot_be_had
     assert_eq!((released.replaced_by.clone(), released.lines.clone()), (Some(name("new")), lines(8)));
     assert_eq!((shop.status("old"), shop.level()), (Status::Released, (10, 10, 0, 0)));
     assert_eq!(shown(shop.replace("old", "new", 9)), (false, Status::Reserved), "said twice is said once");
+}
+
+#[test]
+fn whoever_replaces_a_hold_keeps_its_pieces_also_where_others_wait_for_some() {
+    let mut shop = shop(4);
+    shown(shop.reserve("old", 3));
+    shop.offer(Offer { backorder_limit: 9, ..Offer::default() });
+    shown(shop.reserve("waits", 2));
+    shown(shop.replace("old", "new", 3));
+    assert_eq!((shop.reservation("new").owed(), shop.reservation("waits").owed()), (0, 1));
+    shown(shop.replace("new", "newer", 4));
+    assert_eq!((shop.reservation("newer").owed(), shop.reservation("waits").owed()), (1, 1));
 }
 
 #[test]
