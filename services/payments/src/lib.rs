@@ -35,6 +35,7 @@ use host::{Ground, Service, Task};
 
 pub use config::{Config, SECTION};
 
+use crate::calls::Calls;
 use crate::perform::{Answer, On};
 use crate::provider::Provider;
 use crate::provider::test::TestProvider;
@@ -73,15 +74,16 @@ fn put_together(
     let orders = Listener::to(ground.feeds.of(contracts::orders::Event::SOURCE), consumers::ORDERS);
     let status = orders.status();
     let due = jobs::due_payments(config);
-    let (calls, to_make) = calls::channel();
-    let perform = perform::under(config, calls);
+    let calls = Calls::default();
+    let perform = perform::under(config, calls.clone());
     let (desk, workers) =
         open_desk(&ground.database, &perform::KIND, &perform, vec![Box::new(orders), Box::new(due)], &ground.meters)?;
     let routes = api::routes(&ground.database, &desk);
     let mut service = Service::new(&ground.database, routes, &desk, workers);
     service.listens.push((contracts::orders::Event::SOURCE, status));
     let timeout = Duration::from_millis(config.provider_timeout_ms);
-    let make_calls = calls::run(to_make, config.calls_at_once, timeout, provider, desk.clone());
+    let make_calls = calls::run(calls.clone(), config.calls_at_once, timeout, provider, desk.clone());
     service.tasks.push(Task { name: "calls to the provider", run: Box::pin(make_calls) });
+    service.tell = Box::new(move |meters| calls.tell(meters));
     Ok((service, desk))
 }

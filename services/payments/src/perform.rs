@@ -73,6 +73,7 @@ fn perform(tx: &mut Tx<'_>, commands: &[Asked<On>], patience: Patience, calls: &
         changed: BTreeSet::new(),
         news: Vec::new(),
         calls: Vec::new(),
+        line: calls,
     };
     let answers = commands.iter().map(|asked| batch.carry_out(tx, asked)).collect();
     let changed = || batch.records.iter().filter(|(account, _)| batch.changed.contains(*account));
@@ -87,7 +88,7 @@ fn perform(tx: &mut Tx<'_>, commands: &[Asked<On>], patience: Patience, calls: &
 }
 
 /// The payments of a batch in memory, and what becomes of them.
-struct Batch {
+struct Batch<'l> {
     now: Moment,
     patience: Patience,
     /// Those that were known before.
@@ -96,18 +97,18 @@ struct Batch {
     changed: BTreeSet<Account>,
     news: Vec<NewEvent>,
     calls: Vec<Call>,
+    /// The calls that wait or are made.
+    line: &'l Calls,
 }
 
-impl Batch {
+impl Batch<'_> {
     fn carry_out(&mut self, tx: &Tx<'_>, asked: &Asked<On>) -> Answer {
         let On { account, command } = &asked.command;
+        if matches!(command, Command::Wake) && !self.is_to_wake(account) {
+            return self.records.get(account).map(|record| record.payment.clone()).ok_or(Rejection::UnknownPayment);
+        }
         let record = self.records.get(account);
         let schedule = record.map_or_else(Schedule::default, |record| record.schedule);
-        if let (Some(record), Command::Wake) = (record, command)
-            && schedule.due_at.is_none_or(|due| due > self.now)
-        {
-            return Ok(record.payment.clone()); // somebody else was faster
-        }
         let at = At { now: self.now, unasked: schedule.asked == 0, max_tries: self.patience.max_tries };
         let decision = decide(record.map(|record| &record.payment), command, &at)?;
         let (number, version) = record.map_or_else(|| (tx.number(), 0), |record| (record.number, record.version));
@@ -133,6 +134,23 @@ impl Batch {
         Ok(payment)
     }
 
+    /// Whether a payment is due and silent. While its call waits or is made it is put off, for silence counts from
+    /// then on; not beyond the end of its time, when something else is to be asked.
+    fn is_to_wake(&mut self, account: &Account) -> bool {
+        let (now, wait) = (self.now, self.patience.timeout + self.patience.retry_at_most);
+        let Some(record) = self.records.get_mut(account) else { return false };
+        if record.schedule.due_at.is_none_or(|due| due > now) {
+            return false; // somebody else was faster
+        }
+        let until = record.payment.authorized_until();
+        if until.is_some_and(|until| until <= now) || !self.line.has(account) {
+            return true;
+        }
+        record.schedule.due_at = Some(until.map_or(now + wait, |until| until.min(now + wait)));
+        self.changed.insert(account.clone());
+        false
+    }
+
     fn schedule(&self, mut schedule: Schedule, decision: &Decision, payment: &Payment) -> Schedule {
         let begins = |event: &Event| matches!(event, Event::AuthorizationStarted(_));
         match decision.events.as_slice() {
@@ -154,12 +172,8 @@ impl Batch {
         if payment.is_at_rest() {
             schedule.due_at = None;
         } else if let Some(wait) = wait {
-            // While it is not authorized the end of its time is always something to wake for.
-            let until = payment
-                .terms
-                .as_ref()
-                .map(|terms| terms.until)
-                .filter(|until| payment.status.awaits_authorization() && *until > self.now);
+            // The end of its time is always something to wake for.
+            let until = payment.authorized_until().filter(|until| *until > self.now);
             let due_at = self.now + wait;
             schedule.due_at = Some(until.map_or(due_at, |until| until.min(due_at)));
         }

@@ -183,6 +183,34 @@ async fn a_process_that_dies_while_the_provider_works_asks_what_became_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_its_turn_is_not_taken_for_one_without_an_answer() {
+    let config = payments::Config { calls_at_once: 1, provider_timeout_ms: 1_500, ..payments::Config::default() };
+    let mut shop = Shop::simulated_with(config);
+    // The first tries of these take a second each, so that the others wait for longer than an answer may take.
+    for slow in ["slow-1", "slow-2", "slow-3", "slow-4"] {
+        shop.payment_due(slow, "pm_test_timeout_before", 3 * MINUTE).await;
+    }
+    shop.payment_due("pay", "pm_card_visa", 3 * MINUTE).await;
+    shop.payment_due("late", "pm_card_visa", 3 * MINUTE).await;
+    shop.settle().await;
+    assert!(shop.metrics().contains("banyan_provider_calls_waiting{} 5"), "{}", shop.metrics());
+    // What is decided meanwhile takes the place of what waits.
+    shop.void_due("late").await;
+    shop.settle().await;
+    assert!(shop.metrics().contains("banyan_provider_calls_waiting{} 5"), "{}", shop.metrics());
+    shop.until("pay", "authorized").await;
+    assert_eq!(shop.said("pay").await, ["PaymentRequested", "AuthorizationStarted", "PaymentAuthorized"]);
+    shop.until("late", "voided").await;
+    assert_eq!(shop.said("late").await, ["PaymentRequested", "AuthorizationStarted", "VoidStarted", "PaymentVoided"]);
+    let book = shop.provider.book();
+    let late = book.charges(None).find(|charge| charge.key.payment() == "late").expect("its key was voided");
+    assert_eq!(late.amount, None, "it was never asked for");
+    drop(book);
+    shop.until("slow-4", "authorized").await;
+    assert!(shop.metrics().contains("banyan_provider_calls_waiting{} 0"), "{}", shop.metrics());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_void_lets_go_of_what_is_held_and_gives_back_what_was_taken() {
     let mut shop = Shop::simulated();
     for payment in ["held", "taken", "slow", "refused"] {

@@ -328,6 +328,11 @@ impl Payment {
         self.tries.iter().rev().find(holds).or(self.tries.last()).map_or(0, |t| t.number)
     }
 
+    /// Until when an authorization is of use; none where none is waited for.
+    pub fn authorized_until(&self) -> Option<Moment> {
+        self.terms.as_ref().filter(|_| self.status.awaits_authorization()).map(|terms| terms.until)
+    }
+
     /// The tries that may hold money though the payment is to hold none.
     pub fn unsettled(&self) -> Vec<i64> {
         let to_settle = |t: &&Try| match t.status {

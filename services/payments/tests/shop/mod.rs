@@ -29,6 +29,7 @@ const STEP: Duration = Duration::from_millis(10);
 /// The shop around payments.
 pub(crate) struct Shop {
     pub(crate) world: World,
+    config: payments::Config,
     pub(crate) provider: TestProvider,
     location: Location,
     orders: Database,
@@ -41,6 +42,7 @@ struct Running {
     router: Router,
     workers: Vec<Box<dyn Work>>,
     tasks: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    tell: Box<dyn Fn(&telemetry::Meters) + Send + Sync>,
     close: Box<dyn Fn() + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -48,25 +50,31 @@ struct Running {
 impl Shop {
     /// A shop in memory, whose time passes only when it is told to.
     pub(crate) fn simulated() -> Self {
-        Self::open(World::simulated(1), Location::Memory(MemoryDisk::empty()), true)
+        Self::simulated_with(payments::Config::default())
+    }
+
+    /// The same with other settings.
+    pub(crate) fn simulated_with(config: payments::Config) -> Self {
+        Self::open(World::simulated(1), config, Location::Memory(MemoryDisk::empty()), true)
     }
 
     /// A shop on this database, on threads and in real time.
     pub(crate) fn on(location: Location) -> Self {
-        Self::open(World::real(), location, false)
+        Self::open(World::real(), payments::Config::default(), location, false)
     }
 
-    fn open(world: World, location: Location, simulated: bool) -> Self {
+    fn open(world: World, config: payments::Config, location: Location, simulated: bool) -> Self {
         let orders = Location::Memory(MemoryDisk::empty());
         let orders = Database::open("orders", orders, Options::default(), world.clone(), &[]).expect("a database");
         let provider = TestProvider::in_memory();
-        let running = Running::start(&world, location.clone(), &orders, &provider, simulated);
-        Self { world, provider, location, orders, running }
+        let running = Running::start(&world, &config, location.clone(), &orders, &provider, simulated);
+        Self { world, config, provider, location, orders, running }
     }
 
     /// Dies on the spot, and comes up again over the same database and the same provider.
     pub(crate) fn restart(&mut self) {
-        let again = Running::start(&self.world, self.location.clone(), &self.orders, &self.provider, true);
+        let again =
+            Running::start(&self.world, &self.config, self.location.clone(), &self.orders, &self.provider, true);
         self.running = again;
     }
 
@@ -224,6 +232,13 @@ impl Shop {
         events.filter(|event| &*event.subject == payment).map(|event| event.kind.to_string()).collect()
     }
 
+    /// The page of metrics, as far as payments writes it.
+    pub(crate) fn metrics(&self) -> String {
+        let meters = telemetry::Meters::new();
+        (self.running.tell)(&meters);
+        meters.render()
+    }
+
     /// The rows, read beside the service.
     pub(crate) fn database(&self) -> &Database {
         &self.running.database
@@ -231,16 +246,22 @@ impl Shop {
 }
 
 impl Running {
-    fn start(world: &World, location: Location, orders: &Database, provider: &TestProvider, simulated: bool) -> Self {
+    fn start(
+        world: &World,
+        config: &payments::Config,
+        location: Location,
+        orders: &Database,
+        provider: &TestProvider,
+        simulated: bool,
+    ) -> Self {
         let options = Options::default();
         let database =
             Database::open(payments::NAME, location, options, world.clone(), payments::MIGRATIONS).expect("a database");
         let producer = orders.clone();
         let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&producer)));
         let ground = Ground { database: database.clone(), feeds, meters: Arc::new(Meters::default()) };
-        let config = payments::Config::default();
-        let service = payments::assemble_with_test_provider(&config, &ground, provider).expect("payments");
-        let Service { routes, workers, tasks, close, .. } = service;
+        let service = payments::assemble_with_test_provider(config, &ground, provider).expect("payments");
+        let Service { routes, workers, tasks, close, tell, .. } = service;
         let router = web::guard(routes, web::Gate::open(), world, &web::Limits::default(), Arc::new(|_| {}));
         let tasks = tasks.into_iter().map(|task| task.run).collect();
         let (workers, threads) = if simulated {
@@ -248,7 +269,7 @@ impl Running {
         } else {
             (Vec::new(), workers.into_iter().map(Work::start).collect())
         };
-        Self { database, router, workers, tasks, close, threads }
+        Self { database, router, workers, tasks, tell, close, threads }
     }
 
     async fn poll_tasks(&mut self) {
