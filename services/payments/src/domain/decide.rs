@@ -152,8 +152,11 @@ fn give_back(payment: &Payment, attempt: i64) -> Decision {
 }
 
 fn look(payment: &Payment, number: Option<i64>, at: &At) -> Decided {
-    Ok(match number {
-        Some(number) => call(Doing::Inquire, payment.try_of(number).ok_or(Rejection::UnknownTry)?.number),
+    let named = number.map(|number| payment.try_of(number).ok_or(Rejection::UnknownTry)).transpose()?;
+    Ok(match named {
+        // Anybody may name a try, and where nothing is open that costs nothing.
+        Some(_) if payment.is_at_rest() => keep([]),
+        Some(t) => call(Doing::Inquire, t.number),
         None if payment.status.awaits_authorization() => inquire(payment, at),
         None => keep([]),
     })

@@ -359,6 +359,14 @@ fn a_look_asks_and_decides_nothing() {
         let asks = status.awaits_authorization();
         assert_eq!((said, next), (vec![], if asks { Next::Call(Doing::Inquire, 1) } else { Next::Keep }), "{status}");
     }
+    // Whoever names a try may be a stranger, and of one that is over nothing is to be known.
+    let named = Command::Look { number: Some(1) };
+    for (status, events) in every_state() {
+        let given = given(events);
+        let is_at_rest = given.payment.as_ref().is_some_and(Payment::is_at_rest);
+        let asks = if is_at_rest { Next::Keep } else { Next::Call(Doing::Inquire, 1) };
+        assert_eq!(given.when(&named), then([], asks), "{status}");
+    }
     let named = Command::Look { number: Some(2) };
     assert_eq!(in_state(Status::Authorized).when(&named), Err(Rejection::UnknownTry));
 }
