@@ -21,6 +21,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use db::{Asked, Context, Database, Desk, Trace};
+use events::Watch;
 use ids::Name;
 use money::Money;
 use serde::Serialize;
@@ -39,10 +40,11 @@ use crate::store::{self, Account, Record};
 struct Counter {
     database: Database,
     desk: Desk<On, Answer>,
+    watch: Watch,
 }
 
 /// The routes of payments.
-pub(crate) fn routes(database: &Database, desk: &Desk<On, Answer>) -> Routes {
+pub(crate) fn routes(database: &Database, desk: &Desk<On, Answer>, watch: &Watch) -> Routes {
     Routes::about("Payments")
         .get("/v1/payments/{id}", Scope::OrdersRead, show, openapi::show())
         .post("/v1/payments/{id}/refund", Scope::OrdersWrite, refund, openapi::refund())
@@ -50,7 +52,7 @@ pub(crate) fn routes(database: &Database, desk: &Desk<On, Answer>) -> Routes {
         // A provider has no key of ours; nothing that it says is believed.
         .post("/v1/payments/webhooks/test", Access::Everybody, take_webhook, openapi::take_webhook())
         .with_schemas(openapi::schemas())
-        .with_state(Counter { database: database.clone(), desk: desk.clone() })
+        .with_state(Counter { database: database.clone(), desk: desk.clone(), watch: watch.clone() })
 }
 
 /// A payment as it is shown.
@@ -232,13 +234,30 @@ impl Counter {
             let asked = caller.asks(On { account, command });
             return web::ask(&self.desk, asked, Some(key.stands_for(&())), say).await;
         }
+        let payment = self.change_and_wait(caller, &account, id, command, wait, is_done).await;
+        self.watch.forget(id.as_str());
+        Ok(Json(PaymentDocument::from(payment?)).into_response())
+    }
+
+    async fn change_and_wait(
+        &self,
+        caller: &Caller,
+        account: &Account,
+        id: &Name,
+        command: Command,
+        wait: Wait,
+        is_done: impl Fn(&Payment) -> bool,
+    ) -> Result<Payment, Problem> {
         let mut over = pin!(wait.is_over());
-        let mut newest = self.database.ring().newest();
+        let mut heard = self.watch.ended(id.as_str());
         let mut payment = self.desk.ask(caller.asks(On { account: account.clone(), command })).await??;
-        while !is_done(&payment) {
-            tokio::select! { heard = newest.changed() => if heard.is_err() { break }, () = &mut over => break }
-            payment = self.find(&account).await?.payment;
+        let mut is_over = false;
+        while !is_done(&payment) && !is_over {
+            is_over = tokio::select! { _ = &mut heard => false, () = &mut over => true };
+            // Another owner may have a payment of this name, so it is looked at, and listened for first.
+            heard = self.watch.ended(id.as_str());
+            payment = self.find(account).await?.payment;
         }
-        Ok(Json(PaymentDocument::from(payment)).into_response())
+        Ok(payment)
     }
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use db::{Desk, Failure, Migration, open_desk};
-use events::Listener;
+use events::{Listener, Watch};
 use host::{Ground, Service, Task};
 
 pub use config::{Config, SECTION};
@@ -78,12 +78,16 @@ fn put_together(
     let perform = perform::under(config, calls.clone());
     let (desk, workers) =
         open_desk(&ground.database, &perform::KIND, &perform, vec![Box::new(orders), Box::new(due)], &ground.meters)?;
-    let routes = api::routes(&ground.database, &desk);
+    // Whoever waits for a payment waits for whatever is said of it.
+    let watch = Watch::for_events(|_| true);
+    let routes = api::routes(&ground.database, &desk, &watch);
     let mut service = Service::new(&ground.database, routes, &desk, workers);
     service.listens.push((contracts::orders::Event::SOURCE, status));
     let timeout = Duration::from_millis(config.provider_timeout_ms);
     let make_calls = calls::run(calls.clone(), config.calls_at_once, timeout, provider, desk.clone());
     service.tasks.push(Task { name: "calls to the provider", run: Box::pin(make_calls) });
     service.tell = Box::new(move |meters| calls.tell(meters));
+    let wake = watch.run(ground.database.clone());
+    service.tasks.push(Task { name: "payments: wakes those who wait", run: Box::pin(wake) });
     Ok((service, desk))
 }

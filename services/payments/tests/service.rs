@@ -121,6 +121,18 @@ async fn what_is_asked_of_a_payment_later_is_answered_in_the_trace_of_whoever_as
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_refund_is_told_when_it_is_done() {
+    let mut shop = Shop::simulated();
+    shop.payment_due("pay", "pm_card_visa", MINUTE).await;
+    shop.settle().await;
+    assert_eq!(shop.post_and_wait("/v1/payments/pay/refund").await.1["code"], "not-captured");
+    shop.capture_due("pay").await;
+    shop.until("pay", "captured").await;
+    let (status, refunded) = shop.post_and_wait("/v1/payments/pay/refund").await;
+    assert_eq!((status, &refunded["status"]), (200, &json!("refunded")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_webhook_is_a_hint_and_never_believed() {
     let mut shop = Shop::simulated();
     shop.payment_due("pay", "pm_card_authenticationRequired", MINUTE).await;

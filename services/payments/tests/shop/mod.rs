@@ -192,6 +192,11 @@ impl Shop {
         self.ask(Request::post(path), body).await
     }
 
+    /// Posts, and waits for what comes of it.
+    pub(crate) async fn post_and_wait(&mut self, path: &str) -> (u16, Value) {
+        self.ask(Request::post(path).header("prefer", "wait=20"), &Value::Null).await
+    }
+
     pub(crate) async fn post_under_key(&mut self, path: &str, key: &str) -> (u16, Value) {
         self.ask(Request::post(path).header("idempotency-key", key), &Value::Null).await
     }
