@@ -6,13 +6,13 @@ use std::path::Path;
 use ids::Number;
 use world::World;
 
+use crate::guarded::guarded;
 use crate::migrate::{self, Migration};
 use crate::outbox::Source;
 use crate::session::{Link, Session};
 use crate::sqlite::Sqlite;
 use crate::table::Query;
 use crate::tx::Read;
-use crate::worker::guarded;
 use crate::{Failure, Row};
 
 /// The `SQLite` file of a service on which no program runs.

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use ids::Number;
 use thiserror::Error;
@@ -14,18 +12,18 @@ use world::World;
 
 use crate::checkpoint::{self, Checkpoints};
 use crate::flush::{self, Flusher, Ticket};
+use crate::guarded::{guarded, run_after_commit};
 use crate::keyed::{Keyed, KeyedAnswer, write_once};
-use crate::migrate::{self, Dialect, Migration};
+use crate::migrate::Migration;
+use crate::opening::{newest_event, on_own_thread, prepare, reader};
 use crate::outbox::Source;
-use crate::postgres::{self, Postgres};
+use crate::postgres::Postgres;
+use crate::readers::{Job, Readers};
 use crate::ring::{Ring, lock};
-use crate::session::{Commit, Link, Session};
+use crate::session::{Link, Session};
 use crate::sqlite::{Durability, MemoryDisk, Sqlite};
-use crate::table::{Query, Write, int};
 use crate::tx::{Committed, Ended, Read, Tx};
-use crate::way::give_way;
-use crate::worker::{guarded, run_after_commit};
-use crate::{Context, Failure, Refused, Table};
+use crate::{Context, Failure, Refused};
 
 /// Where a service's database lies.
 #[derive(Clone, PartialEq, Eq)]
@@ -396,218 +394,4 @@ impl Database {
 
 fn newest(read: &mut Read<'_>) -> Result<crate::Position, Failure> {
     read.newest_event()
-}
-
-/// Runs on a thread where no other runtime is at work, which `PostgreSQL`'s client would not stand.
-fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
-    let done = std::thread::scope(|scope| scope.spawn(work).join());
-    done.unwrap_or_else(|_| Err(Failure::Panicked("while opening the database".into())))
-}
-
-static INCARNATION: Table = Table { name: "incarnation", key: &[int("number")], rest: &[] };
-
-/// Makes the schema, runs the migrations, and reads whose events these are.
-fn prepare(
-    service: &'static str,
-    location: &Location,
-    options: &Options,
-    world: &World,
-    migrations: &[Migration],
-) -> Result<Source, Failure> {
-    let nobody = Source { service: service.into(), incarnation: Number::from_column(0) };
-    let (link, dialect) = match location {
-        Location::File(path) => (Link::Sqlite(Sqlite::open(path, options.durability)?), Dialect::Sqlite),
-        Location::Memory(disk) => (Link::Sqlite(Sqlite::in_memory(disk)), Dialect::Sqlite),
-        Location::Postgres(url) => {
-            postgres::make_schema(url, service, options.allow_fsync_off)?;
-            (Link::Postgres(Box::new(Postgres::new(url, service)?)), Dialect::Postgres)
-        }
-    };
-    let mut session = Session::new(link, nobody);
-    session.begin(None)?;
-    if dialect == Dialect::Postgres {
-        // Another process may be at it for a while; after that no migration waits long for a table,
-        // because all who come later would wait behind it.
-        session.script(
-            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10min';
-             SELECT pg_advisory_xact_lock(hashtextextended('migrations of ' || current_schema(), 0));
-             SET LOCAL lock_timeout = '3s'",
-        )?;
-    }
-    let migrated = migrate::run(&mut session, dialect, "kernel", migrate::KERNEL, world.now())
-        .and_then(|()| migrate::run(&mut session, dialect, service, migrations, world.now()))
-        .and_then(|()| incarnation(&mut session, world, options.restored));
-    let incarnation = match migrated {
-        Ok(incarnation) => incarnation,
-        Err(failure) => {
-            session.rollback();
-            return Err(failure);
-        }
-    };
-    match session.commit(&[], Vec::new()) {
-        Commit::Done { .. } => Ok(Source { service: service.into(), incarnation }),
-        Commit::Failed(failure) => Err(failure),
-        Commit::Unknown => Err(Failure::Unavailable("the connection broke while migrating; start again".into())),
-    }
-}
-
-fn incarnation(session: &mut Session, world: &World, restored: bool) -> Result<Number, Failure> {
-    let answers = session.ask(&[Query::sql("SELECT max(number) FROM incarnation", [])])?;
-    let latest = answers.into_iter().flatten().next().map_or(Ok(None), |row| row.columns().maybe_int())?;
-    if let (Some(latest), false) = (latest, restored) {
-        return Ok(Number::from_column(latest));
-    }
-    // The clock may be behind the one by which the latest was made.
-    let number = latest.map_or_else(|| world.number(), |latest| world.number().max(Number::from_column(latest + 1)));
-    session.write_now(&Write::Insert(&INCARNATION, vec![vec![number.into()]]))?;
-    Ok(number)
-}
-
-fn newest_event(service: &str, location: &Location, options: &Options, source: &Source) -> Result<i64, Failure> {
-    let mut session = match location {
-        Location::File(path) => Session::new(Link::Sqlite(Sqlite::open(path, options.durability)?), source.clone()),
-        location => reader(service, location, source)?,
-    };
-    session.begin_reading()?;
-    let answers = session.ask(&[Query::sql("SELECT coalesce(max(position), 0) FROM event", [])]);
-    session.end_reading();
-    answers?.into_iter().flatten().next().map_or(Ok(0), |row| row.columns().int())
-}
-
-fn reader(service: &str, location: &Location, source: &Source) -> Result<Session, Failure> {
-    let link = match location {
-        Location::File(path) => Link::Sqlite(Sqlite::open_to_read(path)?),
-        Location::Postgres(url) => Link::Postgres(Box::new(Postgres::new(url, service)?)),
-        Location::Memory(disk) => Link::Sqlite(Sqlite::in_memory(disk)),
-    };
-    Ok(Session::new(link, source.clone()))
-}
-
-/// Reads in a view; says whether the view is still good: on `PostgreSQL` a statement that fails spoils it.
-type Reading = Box<dyn FnOnce(&mut View<'_>) -> bool + Send>;
-
-/// A view that is opened when it is first needed, or why there is none.
-struct View<'s> {
-    closed: Option<(&'s mut Session, &'s World)>,
-    opened: Option<Result<Read<'s>, Failure>>,
-}
-
-impl<'s> View<'s> {
-    fn of(session: &'s mut Session, world: &'s World) -> Self {
-        Self { closed: Some((session, world)), opened: None }
-    }
-
-    fn open(&mut self) -> Result<&mut Read<'s>, Failure> {
-        if let Some((session, world)) = self.closed.take() {
-            self.opened = Some(Read::begin(session, world));
-        }
-        let opened = self.opened.as_mut().expect("it was closed, or it is open");
-        opened.as_mut().map_err(|failure| failure.clone())
-    }
-
-    /// Whether nothing can be read at present, which other reads that wait need not find out by themselves.
-    fn is_away(&self) -> bool {
-        matches!(self.opened, Some(Err(_)))
-    }
-
-    fn end(self) {
-        if let Some(Ok(read)) = self.opened {
-            read.end();
-        }
-    }
-}
-
-/// Work for the threads that read.
-enum Job {
-    Read(Reading),
-    /// Writes on the connection for that.
-    Write(Box<dyn FnOnce() + Send>),
-}
-
-impl Job {
-    fn run(self, view: &mut View<'_>) -> bool {
-        match self {
-            Self::Read(read) => read(view),
-            Self::Write(write) => {
-                write();
-                true
-            }
-        }
-    }
-}
-
-/// The threads that read; or, in memory, the caller's own.
-enum Readers {
-    Threads(SyncSender<Job>),
-    Inline(Mutex<Session>, World),
-}
-
-/// Reads that may wait; more are refused at once.
-const WAITING_READS: usize = 4_096;
-/// Reads that share a view, at most: what waits when a thread has time. Opening a view for each costs as
-/// much as a short read itself; and no read waits for many others.
-const READS_TOGETHER: usize = 16;
-
-impl Readers {
-    fn inline(session: Session, world: &World) -> Self {
-        Self::Inline(Mutex::new(session), world.clone())
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "the database's own threads are started here")]
-    fn start(options: &Options, world: &World, open: impl Fn() -> Result<Session, Failure>) -> Result<Self, Failure> {
-        let (submit, waiting) = sync_channel::<Job>(WAITING_READS);
-        let waiting = Arc::new(Mutex::new(waiting));
-        let gives_way = options.gives_way;
-        for _ in 0..options.readers.max(1) {
-            let (mut session, world, waiting) = (open()?, world.clone(), waiting.clone());
-            std::thread::spawn(move || {
-                if gives_way {
-                    give_way();
-                }
-                while let Some(jobs) = next(&waiting) {
-                    read_all(&mut session, &world, jobs);
-                }
-            });
-        }
-        Ok(Self::Threads(submit))
-    }
-
-    fn submit(&self, job: Job) -> Result<(), Refused> {
-        match (self, job) {
-            (Self::Inline(..), Job::Write(write)) => {
-                write();
-                Ok(())
-            }
-            (Self::Inline(session, world), read) => {
-                read_all(&mut lock(session), world, vec![read]);
-                Ok(())
-            }
-            (Self::Threads(submit), job) => submit.try_send(job).map_err(|error| match error {
-                TrySendError::Full(_) => Refused::Full { retry_after: Duration::from_secs(1) },
-                TrySendError::Disconnected(_) => Refused::Stopping,
-            }),
-        }
-    }
-}
-
-/// Reads in one view, which was opened after all of it was asked; in another one after what spoils it.
-fn read_all(session: &mut Session, world: &World, jobs: Vec<Job>) {
-    let mut jobs = jobs.into_iter().peekable();
-    while jobs.peek().is_some() {
-        let mut view = View::of(session, world);
-        for job in jobs.by_ref() {
-            let is_good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run(&mut view)));
-            if !is_good.unwrap_or(false) && !view.is_away() {
-                break;
-            }
-        }
-        view.end();
-    }
-}
-
-/// What waits, in its order, as soon as there is something; none once nobody can ask any more.
-fn next(waiting: &Mutex<Receiver<Job>>) -> Option<Vec<Job>> {
-    let waiting = lock(waiting);
-    let first = waiting.recv().ok()?;
-    Some(std::iter::once(first).chain(waiting.try_iter().take(READS_TOGETHER - 1)).collect())
 }

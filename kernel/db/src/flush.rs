@@ -24,9 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::guarded::run_guarded;
 use crate::meters::count_flush;
 use crate::ring::lock;
-use crate::worker::run_guarded;
 
 /// What waits for the disk.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
