@@ -1,21 +1,24 @@
 //! A consumer: what it understands of a feed becomes commands at its own desk.
 
+mod assumed;
+mod place;
+mod taken;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use db::{
-    Actor, Asked, AskedAlong, Bell, Context, Envelope, Failure, Inlet, Position, Query, Room, Row, Table, Trace, Tx,
-    int, text,
-};
-use ids::Number;
+use db::{Asked, Bell, Envelope, Failure, Inlet, Position, Room, Tx};
 use telemetry::Stopwatch;
-use telemetry::otlp::{Kind, Span};
 use world::Moment;
 
+use self::assumed::Assumed;
+use self::place::Start;
+pub use self::place::follow_restored;
+use self::taken::{From, Step, Taken, asked, step, tell};
 use crate::feed::{Feed, FeedError, Partitions};
-use crate::parked::{self, PARKED, PARKED_SUBJECT, ParkedEvent};
+use crate::parked::{self, PARKED};
 use crate::status::Status;
 
 /// What an event means to a consumer.
@@ -90,12 +93,6 @@ pub struct Listener<C, A> {
     assumed: Option<Assumed>,
 }
 
-/// What the batch under way takes for granted, and the look that will show it.
-struct Assumed {
-    cursors: BTreeMap<String, Position>,
-    look: AskedAlong<2>,
-}
-
 impl<C, A> fmt::Debug for Listener<C, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener")
@@ -105,85 +102,13 @@ impl<C, A> fmt::Debug for Listener<C, A> {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Start {
-    incarnation: Option<Number>,
-    position: Position,
-    /// What the database holds of it.
-    saved: Position,
-    /// The furthest cursor, where that lies beyond: the producer must know at least so much, or it
-    /// was restored. To be found out before anything is read, for what it says anew under positions
-    /// that were dealt with before would be taken for known.
-    furthest: Option<Position>,
-}
-
 struct Waiting<C> {
     event: Arc<Envelope>,
     meaning: Understood<C>,
 }
 
-/// An event of the batch under way.
-struct Taken {
-    event: Arc<Envelope>,
-    from: From,
-    step: Step,
-    /// Whether it could not be dealt with.
-    has_failed: bool,
-}
-
-impl Taken {
-    /// How often it was tried before.
-    fn attempts(&self) -> i64 {
-        match self.from {
-            From::Feed => 0,
-            From::Parked { attempts } => attempts,
-        }
-    }
-
-    /// The step of its trace in which a service acts on it.
-    fn trace(&self, service: &str) -> Trace {
-        step_of(&self.event, service, self.attempts())
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
-    Feed,
-    Parked { attempts: i64 },
-}
-
-#[derive(Clone, PartialEq, Eq)]
-enum Step {
-    /// Its command is in the batch.
-    Perform,
-    /// It waits behind a parked event of its subject.
-    QueueBehind,
-    /// It cannot be read.
-    Bury(String),
-    /// It was dealt with before.
-    Known,
-}
-
-static CURSOR: Table = Table { name: "feed_cursor", key: &[text("feed")], rest: &[int("position")] };
-static START: Table =
-    Table { name: "feed_start", key: &[text("source")], rest: &[int("incarnation"), int("position")] };
-
-/// Goes on with a producer whose database was put back together with this one, from copies of one
-/// moment: from the life that it had then to the one that it has now.
-pub fn follow_restored(tx: &mut Tx<'_>, source: &str, before: Number, now: Number) {
-    // The keys that are the source, or begin with it and a slash, which `0` follows.
-    let follow = "UPDATE feed_start SET incarnation = $1 WHERE incarnation = $2
-        AND (source = $3 OR (source >= $4 AND source < $5))";
-    let (from, to) = (format!("{source}/"), format!("{source}0"));
-    tx.execute(follow, [now.into(), before.into(), source.into(), from.into(), to.into()]);
-}
-
 /// Events that are read ahead.
 const READ_AHEAD: usize = 256;
-/// Positions after which the place where reading begins is saved anew, with a batch that moves cursors.
-const SAVE_EVERY: Position = 1_000;
-/// Positions after which it is saved by itself, where nothing in them has moved a cursor.
-const SAVE_ALONE_EVERY: Position = 10_000;
 /// Parked events in one batch.
 const PARKED_IN_BATCH: usize = 16;
 /// How often parked events are looked at.
@@ -191,10 +116,6 @@ const PARKED_EVERY: Duration = Duration::from_millis(100);
 /// How often those are looked at that wait behind others. Whoever deals with an event says that the next may
 /// be tried; but another process may have parked that at the same moment.
 const ALL_PARKED_EVERY: Duration = Duration::from_secs(60);
-/// How long nothing is assumed after an assumption was wrong: another process reads the same feed, or
-/// subjects are parked.
-const LOOK_FIRST_FOR: Duration = Duration::from_secs(10);
-
 impl<C, A> Listener<C, A> {
     /// Listens to a feed.
     pub fn to(feed: Arc<dyn Feed>, listening: Listening<C, A>) -> Self {
@@ -290,166 +211,6 @@ impl<C, A> Listener<C, A> {
             }
         }
     }
-
-    fn load_start(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
-        let start = Query::by(&START, "source", [self.start_key().into()]);
-        // The keys that begin with the source and a slash, which `0` follows.
-        let source = self.feed.source();
-        let cursors = "SELECT max(position) FROM feed_cursor WHERE feed >= $1 AND feed < $2";
-        let cursors = Query::sql(cursors, [format!("{source}/").into(), format!("{source}0").into()]);
-        let [starts, cursors] = tx.ask([start, cursors])?;
-        let mut start = Start { incarnation: None, position: 0, saved: 0, furthest: None };
-        if let Some(row) = starts.into_iter().next() {
-            let mut row = row.columns();
-            let (_source, incarnation, position) = (row.text()?, row.number()?, row.int()?);
-            start = Start { incarnation: Some(incarnation), position, saved: position, furthest: None };
-        }
-        if let Some(row) = cursors.into_iter().next() {
-            start.furthest = row.columns().maybe_int()?.filter(|furthest| *furthest > start.position);
-        }
-        self.status.has_read(start.position);
-        self.read = Some(start);
-        Ok(())
-    }
-
-    /// Where its start is saved: consumers of different partitions have different starts.
-    fn start_key(&self) -> String {
-        if self.partitions == Partitions::ALL {
-            self.feed.source().to_owned()
-        } else {
-            format!("{}/{}", self.feed.source(), self.partitions)
-        }
-    }
-
-    fn cursor_key(&self, partition: u8) -> String {
-        format!("{}/{partition}", self.feed.source())
-    }
-
-    /// What is to be known of the events that wait: where their cursors stand, and which of their
-    /// subjects are parked.
-    fn questions(&self, fresh: usize) -> [Query; 2] {
-        let events = || self.waiting.iter().take(fresh).map(|waiting| &waiting.event);
-        let cursors = Query::by(&CURSOR, "feed", events().map(|event| self.cursor_key(event.partition).into()));
-        let subjects = Query::by(&PARKED_SUBJECT, "subject", events().map(|event| event.subject.as_ref().into()));
-        [cursors.locked(), subjects]
-    }
-
-    /// Looks up what is known of the events that wait, and of those that are parked.
-    fn look_up(&self, tx: &mut Tx<'_>, fresh: usize, parked: usize) -> Result<LookedUp, Failure> {
-        let [cursors, subjects] = self.questions(fresh);
-        let all = self.all_parked_at.is_none_or(|at| at <= tx.now());
-        let due = parked::due(self.feed.source(), tx.now(), parked, all);
-        let [cursors, subjects, due] = tx.ask([cursors, subjects, due])?;
-        let due = due.into_iter().map(parked::parked).collect::<Result<_, _>>()?;
-        Ok(LookedUp { cursors: positions(cursors)?, parked: self.subjects(subjects)?, due })
-    }
-
-    /// Takes for granted what is believed of the events that wait; it is looked at along with what the
-    /// commands need, which saves a trip to the database. None where too little is known for that.
-    fn assume(&mut self, tx: &mut Tx<'_>, fresh: usize) -> Option<LookedUp> {
-        if self.looks_first_until.is_some_and(|until| tx.now() < until) {
-            return None;
-        }
-        let mut cursors = BTreeMap::new();
-        for waiting in self.waiting.iter().take(fresh) {
-            let partition = waiting.event.partition;
-            cursors.insert(self.cursor_key(partition), *self.cursors.get(&partition)?);
-        }
-        let look = tx.ask_along(self.questions(fresh));
-        self.assumed = Some(Assumed { cursors: cursors.clone(), look });
-        Some(LookedUp { cursors, parked: BTreeSet::new(), due: Vec::new() })
-    }
-
-    /// Looks whether what was taken for granted was so; if not, the batch is taken back.
-    fn check_assumed(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
-        let Some(Assumed { cursors, look }) = self.assumed.take() else { return Ok(()) };
-        let [found, parked] = tx.answers(look)?;
-        if positions(found)? == cursors && self.subjects(parked)?.is_empty() {
-            return Ok(());
-        }
-        self.cursors.clear();
-        self.looks_first_until = Some(tx.now() + LOOK_FIRST_FOR);
-        let source = self.feed.source();
-        Err(Failure::Conflict(format!("another process deals with events of {source} too, or some are parked")))
-    }
-
-    /// Of these rows, the subjects of this feed that are parked.
-    fn subjects(&self, rows: Vec<Row>) -> Result<BTreeSet<String>, Failure> {
-        let mut subjects = BTreeSet::new();
-        for row in rows {
-            let mut row = row.columns();
-            let (source, _position, subject) = (row.text()?, row.int()?, row.text()?);
-            if source == self.feed.source() {
-                subjects.insert(subject);
-            }
-        }
-        Ok(subjects)
-    }
-
-    /// Whether this batch moves cursors.
-    fn moves_cursors(&self) -> bool {
-        self.batch.iter().any(|taken| taken.from == From::Feed && taken.step != Step::Known)
-    }
-
-    /// Moves the cursors over what this batch took from the feed.
-    fn move_cursors(&self, tx: &mut Tx<'_>) {
-        let mut reached: BTreeMap<String, Position> = BTreeMap::new();
-        for taken in self.batch.iter().filter(|taken| taken.from == From::Feed && taken.step != Step::Known) {
-            let position = reached.entry(self.cursor_key(taken.event.partition)).or_default();
-            *position = taken.event.position.max(*position);
-        }
-        let moved = reached.into_iter().map(|(feed, position)| vec![feed.into(), position.into()]);
-        tx.upsert(&CURSOR, moved.collect());
-    }
-
-    /// Whether so much has meant nothing that the place behind it is saved by itself.
-    fn place_is_due(&self) -> bool {
-        self.read.is_some_and(|start| start.position - start.saved >= SAVE_ALONE_EVERY)
-    }
-
-    /// The place that is saved with this batch, if it is.
-    fn place_to_save(&self) -> Option<(Number, Position)> {
-        let Start { incarnation, saved, .. } = self.read?;
-        let reached = self.reached();
-        let with_cursors = self.moves_cursors() && (saved == 0 || reached - saved >= SAVE_EVERY);
-        (with_cursors || reached - saved >= SAVE_ALONE_EVERY).then_some((incarnation?, reached))
-    }
-
-    /// Saves where reading begins, now and then.
-    fn save_place(&self, tx: &mut Tx<'_>) {
-        if let Some((incarnation, position)) = self.place_to_save() {
-            tx.upsert(&START, vec![vec![self.start_key().into(), incarnation.into(), position.into()]]);
-        }
-    }
-
-    /// Up to where all is dealt with once this batch is committed.
-    fn reached(&self) -> Position {
-        let fresh = self.batch.iter().filter(|taken| taken.from == From::Feed).count();
-        let read = self.read.map_or(0, |start| start.position);
-        if fresh == self.waiting.len() {
-            self.upto.max(read)
-        } else {
-            // What was not taken begins right after; carriers whose positions come out of order
-            // say so by an `upto` that lies before them.
-            let next = self.waiting.get(fresh).map_or(self.upto, |waiting| waiting.event.position - 1);
-            next.min(self.upto).max(read)
-        }
-    }
-}
-
-/// Where each cursor stands.
-fn positions(rows: Vec<Row>) -> Result<BTreeMap<String, Position>, Failure> {
-    let position = |row: Row| {
-        let mut row = row.columns();
-        Ok((row.text()?, row.int()?))
-    };
-    rows.into_iter().map(position).collect()
-}
-
-struct LookedUp {
-    cursors: BTreeMap<String, Position>,
-    parked: BTreeSet<String>,
-    due: Vec<ParkedEvent>,
 }
 
 impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
@@ -631,73 +392,4 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
 /// When the first of those that wait was recorded.
 fn oldest<C>(waiting: &VecDeque<Waiting<C>>) -> Option<Moment> {
     waiting.front().map(|waiting| waiting.event.recorded_at)
-}
-
-fn step<C>(meaning: Understood<C>) -> (Step, Option<C>) {
-    match meaning {
-        Understood::Command(command) => (Step::Perform, Some(command)),
-        Understood::Unreadable(cause) => (Step::Bury(cause), None),
-        // Another release understood it when it was parked; this one has no use for it.
-        Understood::Nothing => (Step::Bury("it means nothing to this release".into()), None),
-    }
-}
-
-/// A command in the name of the service that said the event, as a consequence of it and the next step
-/// of its trace.
-fn asked<C>(command: C, taken: &Taken, service: &str) -> Asked<C> {
-    let event = &taken.event;
-    let actor = Actor::Service(event.source.clone());
-    let (trace, causation) = (taken.trace(service), event.id().into());
-    Asked::new(command, Context { actor, trace, causation, ..event.by.clone() })
-}
-
-/// The step of its trace in which a service acts on an event that it has tried so often before: another
-/// for each try, and the same however often a try is made of which nothing was kept.
-fn step_of(event: &Envelope, service: &str, attempts: i64) -> Trace {
-    let id = event.id();
-    let cause = if attempts == 0 { id } else { format!("{id}, tried {attempts} times before") };
-    event.by.trace.step_for(service, &cause)
-}
-
-/// Says that an event was taken in: in the log where somebody wants to know that of each, and, where it was
-/// acted on, as a step of its trace.
-fn tell(taken: &Taken, service: &str, took: Duration) {
-    let (event, trace) = (&taken.event, taken.trace(service));
-    let (parent, request_id) = (event.by.trace.span_id, &*event.by.correlation);
-    if taken.step != Step::QueueBehind {
-        trace.tell(Some(parent), took, || span(taken, service));
-    }
-    tracing::debug!(
-        service,
-        event = event.id(),
-        r#type = %event.kind,
-        subject = %event.subject,
-        trace_id = trace.id(),
-        parent_id = format!("{parent:016x}"),
-        span_id = format!("{:016x}", trace.span_id),
-        request_id,
-        "An event was taken in"
-    );
-}
-
-/// What is said of a step in which a service acts on an event.
-/// Source: <https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>.
-fn span(taken: &Taken, service: &str) -> Span {
-    let event = &taken.event;
-    Span {
-        name: format!("hear {}", event.kind),
-        kind: Kind::Consumer,
-        service: service.to_owned(),
-        has_failed: taken.has_failed,
-        attributes: vec![
-            ("messaging.system", "banyan".into()),
-            ("messaging.operation.name", "hear".into()),
-            ("messaging.operation.type", "process".into()),
-            ("messaging.destination.name", (*event.source).into()),
-            ("messaging.message.id", event.id().into()),
-            ("banyan.subject", (*event.subject).into()),
-            ("banyan.request_id", (*event.by.correlation).into()),
-            ("banyan.attempt", (taken.attempts() + 1).into()),
-        ],
-    }
 }
