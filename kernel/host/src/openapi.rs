@@ -15,8 +15,22 @@ use crate::status_page::REFRESH_SECS;
 
 /// The schemas that several operations share.
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
-    let number = || meaning("A number as text: it may be greater than 2^53.", any_text());
-    let event = document([
+    vec![
+        ("Key", key_schema()),
+        ("Event", event_schema()),
+        ("Aside", aside_schema()),
+        ("SettledLetter", settled_letter_schema()),
+        ("ServiceHealth", service_health_schema()),
+        ("ProblemKind", problem_kind_schema()),
+    ]
+}
+
+fn number() -> Value {
+    meaning("A number as text: it may be greater than 2^53.", any_text())
+}
+
+fn event_schema() -> Value {
+    document([
         must("id", meaning("A name that no other event has.", any_text())),
         must("source", meaning("The service that published it.", any_text())),
         must("incarnation", meaning("The life of that service's database.", number())),
@@ -37,8 +51,11 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         must("origin", meaning("Where the write came from.", any_text())),
         may("market", any_text()),
         must("data", meaning("What happened.", any_document())),
-    ]);
-    let aside = document([
+    ])
+}
+
+fn aside_schema() -> Value {
+    document([
         must("service", meaning("The service that could not deal with it.", any_text())),
         must("source", meaning("The service that published it.", any_text())),
         must("position", count()),
@@ -47,8 +64,11 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         may("due_at", meaning("When it is tried next; nothing where it waits for the event before it.", moment())),
         may("died_at", meaning("When it was given up.", moment())),
         must("event", reference("Event")),
-    ]);
-    let settled = document([
+    ])
+}
+
+fn settled_letter_schema() -> Value {
+    document([
         must("service", meaning("The service that could not deal with it.", any_text())),
         must("source", meaning("The service that published it.", any_text())),
         must("position", count()),
@@ -59,25 +79,34 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         must("settled_at", moment()),
         must("actor", meaning("Who did it.", any_text())),
         must("reason", meaning("Why.", any_text())),
-    ]);
+    ])
+}
+
+fn service_health_schema() -> Value {
     let listener = document([
         must("lag", meaning("Events of the producer that are not dealt with.", count())),
         may("stopped", meaning("Why it has stopped for good.", any_text())),
     ]);
-    let health = document([
+    document([
         must("ready", flag()),
         must("database", word(&["answers", "does_not_answer"])),
         must("workers", document([must("running", count()), must("of", count())])),
         may("listens", meaning("The feeds that it reads.", by_name(listener))),
-    ]);
-    let kind = document([
+    ])
+}
+
+fn problem_kind_schema() -> Value {
+    document([
         must("type", meaning("Its page.", any_text())),
         must("code", any_text()),
         must("title", any_text()),
         must("status", integer(400..=599)),
         must("help", meaning("What happened and what to do.", any_text())),
-    ]);
-    let key = document([
+    ])
+}
+
+fn key_schema() -> Value {
+    document([
         must("id", meaning("The number in its text; each rotation has another.", number())),
         must("name", name()),
         must("owner", meaning("Whose names its names are.", name())),
@@ -88,15 +117,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         must("revoked_at", or_null(moment())),
         must("last_used_at", or_null(moment())),
         may("key", meaning("Its text, in the one answer that shows it.", any_text())),
-    ]);
-    vec![
-        ("Key", key),
-        ("Event", event),
-        ("Aside", aside),
-        ("SettledLetter", settled),
-        ("ServiceHealth", health),
-        ("ProblemKind", kind),
-    ]
+    ])
 }
 
 pub(crate) fn feeds() -> Operation {

@@ -114,40 +114,12 @@ impl Program {
         let (mut routes, mut parts, mut closes) = (Routes::default(), Vec::new(), Vec::new());
         let mut answering = BTreeMap::new();
         for service in services {
-            let Service {
-                name,
-                database,
-                routes: of_service,
-                kinds,
-                workers,
-                tasks,
-                listens,
-                overviews,
-                tell,
-                waiting,
-                close,
-            } = service;
-            let running = Arc::new(Workers::new(workers.len()));
-            for (place, worker) in workers.into_iter().enumerate() {
-                crew.start_worker(name, place, worker, running.clone())?;
-            }
-            for Task { name, run } in tasks {
-                if database.options().gives_way {
-                    crew.start_task_that_gives_way(name, run)?;
-                } else {
-                    crew.start_task(name, run);
-                }
-            }
-            if database.is_shared() {
-                crew.start_task("news", hear_of_news(database.clone(), news_every));
-            }
-            answering.extend(of_service.templates().map(|template| (template.to_owned(), name)));
+            let (taken_on, of_service, close) =
+                crew.take_on(service, news_every, limits.backlog_bytes, &meters, &stopping)?;
+            answering.extend(of_service.templates().map(|template| (template.to_owned(), taken_on.name)));
             routes = routes.merge(of_service);
+            parts.push(taken_on);
             closes.push(close);
-            let mut broadcast = || crew.start_broadcast(&database, limits.backlog_bytes, &meters, &stopping);
-            let (streams, waits) = (broadcast(), broadcast());
-            let workers = running;
-            parts.push(Part { name, database, listens, kinds, overviews, tell, waiting, workers, streams, waits });
         }
         if let Some(tls) = port.tls() {
             crew.start_task("certificate", tls.clone().keep_up());
@@ -164,14 +136,7 @@ impl Program {
         crew.start_task("trend", trend::keep(board.clone()));
         let (all_ended, ended) = watch::channel(());
         let telling = otlp.map(|otlp| otlp::start(&otlp, &board, &ended));
-        let routes = routes
-            .merge(feed_route::routes(&board))
-            .merge(aside::routes(&board))
-            .merge(health::routes(&board))
-            .merge(metrics::routes(&board))
-            .merge(problems::routes(&board))
-            .merge(status_page::routes(&board))
-            .with_schemas(openapi::schemas());
+        let routes = routes.merge(own_routes(&board)).with_schemas(openapi::schemas());
         let observe = metrics::observe(&board, answering);
         let guarded = web::guard(docs::with_description(routes), gate, &world, &limits, observe);
         let mut broken = None;
@@ -200,6 +165,9 @@ impl Program {
     }
 }
 
+/// Closes the desk of a service.
+type Close = Box<dyn Fn() + Send + Sync>;
+
 /// The threads and tasks of a program.
 struct Crew {
     tasks: JoinSet<&'static str>,
@@ -214,6 +182,38 @@ impl Crew {
     fn new() -> Self {
         let (end, ended) = mpsc::unbounded_channel();
         Self { tasks: JoinSet::new(), giving_way: None, threads: Vec::new(), end, ended }
+    }
+
+    /// Starts the threads and tasks of a service; what the program has of it from now on.
+    fn take_on(
+        &mut self,
+        service: Service,
+        news_every: Duration,
+        backlog_bytes: usize,
+        meters: &Meters,
+        stopping: &watch::Receiver<bool>,
+    ) -> Result<(Part, Routes, Close), Broken> {
+        let Service { name, database, routes, kinds, workers, tasks, listens, overviews, tell, waiting, close } =
+            service;
+        let running = Arc::new(Workers::new(workers.len()));
+        for (place, worker) in workers.into_iter().enumerate() {
+            self.start_worker(name, place, worker, running.clone())?;
+        }
+        for Task { name, run } in tasks {
+            if database.options().gives_way {
+                self.start_task_that_gives_way(name, run)?;
+            } else {
+                self.start_task(name, run);
+            }
+        }
+        if database.is_shared() {
+            self.start_task("news", hear_of_news(database.clone(), news_every));
+        }
+        let mut broadcast = || self.start_broadcast(&database, backlog_bytes, meters, stopping);
+        let (streams, waits) = (broadcast(), broadcast());
+        let workers = running;
+        let part = Part { name, database, listens, kinds, overviews, tell, waiting, workers, streams, waits };
+        Ok((part, routes, close))
     }
 
     fn start_worker(
@@ -323,6 +323,16 @@ impl Drop for Farewell {
         // Nobody listens once the program has gone without waiting.
         let _ = self.end.send(self.service);
     }
+}
+
+/// The routes of the program itself.
+fn own_routes(board: &Arc<Board>) -> Routes {
+    feed_route::routes(board)
+        .merge(aside::routes(board))
+        .merge(health::routes(board))
+        .merge(metrics::routes(board))
+        .merge(problems::routes(board))
+        .merge(status_page::routes(board))
 }
 
 /// Runs a task, and says which it was.
