@@ -177,7 +177,7 @@ impl Flusher {
         drop(state);
         count_flush();
         if let Err(error) = (self.sync)() {
-            end(&error);
+            abort(&error);
         }
         let mut state = lock(&self.state);
         self.durable.fetch_max(written, Ordering::SeqCst);
@@ -224,7 +224,7 @@ fn log_of(database: &Path) -> PathBuf {
 
 /// A failed write to the disk leaves a file of which nobody knows what it holds: better to stop and
 /// to read it anew than to go on.
-pub(crate) fn end(error: &dyn fmt::Display) -> ! {
+pub(crate) fn abort(error: &dyn fmt::Display) -> ! {
     tracing::error!(%error, "The disk failed during a commit; the program ends, start it again once the disk works");
     std::process::abort();
 }

@@ -223,7 +223,7 @@ impl Sqlite {
             }
             Err(error) => {
                 if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-                    flush::end(&error);
+                    flush::abort(&error);
                 }
                 self.rollback();
                 if let (Some(flusher), Some(ticket)) = (&self.flusher, ticket) {

@@ -16,7 +16,7 @@ use world::Moment;
 use self::assumed::Assumed;
 use self::place::Start;
 pub use self::place::follow_restored;
-use self::taken::{From, Step, Taken, asked, step, tell};
+use self::taken::{Came, Step, Taken, asked, step, tell};
 use crate::feed::{Feed, FeedError, Partitions};
 use crate::parked::{self, PARKED};
 use crate::status::Status;
@@ -254,14 +254,14 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
         // A full piece is followed by another at once.
         let mut all = due.len() < parked;
         for event in due {
-            let from = From::Parked { attempts: event.attempts };
+            let came = Came::Parked { attempts: event.attempts };
             let event = Arc::new(event.event);
             let (step, command) = step((self.listening.understand)(&event));
             if !command.as_ref().is_none_or(|command| room.takes(command)) {
                 all = false;
                 break;
             }
-            let taken = Taken { event, from, step, has_failed: false };
+            let taken = Taken { event, came, step, has_failed: false };
             commands.extend(command.map(|command| asked(command, &taken, &self.service)));
             self.batch.push(taken);
         }
@@ -287,7 +287,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
             if !command.as_ref().is_none_or(|command| room.takes(command)) {
                 break;
             }
-            let taken = Taken { event, from: From::Feed, step, has_failed: false };
+            let taken = Taken { event, came: Came::Fresh, step, has_failed: false };
             commands.extend(command.map(|command| asked(command, &taken, &self.service)));
             self.batch.push(taken);
         }
@@ -326,7 +326,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
                     false
                 }
             };
-            if !stays && taken.from != From::Feed {
+            if !stays && taken.came != Came::Fresh {
                 tx.delete(&PARKED, vec![parked::key(&taken.event)]);
                 gone.insert(taken.event.subject.clone());
             }
@@ -350,7 +350,7 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
             tx.delete(&PARKED, vec![parked::key(&first.event)]);
             parked::let_next_be_tried(tx, self.feed.source(), &first.event.subject);
         }
-        if first.from == From::Feed {
+        if first.came == Came::Fresh {
             self.move_cursors(tx);
             self.save_place(tx);
         }
@@ -364,13 +364,13 @@ impl<C: Clone + Send, A> Inlet<C, A> for Listener<C, A> {
             return;
         }
         let reached = self.reached();
-        let fresh = self.batch.iter().filter(|taken| taken.from == From::Feed).count();
+        let fresh = self.batch.iter().filter(|taken| taken.came == Came::Fresh).count();
         let saved = self.place_to_save();
         for taken in self.batch.iter().filter(|taken| taken.step != Step::Known) {
             tell(taken, &self.service, self.begun.elapsed());
         }
         self.waiting.drain(..fresh);
-        for taken in self.batch.drain(..).filter(|taken| taken.from == From::Feed) {
+        for taken in self.batch.drain(..).filter(|taken| taken.came == Came::Fresh) {
             // The cursor of what was known before stands there or beyond; it is looked up anew.
             if taken.step == Step::Known {
                 self.cursors.remove(&taken.event.partition);

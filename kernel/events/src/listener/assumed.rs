@@ -29,7 +29,7 @@ pub(super) struct LookedUp {
 impl<C, A> Listener<C, A> {
     /// What is to be known of the events that wait: where their cursors stand, and which of their
     /// subjects are parked.
-    pub(super) fn questions(&self, fresh: usize) -> [Query; 2] {
+    fn questions(&self, fresh: usize) -> [Query; 2] {
         let events = || self.waiting.iter().take(fresh).map(|waiting| &waiting.event);
         let cursors = Query::by(&CURSOR, "feed", events().map(|event| self.cursor_key(event.partition).into()));
         let subjects = Query::by(&PARKED_SUBJECT, "subject", events().map(|event| event.subject.as_ref().into()));
@@ -76,7 +76,7 @@ impl<C, A> Listener<C, A> {
     }
 
     /// Of these rows, the subjects of this feed that are parked.
-    pub(super) fn subjects(&self, rows: Vec<Row>) -> Result<BTreeSet<String>, Failure> {
+    fn subjects(&self, rows: Vec<Row>) -> Result<BTreeSet<String>, Failure> {
         let mut subjects = BTreeSet::new();
         for row in rows {
             let mut row = row.columns();

@@ -6,17 +6,19 @@ use db::{Failure, Position, Query, Row, Table, Tx, int, text};
 use ids::Number;
 
 use super::Listener;
-use super::taken::{From, Step};
+use super::taken::{Came, Step};
 use crate::feed::Partitions;
 
 pub(super) static CURSOR: Table = Table { name: "feed_cursor", key: &[text("feed")], rest: &[int("position")] };
-pub(super) static START: Table =
+static START: Table =
     Table { name: "feed_start", key: &[text("source")], rest: &[int("incarnation"), int("position")] };
 
 /// Positions after which the place where reading begins is saved anew, with a batch that moves cursors.
 const SAVE_EVERY: Position = 1_000;
 /// Positions after which it is saved by itself, where nothing in them has moved a cursor.
 const SAVE_ALONE_EVERY: Position = 10_000;
+
+/// Where reading begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
     pub(super) incarnation: Option<Number>,
@@ -62,7 +64,7 @@ impl<C, A> Listener<C, A> {
     }
 
     /// Where its start is saved: consumers of different partitions have different starts.
-    pub(super) fn start_key(&self) -> String {
+    fn start_key(&self) -> String {
         if self.partitions == Partitions::ALL {
             self.feed.source().to_owned()
         } else {
@@ -76,13 +78,13 @@ impl<C, A> Listener<C, A> {
 
     /// Whether this batch moves cursors.
     pub(super) fn moves_cursors(&self) -> bool {
-        self.batch.iter().any(|taken| taken.from == From::Feed && taken.step != Step::Known)
+        self.batch.iter().any(|taken| taken.came == Came::Fresh && taken.step != Step::Known)
     }
 
     /// Moves the cursors over what this batch took from the feed.
     pub(super) fn move_cursors(&self, tx: &mut Tx<'_>) {
         let mut reached: BTreeMap<String, Position> = BTreeMap::new();
-        for taken in self.batch.iter().filter(|taken| taken.from == From::Feed && taken.step != Step::Known) {
+        for taken in self.batch.iter().filter(|taken| taken.came == Came::Fresh && taken.step != Step::Known) {
             let position = reached.entry(self.cursor_key(taken.event.partition)).or_default();
             *position = taken.event.position.max(*position);
         }
@@ -112,7 +114,7 @@ impl<C, A> Listener<C, A> {
 
     /// Up to where all is dealt with once this batch is committed.
     pub(super) fn reached(&self) -> Position {
-        let fresh = self.batch.iter().filter(|taken| taken.from == From::Feed).count();
+        let fresh = self.batch.iter().filter(|taken| taken.came == Came::Fresh).count();
         let read = self.read.map_or(0, |start| start.position);
         if fresh == self.waiting.len() {
             self.upto.max(read)

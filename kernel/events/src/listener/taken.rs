@@ -11,7 +11,7 @@ use super::Understood;
 /// An event of the batch under way.
 pub(super) struct Taken {
     pub(super) event: Arc<Envelope>,
-    pub(super) from: From,
+    pub(super) came: Came,
     pub(super) step: Step,
     /// Whether it could not be dealt with.
     pub(super) has_failed: bool,
@@ -20,24 +20,28 @@ pub(super) struct Taken {
 impl Taken {
     /// How often it was tried before.
     pub(super) fn attempts(&self) -> i64 {
-        match self.from {
-            From::Feed => 0,
-            From::Parked { attempts } => attempts,
+        match self.came {
+            Came::Fresh => 0,
+            Came::Parked { attempts } => attempts,
         }
     }
 
     /// The step of its trace in which a service acts on it.
-    pub(super) fn trace(&self, service: &str) -> Trace {
+    fn trace(&self, service: &str) -> Trace {
         step_of(&self.event, service, self.attempts())
     }
 }
 
+/// Where an event of a batch comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum From {
-    Feed,
+pub(super) enum Came {
+    /// The feed.
+    Fresh,
+    /// Those that were put aside, after so many attempts.
     Parked { attempts: i64 },
 }
 
+/// What becomes of an event in a batch.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Step {
     /// Its command is in the batch.
@@ -70,7 +74,7 @@ pub(super) fn asked<C>(command: C, taken: &Taken, service: &str) -> Asked<C> {
 
 /// The step of its trace in which a service acts on an event that it has tried so often before: another
 /// for each try, and the same however often a try is made of which nothing was kept.
-pub(super) fn step_of(event: &Envelope, service: &str, attempts: i64) -> Trace {
+fn step_of(event: &Envelope, service: &str, attempts: i64) -> Trace {
     let id = event.id();
     let cause = if attempts == 0 { id } else { format!("{id}, tried {attempts} times before") };
     event.by.trace.step_for(service, &cause)
@@ -99,7 +103,7 @@ pub(super) fn tell(taken: &Taken, service: &str, took: Duration) {
 
 /// What is said of a step in which a service acts on an event.
 /// Source: <https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>.
-pub(super) fn span(taken: &Taken, service: &str) -> Span {
+fn span(taken: &Taken, service: &str) -> Span {
     let event = &taken.event;
     Span {
         name: format!("hear {}", event.kind),
