@@ -164,22 +164,26 @@ fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64) -> Result<(), Failu
         return Ok(());
     }
     let most = pieces.min(i64::try_from(SERVED_AT_ONCE).unwrap_or(i64::MAX));
-    let sql = "SELECT sku, warehouse, reservation, place FROM (
-                   SELECT sku, warehouse, reservation,
-                          row_number() OVER (PARTITION BY sku, warehouse ORDER BY reservation) AS place
-                   FROM owed WHERE sku = ANY($1)
-               ) AS owed WHERE place <= $2";
-    let (mut numbers, mut last) = (Vec::new(), Vec::new());
+    // However many are owed, the index is read up to the last of those who may be served, and no further.
+    let sql = "SELECT owed.sku, owed.warehouse, owed.reservation FROM stock CROSS JOIN owed
+               WHERE stock.sku = ANY($1) AND stock.owed_to_holds + stock.owed_firmly > 0
+                 AND owed.sku = stock.sku AND owed.warehouse = stock.warehouse
+                 AND owed.reservation <= COALESCE(
+                         (SELECT last.reservation FROM owed AS last
+                          WHERE last.sku = stock.sku AND last.warehouse = stock.warehouse
+                          ORDER BY last.reservation LIMIT 1 OFFSET $2 - 1), 9223372036854775807)";
+    let mut lines: BTreeMap<(Sku, Warehouse), BTreeSet<Number>> = BTreeMap::new();
     for row in tx.rows(Query::any_of(sql, owing.iter().map(Value::from), [most.into()]))? {
         let mut row = row.columns();
-        let (sku, warehouse) = (Sku::from_column(row.text()?), Warehouse::from_column(row.text()?));
-        let (number, place) = (row.number()?, row.int()?);
-        numbers.push(number);
-        if place == most {
-            last.push((sku, warehouse, number));
-        }
+        let place = (Sku::from_column(row.text()?), Warehouse::from_column(row.text()?));
+        lines.entry(place).or_default().insert(row.number()?);
     }
-    books.load_lines(last);
+    let numbers: BTreeSet<Number> = lines.values().flatten().copied().collect();
+    let goes_on = |((sku, warehouse), line): ((Sku, Warehouse), BTreeSet<Number>)| {
+        let last = line.last().copied().filter(|_| line.len() == usize::try_from(most).unwrap_or(usize::MAX))?;
+        Some((sku, warehouse, last))
+    };
+    books.load_lines(lines.into_iter().filter_map(goes_on));
     load_numbers(tx, books, numbers)?;
     let skus = books.unloaded_skus_of_firm_promises();
     if skus.is_empty() {
