@@ -52,6 +52,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const WHEN_FULL: Duration = Duration::from_millis(100);
 /// Rows after which the caller is told how far it is.
 const TOLD_EVERY: u64 = 10_000;
+/// Levels that one table may count: each is remembered, so that none is counted twice. It is room for 400,000 SKUs in
+/// twelve warehouses, and takes less than 240 MB.
+const MOST_LEVELS: usize = 5_000_000;
 /// What an import may be called: its rows' names have to fit behind it.
 pub(super) const LONGEST_NAME: usize = 40;
 /// Levels that are read at once for an export.
@@ -115,7 +118,7 @@ async fn import(
         rows: Rows::of(format),
         pending: Vec::new(),
         under_way: VecDeque::new(),
-        seen: BTreeMap::new(),
+        seen: Seen { rows: BTreeMap::new(), most: MOST_LEVELS },
         summary: Summary { dry_run, ..Summary::default() },
         lines: VecDeque::new(),
         ended: false,
@@ -164,11 +167,34 @@ struct Import {
     rows: Rows,
     pending: Vec<(u64, Movement)>,
     under_way: VecDeque<Vec<(u64, Movement, Answered<Answer>)>>,
-    /// The row in which a SKU and warehouse stood first, by their hash.
-    seen: BTreeMap<u64, u64>,
+    seen: Seen,
     summary: Summary,
     lines: VecDeque<Line>,
     ended: bool,
+}
+
+/// What a table has counted already.
+struct Seen {
+    /// The row in which a SKU and warehouse stood first, by their hash.
+    rows: BTreeMap<u64, u64>,
+    most: usize,
+}
+
+impl Seen {
+    fn enter(&mut self, sku: &Sku, warehouse: &Warehouse, row: u64) -> Result<(), String> {
+        let hash = world::stable_hash(format!("{sku}\0{warehouse}").as_bytes());
+        if let Some(first) = self.rows.get(&hash) {
+            return Err(format!("the same SKU in the same warehouse stands in row {first}; count it once"));
+        }
+        if self.rows.len() >= self.most {
+            let most = self.most;
+            return Err(format!(
+                "one table counts at most {most} SKUs in warehouses; send this row in another one, under another name"
+            ));
+        }
+        self.rows.insert(hash, row);
+        Ok(())
+    }
 }
 
 impl Import {
@@ -261,11 +287,7 @@ impl Import {
         if reference.as_ref().is_some_and(|id| id.chars().count() > 200) {
             return Err(format!("{external_id}: at most 200 characters are expected"));
         }
-        let hash = world::stable_hash(format!("{of}\0{at}").as_bytes());
-        if let Some(first) = self.seen.get(&hash) {
-            return Err(format!("the same SKU in the same warehouse stands in row {first}; count it once"));
-        }
-        self.seen.insert(hash, row);
+        self.seen.enter(&of, &at, row)?;
         let name = Name::from_column(format!("import:{}:{row}", self.name));
         let fingerprint = fingerprint(&("import", &of, &at, pieces, &reference));
         let reason = Some(format!("import {}", self.name));
@@ -430,4 +452,19 @@ fn written(levels: &[Level], format: Format, with_header: bool) -> std::io::Resu
         csv.serialize(row)?;
     }
     csv.into_inner().map(Bytes::from).map_err(|error| std::io::Error::other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_counts_so_many_levels_and_no_more() {
+        let mut seen = Seen { rows: BTreeMap::new(), most: 2 };
+        let mut enter = |sku: &str, row| seen.enter(&sku.parse().unwrap(), &"main".parse().unwrap(), row);
+        assert_eq!((enter("a", 1), enter("b", 2)), (Ok(()), Ok(())));
+        let no = enter("c", 3).unwrap_err();
+        assert!(no.contains("at most 2 ") && no.contains("another name"), "{no}");
+        assert!(enter("a", 4).unwrap_err().contains("stands in row 1"), "that is said also then");
+    }
 }
