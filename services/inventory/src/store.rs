@@ -320,6 +320,15 @@ fn stories(tx: &mut Tx<'_>, numbers: &BTreeSet<Number>) -> Result<Stories, Failu
 
 /// Writes what a batch has changed.
 pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
+    save_levels(tx, books);
+    save_settings(tx, books)?;
+    save_reservations(tx, books)?;
+    tx.update(&MOVEMENT, books.changed_movements().map(movement_row).collect::<Result<_, _>>()?);
+    tx.insert(&MOVEMENT, books.new_movements().map(movement_row).collect::<Result<_, _>>()?);
+    Ok(())
+}
+
+fn save_levels(tx: &mut Tx<'_>, books: &Books) {
     let (mut new, mut old) = (Vec::new(), Vec::new());
     for (sku, warehouse, pool, is_known) in books.changed_pools() {
         let row = vec![
@@ -340,7 +349,10 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     let level = |(sku, warehouse, _): (&Sku, &Warehouse, bool)| vec![sku.into(), warehouse.into()];
     tx.insert(&UNSERVED, unserved.into_iter().map(level).collect());
     tx.delete(&UNSERVED, served.into_iter().map(level).collect());
+}
 
+/// Writes what was said of SKUs, of warehouses and of when more is wanted.
+fn save_settings(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     let (mut new, mut old) = (Vec::new(), Vec::new());
     for (sku, settings, is_known) in books.changed_skus() {
         let Offer { discontinued, backorder_limit, available_from, low_upto } = settings.offer;
@@ -381,7 +393,11 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     }
     tx.update(&RESTOCK, old);
     tx.insert(&RESTOCK, new);
+    Ok(())
+}
 
+/// Writes reservations, with what they keep and what they are owed.
+fn save_reservations(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     let (mut new, mut old) = (Vec::new(), Vec::new());
     let (mut held, mut let_go) = (Vec::new(), Vec::new());
     let (mut owed, mut served) = (Vec::new(), Vec::new());
@@ -405,8 +421,6 @@ pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     tx.insert(&HOLD, held);
     tx.delete(&OWED, served);
     tx.insert(&OWED, owed);
-    tx.update(&MOVEMENT, books.changed_movements().map(movement_row).collect::<Result<_, _>>()?);
-    tx.insert(&MOVEMENT, books.new_movements().map(movement_row).collect::<Result<_, _>>()?);
     Ok(())
 }
 
