@@ -15,6 +15,10 @@
 //! A payment is tried at the provider one try after another, numbered from 1. A try is *settled* once
 //! it is known to hold no money and never will: declined, voided or given back.
 //!
+//! `attempt` in commands and events is the order's: which of its attempts to be paid an answer belongs to (orders
+//! makes one). A try is meant where the word stands in a name that others read: in [`Event::AttemptVoidStarted`],
+//! [`Event::PaymentAttemptAbandoned`], and the `attempts` of the API.
+//!
 //! **Invariant:** a try is asked for once, and no other is begun before it is settled; so at most
 //! one of them holds money.
 //!
