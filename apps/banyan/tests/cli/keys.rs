@@ -151,6 +151,26 @@ fn what_belongs_to_another_owner_is_not_there_and_the_actor_is_the_key() {
     let (code, said, _) = run(banyan(&["audit", "--data", data]).env("BANYAN_KEY", &admin));
     assert_eq!(code, 0);
     assert!(said.contains("2 orders (2 confirmed), 2 charges"), "{said}");
+
+    // Whoever looks after the orders of all reads and cancels them in the name of their owner.
+    let mut at_the_bank = order();
+    at_the_bank["payment"]["method"] = json!("pm_card_authenticationRequired");
+    assert_eq!(ask(server.address, "PUT", "/v1/orders/o-2", &bearer(&two), &at_the_bank).0, 202);
+    for path in ["/v1/orders/o-2", "/v1/orders/o-2/history"] {
+        assert_eq!(get(&server, &admin, path).0, 404, "{path}");
+        assert_eq!(get(&server, &admin, &format!("{path}?owner=two")).0, 200, "{path}");
+        assert_eq!(get(&server, &one, &format!("{path}?owner=two")).0, 403, "{path}");
+        assert_eq!(get(&server, &two, &format!("{path}?owner=two")).0, 200, "{path}");
+    }
+    let cancel = |key: &str| {
+        let headers = format!("prefer: wait=20\r\n{}", bearer(key));
+        ask(server.address, "POST", "/v1/orders/o-2/cancel?owner=two", &headers, &json!({"reason": "called"}))
+    };
+    assert_eq!(cancel(&one).0, 403);
+    let (status, cancelled) = cancel(&admin);
+    assert_eq!((status, &cancelled["status"]), (200, &json!("cancelled")), "{cancelled}");
+    let history = get(&server, &two, "/v1/orders/o-2/history").1;
+    assert!(history.to_string().contains("client:ops"), "who did it stands in the history: {history}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
             "Order",
             document([
                 must("id", name()),
-                may("owner", meaning("Whose name that is; said where `owner` is asked for.", name())),
+                may("owner", meaning("Whose name that is; said in lists for which `owner` was given.", name())),
                 must("status", word(&STATES)),
                 may("step", meaning("What a pending order waits for.", word(&steps))),
                 may("reason", meaning("Why it was cancelled, or what a person has to decide.", word(&reasons))),
@@ -143,7 +143,10 @@ pub(super) fn place() -> Operation {
 
 /// An operation on an order by its name.
 fn on_order(id: &'static str, summary: &'static str, about: &'static str) -> Operation {
-    Operation::new(id, summary, about).takes_segment("id", "The order's name.", name()).refuses([&UNKNOWN_ORDER])
+    Operation::new(id, summary, about)
+        .takes_segment("id", "The order's name.", name())
+        .takes_query("owner", "Whose order it is, where it is not the caller's: takes the scope `admin`.", name())
+        .refuses([&UNKNOWN_ORDER])
 }
 
 pub(super) fn order() -> Operation {
