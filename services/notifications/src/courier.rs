@@ -10,9 +10,12 @@
 //! cursor, one that failed has a row. The cursor moves in the transaction that writes the row of the
 //! message that it moves over; so a process that dies has sent something twice at worst.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod lane;
+mod tally;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +24,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use ids::Number;
-use telemetry::Meters;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use world::{Chance, Moment};
@@ -29,7 +31,9 @@ use world::{Chance, Moment};
 use crate::NAME;
 use crate::config::Config;
 use crate::consumers::Wanted;
-use crate::domain::{Attempt, Delivery, Endpoint, Status, seconds, sign};
+use crate::courier::lane::{Lane, Next};
+pub(crate) use crate::courier::tally::Tally;
+use crate::domain::{Attempt, Delivery, Endpoint, seconds, sign};
 use crate::perform::{Answer, Command, HOLD_FOR, Held, Noted, Settled};
 use crate::post::{Letter, Post};
 use crate::store::{self, Found, Kept, Message, Record, Want};
@@ -48,44 +52,6 @@ const GATHER_FOR: Duration = Duration::from_millis(20);
 const AGES_EVERY: Duration = Duration::from_secs(1);
 /// How often a process says that it still delivers.
 const HOLD_EVERY: Duration = Duration::from_secs(5);
-
-/// What is counted of deliveries.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    delivered: AtomicU64,
-    retried: AtomicU64,
-    given_up: AtomicU64,
-    paused: AtomicI64,
-    /// When the oldest event was recorded that has still to be delivered, in microseconds; 0 without one.
-    oldest: AtomicI64,
-}
-
-impl Tally {
-    /// Enters it on the page of metrics.
-    pub(crate) fn tell(&self, meters: &Meters, now: Moment) {
-        let outcomes = [("delivered", &self.delivered), ("retried", &self.retried), ("given_up", &self.given_up)];
-        for (outcome, count) in outcomes {
-            let counter =
-                meters.labelled("outcome", outcome).counter("webhook_deliveries", "Tries by what came of them");
-            counter.inc_by(count.swap(0, Ordering::Relaxed));
-        }
-        let help = "Endpoints that have failed for so long that a person has to resume them";
-        meters.gauge("webhook_paused_endpoints", help).set(self.paused.load(Ordering::Relaxed));
-        let oldest = self.oldest.load(Ordering::Relaxed);
-        let age = if oldest == 0 { 0.0 } else { now.since(Moment::from_micros(oldest)).as_secs_f64() };
-        let help = "Age of the oldest event that an endpoint has still to get, paused ones included; 0 without one";
-        meters.seconds_gauge("webhook_oldest_undelivered_seconds", help).set(age);
-    }
-
-    fn count(&self, status: Status) {
-        let counter = match status {
-            Status::Delivered => &self.delivered,
-            Status::Waiting | Status::Retrying => &self.retried,
-            Status::Failed => &self.given_up,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 /// What the courier works with.
 pub(crate) struct Courier {
@@ -121,151 +87,6 @@ enum Step {
 }
 
 type Steps = FuturesUnordered<BoxFuture<'static, Step>>;
-
-/// What is to be sent to one endpoint.
-#[derive(Debug)]
-struct Lane {
-    record: Record,
-    /// Messages up to here have been looked through.
-    after: i64,
-    is_at_end: bool,
-    due: VecDeque<(Message, Delivery)>,
-    fresh: VecDeque<(Message, bool)>,
-    /// Messages that are on their way, or are being noted.
-    open: BTreeSet<i64>,
-    /// Those of them that have no row yet.
-    open_fresh: BTreeSet<i64>,
-    /// What they are about.
-    busy: BTreeSet<String>,
-    /// Of that, what something will still wait about once it is noted: what is read meanwhile may not show it.
-    held_up: BTreeSet<String>,
-    on_their_way: usize,
-    /// Whether another may be due now, since the one before it was taken.
-    looks_again: bool,
-    cursor_told: i64,
-    cursor_told_at: Instant,
-}
-
-impl Lane {
-    fn new(record: Record) -> Self {
-        let cursor = record.cursor;
-        Self {
-            record,
-            after: cursor,
-            is_at_end: false,
-            due: VecDeque::new(),
-            fresh: VecDeque::new(),
-            open: BTreeSet::new(),
-            open_fresh: BTreeSet::new(),
-            busy: BTreeSet::new(),
-            held_up: BTreeSet::new(),
-            on_their_way: 0,
-            looks_again: false,
-            cursor_told: cursor,
-            cursor_told_at: Instant::now(),
-        }
-    }
-
-    /// Forgets what was read, so that it is read anew.
-    fn begin_again(&mut self) {
-        self.due.clear();
-        self.fresh.clear();
-        (self.after, self.is_at_end) = (self.record.cursor, false);
-    }
-
-    /// Takes in what was found for the endpoint.
-    fn take(&mut self, found: Found) {
-        let Found { record, due, fresh, upto, is_at_end, .. } = found;
-        let is_another =
-            record.version != self.record.version || record.endpoint.works() != self.record.endpoint.works();
-        // What was noted since may not have been seen here.
-        let cursor = self.record.cursor.max(record.cursor);
-        self.record = Record { cursor, ..record };
-        if is_another || self.record.cursor > self.after {
-            self.begin_again();
-            return;
-        }
-        self.due = due.into_iter().filter(|(message, _)| !self.open.contains(&message.number)).collect();
-        let fresh = fresh.into_iter().filter(|(message, _)| !self.open.contains(&message.number));
-        let held_up = &self.held_up;
-        self.fresh.extend(fresh.map(|(message, is_behind)| {
-            let is_behind = is_behind || held_up.contains(&message.subject);
-            (message, is_behind)
-        }));
-        (self.after, self.is_at_end, self.looks_again) = (upto, is_at_end, false);
-    }
-
-    fn has_something(&self) -> bool {
-        !self.open.is_empty() || !self.due.is_empty() || !self.fresh.is_empty()
-    }
-
-    /// Messages up to here are settled, or have a row, once these have one.
-    fn settled_upto(&self, but_for: i64) -> i64 {
-        #[cfg(feature = "planted-bugs")]
-        if world::planted::is(world::planted::Bug::SettledTooEarly) {
-            return self.after;
-        }
-        let open = self.open_fresh.iter().copied().find(|number| *number != but_for);
-        let fresh = self.fresh.front().map(|(message, _)| message.number);
-        // What is on its way may lie beyond what was looked through, where that has begun again.
-        let before_first = [open, fresh].into_iter().flatten().map(|first| first - 1);
-        before_first.fold(self.after, i64::min).max(self.record.cursor)
-    }
-
-    /// The next message that may leave.
-    fn pick(&mut self) -> Option<Next> {
-        let is_ordered = self.record.endpoint.settings.ordered;
-        let may_leave = |subject: &String| !is_ordered || !self.busy.contains(subject);
-        if let Some(place) = self.due.iter().position(|(message, _)| may_leave(&message.subject)) {
-            let (message, delivery) = self.due.remove(place)?;
-            self.open(&message, false);
-            return Some(Next::Send(message, delivery));
-        }
-        let place = self.fresh.iter().position(|(message, _)| may_leave(&message.subject))?;
-        let (message, is_behind) = self.fresh.remove(place)?;
-        self.open(&message, true);
-        if is_ordered && is_behind {
-            self.hold_up(&message.subject);
-            return Some(Next::Wait(message));
-        }
-        Some(Next::Send(message, Delivery::default()))
-    }
-
-    /// One about this waits, and later ones wait behind it, in rows of their own.
-    fn hold_up(&mut self, subject: &str) {
-        #[cfg(feature = "planted-bugs")]
-        if world::planted::is(world::planted::Bug::OvertakesWhileNoted) {
-            return;
-        }
-        self.held_up.insert(subject.to_owned());
-        for (_, is_behind) in self.fresh.iter_mut().filter(|(message, _)| message.subject == subject) {
-            *is_behind = true;
-        }
-    }
-
-    fn open(&mut self, message: &Message, is_fresh: bool) {
-        self.open.insert(message.number);
-        if is_fresh {
-            self.open_fresh.insert(message.number);
-        }
-        self.busy.insert(message.subject.clone());
-    }
-
-    fn close(&mut self, (number, subject): &(i64, String)) {
-        self.open.remove(number);
-        self.open_fresh.remove(number);
-        self.busy.remove(subject);
-        self.held_up.remove(subject);
-    }
-}
-
-/// What becomes of a message that is at the front.
-enum Next {
-    /// It is sent.
-    Send(Message, Delivery),
-    /// It gets a row, in which it waits behind another about its subject.
-    Wait(Message),
-}
 
 impl Courier {
     /// Sends as long as the program runs.
@@ -528,95 +349,3 @@ fn asked(command: Command, chance: &mut Chance) -> Asked<Command> {
 }
 
 const _: () = assert!(HOLD_EVERY.as_secs() * 2 < HOLD_FOR.as_secs());
-
-#[cfg(test)]
-mod tests {
-    use ids::Number;
-    use world::Moment;
-
-    use super::{Lane, Next};
-    use crate::domain::{Endpoint, Filter, Secret, Settings};
-    use crate::store::{Found, Message, Record};
-
-    fn message(number: i64) -> Message {
-        Message {
-            number,
-            id: format!("orders-1-{number}"),
-            endpoint: None,
-            subject: "a".to_owned(),
-            kind: "OrderPlaced".to_owned(),
-            recorded_at: Moment::from_micros(number),
-            body: "{}".to_owned(),
-        }
-    }
-
-    fn record() -> Record {
-        let url = "https://a.example".to_owned();
-        let settings = Settings { url, filter: Filter::default(), ordered: true, enabled: true };
-        let secret = Secret::of(&[1; 32]);
-        let endpoint = Endpoint::new("shop".parse().expect("a name"), settings, secret, Moment::from_micros(0));
-        Record { number: Number::from_column(1), cursor: 0, version: 1, said: 1, endpoint }
-    }
-
-    /// What was read while nothing was noted of any of them.
-    fn found(numbers: &[i64]) -> Found {
-        let fresh = numbers.iter().map(|number| (message(*number), false)).collect();
-        let upto = numbers.last().copied().unwrap_or(0);
-        Found { record: record(), due: Vec::new(), fresh, upto, is_at_end: true, oldest: None }
-    }
-
-    /// The number of the next message, and whether it is sent.
-    fn next(lane: &mut Lane) -> Option<(i64, bool)> {
-        lane.pick().map(|next| match next {
-            Next::Send(message, _) => (message.number, true),
-            Next::Wait(message) => (message.number, false),
-        })
-    }
-
-    #[test]
-    fn what_is_read_while_a_failure_is_being_noted_waits_behind_it() {
-        let mut lane = Lane::new(record());
-        lane.take(found(&[1]));
-        assert_eq!(next(&mut lane), Some((1, true)));
-        lane.hold_up("a");
-        lane.take(found(&[3]));
-        lane.close(&(1, "a".to_owned()));
-        assert_eq!(next(&mut lane), Some((3, false)));
-    }
-
-    #[test]
-    fn what_was_not_sent_is_not_passed_over_when_reading_begins_again() {
-        let mut lane = Lane::new(record());
-        let mut first = found(&[1, 3, 5]);
-        first.fresh[2].0.subject = "b".to_owned();
-        lane.take(first);
-        assert_eq!((next(&mut lane), next(&mut lane), next(&mut lane)), (Some((1, true)), Some((5, true)), None));
-        // The endpoint was set anew, and all is read again, while 1 and 5 are on their way.
-        lane.take(Found { record: Record { version: 2, ..record() }, ..found(&[]) });
-        assert_eq!(lane.settled_upto(1), 0, "3 was not sent");
-        lane.close(&(1, "a".to_owned()));
-        lane.take(Found { record: Record { version: 2, ..record() }, ..found(&[3]) });
-        assert_eq!(next(&mut lane), Some((3, true)));
-        assert_eq!(lane.settled_upto(3), 3);
-    }
-
-    #[test]
-    fn what_waits_behind_another_holds_up_those_behind_itself() {
-        let mut lane = Lane::new(record());
-        lane.take(found(&[1, 3]));
-        assert_eq!((next(&mut lane), next(&mut lane)), (Some((1, true)), None));
-        lane.hold_up("a");
-        lane.take(found(&[7]));
-        lane.close(&(1, "a".to_owned()));
-        assert_eq!((next(&mut lane), next(&mut lane)), (Some((3, false)), None));
-        // The one before it was taken meanwhile, and nothing of it shows in what is read now.
-        lane.take(found(&[9]));
-        lane.close(&(3, "a".to_owned()));
-        for waits in [7, 9] {
-            assert_eq!(next(&mut lane), Some((waits, false)));
-            lane.close(&(waits, "a".to_owned()));
-        }
-        lane.take(found(&[11]));
-        assert_eq!(next(&mut lane), Some((11, true)), "nothing is before it that was not noted");
-    }
-}
