@@ -347,22 +347,24 @@ mod tests {
             let told = |(queue, wave): (Arc<Queue>, Arc<Wave>)| (1 + place_of(&queue), wave.positions());
             group.map(|group| (group.told.into_iter().map(told).collect::<Vec<_>>(), group.last))
         };
-        for _ in 0..2 {
+        for _ in 0..3 {
             say(&database).await;
         }
-        let said = database.read(|read| read.events_after(0, 2)).await.expect("it can be read");
-        let [first, second] =
-            <[Envelope; 2]>::try_from(said).expect("two events").map(|event| Message::of(event.into()));
+        let said = database.read(|read| read.events_after(0, 3)).await.expect("it can be read");
+        let [first, second, third] =
+            <[Envelope; 3]>::try_from(said).expect("three events").map(|event| Message::of(event.into()));
         circle.say(first.into());
         assert_eq!(told(circle.group(0, 2, 1)), Some((vec![(1, vec![1]), (2, vec![1])], 2)));
         circle.say(second.into());
         assert_eq!(told(circle.group(2, 2, 2)), Some((vec![(3, vec![1, 2])], 3)));
         assert_eq!(told(circle.group(3, 2, 2)), None, "the round is over");
+        circle.say(third.into());
+        let next = vec![(1, vec![2, 3]), (2, vec![2, 3]), (3, vec![3])];
+        assert_eq!(told(circle.group(0, 3, 3)), Some((next, 3)), "nobody is told anything twice");
         circle.forget(1);
-        assert_eq!(circle.news(), 1, "not all have been told of the second");
-        assert_eq!(told(circle.group(0, 3, 2)), Some((vec![(1, vec![2]), (2, vec![2])], 3)));
-        circle.forget(2);
-        assert_eq!((circle.news(), told(circle.group(0, 3, 2))), (0, Some((vec![], 3))));
+        assert_eq!(circle.news(), 2, "the first round has told all of them only of the first");
+        circle.forget(3);
+        assert_eq!((circle.news(), told(circle.group(0, 3, 3))), (0, Some((vec![], 3))));
     }
 
     #[test]
