@@ -110,8 +110,9 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stor
         }
     }
     lock_and_load(tx, &mut books, &touched)?;
-    load_those_who_fall_short(tx, &mut books, &touched)?;
-    let scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)));
+    let counted_short = load_those_who_fall_short(tx, &mut books, &touched)?;
+    let mut scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)));
+    scarce.extend(counted_short);
     let lapsed = if scarce.is_empty() { Stories::new() } else { load_lapsed(tx, &mut books, &mut touched, &scarce)? };
     load_owed(tx, &mut books, touched.freed)?;
     Ok((books, lapsed))
@@ -120,9 +121,10 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stor
 /// Loads the promises of those levels of which a stock-take may have found less than is promised: nobody
 /// knows before which of them fall short. What is owed may be served before it in the same batch, and what is
 /// wanted be promised. No index leads to the promises of a SKU, so all are looked through, once for a batch.
-fn load_those_who_fall_short(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Result<(), Failure> {
+/// It gives their SKUs.
+fn load_those_who_fall_short(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Result<Vec<Sku>, Failure> {
     if touched.counted.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut wanted: BTreeMap<&Sku, i64> = BTreeMap::new();
     for (sku, quantity) in &touched.wanted {
@@ -133,23 +135,24 @@ fn load_those_who_fall_short(tx: &mut Tx<'_>, books: &mut Books, touched: &Touch
         let pool = books.pool(sku, warehouse);
         let wanted = wanted.get(sku).copied().unwrap_or(0);
         if pool.reserved + pool.committed + pool.owed() + wanted > *counted {
-            short.insert((sku.as_str(), warehouse.as_str()));
+            short.insert((sku, warehouse.as_str()));
         }
     }
     if short.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let skus: BTreeSet<&str> = short.iter().map(|(sku, _)| *sku).collect();
+    let skus: BTreeSet<&Sku> = short.iter().map(|(sku, _)| *sku).collect();
     let sql = "SELECT reservation, sku, warehouse FROM hold WHERE sku = ANY($1)";
     let mut numbers = Vec::new();
-    for row in tx.rows(Query::any_of(sql, skus.into_iter().map(Value::from), []))? {
+    for row in tx.rows(Query::any_of(sql, skus.iter().map(|sku| Value::from(*sku)), []))? {
         let mut row = row.columns();
-        let (number, sku, warehouse) = (row.number()?, row.text()?, row.text()?);
-        if short.contains(&(sku.as_str(), warehouse.as_str())) {
+        let (number, sku, warehouse) = (row.number()?, row.parsed::<Sku>()?, row.text()?);
+        if short.contains(&(&sku, warehouse.as_str())) {
             numbers.push(number);
         }
     }
-    load_numbers(tx, books, numbers)
+    load_numbers(tx, books, numbers)?;
+    Ok(skus.into_iter().cloned().collect())
 }
 
 /// Loads those who are owed pieces of what is loaded, as many of them as may be served; also from what is free
@@ -263,7 +266,8 @@ fn all_warehouses() -> Query {
     )
 }
 
-/// Loads the lapsed holds of scarce SKUs, which are let go so that nobody is refused for their sake.
+/// Loads the lapsed holds of scarce SKUs, which are let go so that nobody is refused for their sake, or told that
+/// less was found than is promised.
 ///
 /// Their other SKUs are locked only now, out of the order of keys; where two writers meet in that, the
 /// database ends one of them as a conflict, and it runs again.

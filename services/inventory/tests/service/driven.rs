@@ -145,6 +145,17 @@ fn a_hold_that_lapses_for_the_sake_of_another_lapses_in_its_own_story() {
 }
 
 #[test]
+fn a_stock_take_takes_nothing_from_holds_that_have_lapsed() {
+    let mut shop = Driven::new();
+    shop.receive("a", &[("main".to_owned(), 5)]);
+    shop.ask("hold", 2, reserve("r-1", "a", 5)).expect("it is held");
+    shop.world.advance(Duration::from_secs(2));
+    shop.ask("count", 3, count("main", 2)).expect("a stock-take is always accepted");
+    let kinds: Vec<_> = shop.events_after(2).iter().map(|event| event.kind.to_string()).collect();
+    assert_eq!(kinds, ["StockReservationExpired", "StockCounted"], "nobody is short of anything");
+}
+
+#[test]
 fn lapsed_holds_in_one_warehouse_keep_nobody_from_what_lapsed_in_another() {
     let mut shop = Driven::new();
     shop.receive("a", &[("north".to_owned(), 300), ("west".to_owned(), 1)]);
