@@ -154,8 +154,9 @@ fn give_back(payment: &Payment, attempt: i64) -> Decision {
 fn look(payment: &Payment, number: Option<i64>, at: &At) -> Decided {
     let named = number.map(|number| payment.try_of(number).ok_or(Rejection::UnknownTry)).transpose()?;
     Ok(match named {
-        // Anybody may name a try, and where nothing is open that costs nothing.
-        Some(_) if payment.is_at_rest() => keep([]),
+        // Anybody may name a try, and where nothing can change that costs nothing; what was taken may have been
+        // given back elsewhere.
+        Some(_) if payment.is_at_rest() && payment.status != Status::Captured => keep([]),
         Some(t) => call(Doing::Inquire, t.number),
         None if payment.status.awaits_authorization() => inquire(payment, at),
         None => keep([]),
