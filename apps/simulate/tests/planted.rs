@@ -93,6 +93,11 @@ fn goods_that_serve_the_wrong_promise_are_found() {
 }
 
 #[test]
+fn a_promise_that_is_said_to_be_of_whoever_did_something_to_it_is_found() {
+    is_found(Bug::SaidOfWhoeverAsked);
+}
+
+#[test]
 fn a_webhook_that_counts_as_settled_before_it_is_noted_is_found() {
     is_found(Bug::SettledTooEarly);
 }

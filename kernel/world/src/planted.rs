@@ -35,6 +35,8 @@ pub enum Bug {
     RetakenWithoutStock,
     /// Goods that come in serve whoever was promised them last.
     WrongPromiseServed,
+    /// What happens to a reservation is said under the name of whoever did it, and not of its owner.
+    SaidOfWhoeverAsked,
     /// An endpoint's place moves over messages that are on their way, before it is noted what came of them.
     SettledTooEarly,
     /// A message does not wait for the one before it whose failure is being noted.
@@ -45,7 +47,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::OrphanOrder,
         Self::ConfirmedTooEarly,
         Self::CompletedTwice,
@@ -59,6 +61,7 @@ impl Bug {
         Self::TransferCountedTwice,
         Self::RetakenWithoutStock,
         Self::WrongPromiseServed,
+        Self::SaidOfWhoeverAsked,
         Self::SettledTooEarly,
         Self::OvertakesWhileNoted,
         Self::PassedOverTooEarly,

@@ -15,6 +15,9 @@ pub(crate) fn all(tx: &mut Tx<'_>, books: &mut Books, by: &Context) {
 
 fn one(tx: &mut Tx<'_>, news: &News, by: &Context) {
     let News { stream, version, owner, event } = news;
+    let owner = owner.as_str();
+    #[cfg(feature = "planted-bugs")]
+    let owner = if world::planted::is(world::planted::Bug::SaidOfWhoeverAsked) { &by.owner } else { owner };
     tx.publish(NewEvent {
         stream: *stream,
         version: *version,
@@ -22,7 +25,7 @@ fn one(tx: &mut Tx<'_>, news: &News, by: &Context) {
         kind: event.kind(),
         schema: event.schema(),
         occurred_at: tx.now(),
-        by: Context { owner: owner.as_str().into(), ..by.clone() },
+        by: Context { owner: owner.into(), ..by.clone() },
         body: event.body(),
     });
 }
