@@ -342,7 +342,7 @@ impl Script {
         let has_ended = match self.restored {
             None => {
                 let ended = come_to_an_end(&mut self.platform, &mut self.requests).await;
-                every_webhook_ends(&mut self.platform, &mut self.requests).await && ended
+                ended && every_webhook_ends(&mut self.platform, &mut self.requests).await
             }
             Some(_) => every_story_ends(&mut self.platform, &mut self.requests, AFTER_RESTORE).await,
         };
