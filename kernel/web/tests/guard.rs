@@ -98,7 +98,7 @@ async fn ask(app: &Router, request: Request<AnyBody>) -> (StatusCode, http::Head
 async fn what_changes_something_without_a_body_refuses_one_that_says_anything() {
     let (app, _) = guarded(&Limits::default());
     for (body, status) in
-        [("", 200), ("{}", 200), (" {} ", 200), ("{\"now\":true}", 422), ("[]", 422), ("null", 422), ("now", 400)]
+        [("", 200), ("{}", 200), (" {} ", 200), ("null", 200), ("{\"now\":true}", 422), ("[]", 422), ("now", 400)]
     {
         for media in ["application/json", "text/plain"] {
             let sent = request("POST", "/v1/one/a/end").header("content-type", media);
