@@ -173,9 +173,14 @@ impl Delivery {
     }
 
     /// Remembers a try, and what is to come stays as it is: somebody has asked for it again, or tried it, while that
-    /// was under way.
+    /// was under way. What was taken once is not taken back, so the try that says so stays the last.
     pub fn remember(&mut self, attempt: Attempt) {
-        let place = self.attempts.partition_point(|known| known.at <= attempt.at);
+        let in_time = self.attempts.partition_point(|known| known.at <= attempt.at);
+        let place = match self.status() {
+            Status::Delivered => in_time.min(self.attempts.len() - 1),
+            Status::Failed if attempt.outcome.is_success() => self.attempts.len(),
+            _ => in_time,
+        };
         self.attempts.insert(place, attempt);
         let forgotten = self.attempts.len().saturating_sub(REMEMBERED);
         self.attempts.drain(..forgotten);
@@ -292,9 +297,17 @@ mod tests {
         let mut delivery = Delivery::due(at(0));
         tried(&mut delivery, at(9), answered(200, None), 0);
         let url = "https://a.example".to_owned();
-        delivery.remember(Attempt { at: at(5), duration_ms: 60_000, url, outcome: answered(503, None) });
+        let late = |secs, outcome| Attempt { at: at(secs), duration_ms: 60_000, url: url.clone(), outcome };
+        delivery.remember(late(5, answered(503, None)));
         assert_eq!((delivery.status(), delivery.due_at, delivery.made), (Status::Delivered, None, 1));
         assert_eq!(delivery.attempts.iter().map(|attempt| attempt.at).collect::<Vec<_>>(), [at(5), at(9)]);
+        delivery.remember(late(12, answered(503, None)));
+        assert_eq!(delivery.status(), Status::Delivered, "what was taken is not taken back by another process");
+        let mut failed = Delivery::due(at(0));
+        tried(&mut failed, at(9), answered(503, None), 0);
+        failed.give_up();
+        failed.remember(late(5, answered(200, None)));
+        assert_eq!(failed.status(), Status::Delivered, "it was taken, however late that is heard of");
     }
 
     #[test]
