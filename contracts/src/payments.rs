@@ -205,7 +205,7 @@ pub struct PaymentVoided {
 pub struct RefundStarted {
     /// The payment.
     pub payment: Name,
-    /// The attempt of the order.
+    /// The attempt of the order that asked for it; 0 where somebody else did.
     pub attempt: i64,
 }
 
@@ -216,7 +216,7 @@ pub struct PaymentRefunded {
     pub payment: Name,
     /// The order that it is for.
     pub order: Name,
-    /// The attempt of the order.
+    /// The attempt of the order that asked for it; 0 where somebody else did.
     pub attempt: i64,
     /// What was given back.
     pub amount: Money,

@@ -361,9 +361,11 @@ fn a_commit_that_was_refused_stays_refused_although_stock_has_come_in_since() {
 
 #[test]
 fn a_confirmed_order_whose_stock_others_give_up_gets_its_money_back_or_a_person_is_told() {
-    for (on_lost_stock, end) in
-        [(OnLoss::Cancel, "cancelled: out_of_stock"), (OnLoss::Attention, "attention: paid_but_no_stock")]
-    {
+    for (on_lost_stock, is_refunded, end) in [
+        (OnLoss::Cancel, false, "cancelled: out_of_stock"),
+        (OnLoss::Cancel, true, "cancelled: out_of_stock"),
+        (OnLoss::Attention, false, "attention: paid_but_no_stock"),
+    ] {
         let mut settings = Settings::default();
         settings.inventory.ship_on_commit = false;
         settings.orders.on_lost_stock = on_lost_stock;
@@ -371,6 +373,12 @@ fn a_confirmed_order_whose_stock_others_give_up_gets_its_money_back_or_a_person_
             script.deliver("a", 5).await;
             script.place("o-1", &[("a", 2)], VISA, 1);
             script.until("orders", "OrderConfirmed").await;
+            if is_refunded {
+                let payment = script.order("o-1").await["payment"]["id"].as_str().expect("a payment").to_owned();
+                let path = format!("/v1/payments/{payment}/refund");
+                script.ask("payments", Method::POST, &path, json!({}), 1);
+                script.until("payments", "PaymentRefunded").await;
+            }
             let body = json!({"type": "count", "sku": "a", "warehouse": "main", "counted": 1});
             script.ask_of_the_stockroom(Method::PUT, "/v1/stock-movements/m-1", body);
             script.run().await;

@@ -138,9 +138,12 @@ fn void(payment: &Payment, order: &Name, attempt: i64) -> Decided {
     })
 }
 
+/// The attempt of what no order asked for: an order that asks for the same later is answered all the same.
+const OF_NO_ORDER: i64 = 0;
+
 fn refund(payment: &Payment) -> Decided {
     match payment.status {
-        Status::Captured => Ok(give_back(payment, payment.capture_attempt.unwrap_or(payment.attempt))),
+        Status::Captured => Ok(give_back(payment, OF_NO_ORDER)),
         Status::Refunding | Status::Refunded => Ok(keep([])),
         _ => Err(Rejection::NotCaptured),
     }
@@ -348,9 +351,8 @@ impl Learning<'_> {
             TryStatus::Abandoned | TryStatus::Declined => holds,
             TryStatus::Authorized => self.payment.status == Status::CaptureFailed && *standing == Standing::Captured,
             TryStatus::Captured if self.payment.status == Status::Captured && *standing == Standing::Refunded => {
-                let attempt = self.payment.capture_attempt.unwrap_or(self.payment.attempt);
-                let started = RefundStarted { payment: self.payment.payment.clone(), attempt };
-                return keep([started.into(), refunded(self.payment, attempt)]);
+                let started = RefundStarted { payment: self.payment.payment.clone(), attempt: OF_NO_ORDER };
+                return keep([started.into(), refunded(self.payment, OF_NO_ORDER)]);
             }
             _ => false,
         };

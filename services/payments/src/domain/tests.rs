@@ -102,6 +102,14 @@ fn refunded() -> Event {
     PaymentRefunded { payment: pay(), order: order(), attempt: 1, amount: amount() }.into()
 }
 
+/// What is said where no order asked for it.
+fn given_back_otherwise() -> [Event; 2] {
+    [
+        RefundStarted { payment: pay(), attempt: 0 }.into(),
+        PaymentRefunded { payment: pay(), order: order(), attempt: 0, amount: amount() }.into(),
+    ]
+}
+
 fn request() -> Command {
     let method = "pm_card_visa".to_owned();
     Command::Request { payment: pay(), order: order(), attempt: 1, amount: amount(), method, until: until() }
@@ -318,12 +326,26 @@ fn nobody_undoes_or_captures_what_belongs_to_another_order() {
 fn only_what_was_captured_is_refunded() {
     for (status, events) in every_state() {
         let then = match status {
-            Status::Captured => then([refunding()], Next::Call(Doing::Refund, 1)),
+            Status::Captured => {
+                let [started, _] = given_back_otherwise();
+                then([started], Next::Call(Doing::Refund, 1))
+            }
             Status::Refunding | Status::Refunded => nothing(),
             _ => Err(Rejection::NotCaptured),
         };
         assert_eq!(given(events).when(&Command::Refund), then, "{status}");
     }
+}
+
+#[test]
+fn an_order_that_gives_up_what_somebody_gave_back_before_is_answered() {
+    let [begun, ended] = given_back_otherwise();
+    let mut events = vec![requested(), started(1), authorized(1), capturing(), captured(), begun];
+    assert_eq!(given(events.clone()).when(&void()), then([refunding()], Next::Call(Doing::Inquire, 1)));
+    events.push(ended);
+    assert_eq!(given(events.clone()).when(&void()), then([refunded()], Next::Keep));
+    events.push(refunded());
+    assert_eq!(given(events).when(&void()), nothing(), "it was told");
 }
 
 #[test]

@@ -227,7 +227,7 @@ fn money_that_is_taken_after_all_is_given_back() {
 #[test]
 fn money_that_the_provider_gave_back_by_itself_is_said() {
     let refund = learn(Doing::Inquire, 1, Standing::Refunded);
-    assert_eq!(in_state(Status::Captured).when(&refund), then([refunding(), refunded()], Next::Keep));
+    assert_eq!(in_state(Status::Captured).when(&refund), then(given_back_otherwise(), Next::Keep));
 }
 
 #[test]
