@@ -29,7 +29,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+struct Waiting {
     waves: VecDeque<Arc<Wave>>,
     bytes: usize,
     end: Option<End>,
