@@ -9,6 +9,7 @@ mod append;
 mod availability;
 mod checkout;
 mod crowd;
+mod empty;
 mod fanout;
 mod http;
 mod import;
@@ -44,6 +45,9 @@ pub(crate) enum Bench {
     Availability(availability::Options),
     /// Which warehouses an order comes from: how long the choice takes, without a database
     Allocate(allocate::Options),
+    /// Serves the handlers that others are measured against
+    #[command(hide = true)]
+    Empty(empty::Options),
 }
 
 /// Where a bench keeps its data.
@@ -106,6 +110,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Stop> {
             allocate::run(options);
             Ok(())
         }
+        Bench::Empty(options) => empty::run(options),
     }
 }
 

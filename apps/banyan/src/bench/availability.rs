@@ -12,7 +12,7 @@ use world::{Chance, World};
 use super::reserve::{self, Load, Stock};
 use super::shop::{Connection, Shop, sku};
 use super::spread::Spread;
-use super::{On, median};
+use super::{On, empty, median};
 use crate::stop::Stop;
 
 /// Where each SKU lies; as many of these as are wanted.
@@ -67,11 +67,11 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
         let entries = make_stock(&runtime, options, &folder)?;
         println!("the journal has {entries} entries");
     }
-    let empty = start_empty(&runtime)?;
     runtime.block_on(async {
+        let empty = empty::start().await?;
         let mut shop = start(options, &folder, "started").await?;
         together(options, shop.address).await?;
-        one_by_one(options, empty, shop.address).await?;
+        one_by_one(options, empty.address, shop.address).await?;
         let writing = writing(options, shop.address);
         tokio::time::timeout(WRITING, writing).await.map_or(Ok(()), |ended| ended)?;
         shop.kill();
@@ -119,16 +119,6 @@ async fn start(options: &Options, folder: &std::path::Path, how: &str) -> Result
         shop.memory_mib()
     );
     Ok(shop)
-}
-
-/// An empty handler, served as the program serves its own.
-fn start_empty(runtime: &Runtime) -> Result<SocketAddr, Stop> {
-    let handler = |web::Segment(_): web::Segment<ids::Sku>| async { "" };
-    let operation = web::Operation::new("empty", "Reads the path and forgets it", "");
-    super::http::serve_empty(
-        runtime,
-        web::Routes::default().get("/v1/stock/{sku}", web::Access::Everybody, handler, operation),
-    )
 }
 
 /// Many SKUs in one request, one request after another.

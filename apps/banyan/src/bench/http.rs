@@ -1,19 +1,14 @@
 //! `bench http`: durable reservations over HTTP, against an empty handler that parses the same JSON.
 
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::Value;
 use telemetry::Stopwatch;
-use tokio::runtime::Runtime;
 use world::{Chance, World};
 
 use super::shop::{Connection, Door, Pool, Shop, fill, sku};
 use super::spread::Spread;
-use super::{On, median, round};
+use super::{On, empty, median, round};
 use crate::stop::Stop;
 
 /// How it is measured.
@@ -38,35 +33,15 @@ pub(crate) struct Options {
     rounds: usize,
 }
 
-/// The same document as a reservation's, parsed and forgotten.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "it is parsed, and that is all")]
-struct Parsed {
-    lines: Vec<ParsedLine>,
-    #[serde(default)]
-    hold_secs: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "it is parsed, and that is all")]
-struct ParsedLine {
-    sku: Value,
-    quantity: Value,
-    #[serde(default)]
-    warehouse: Value,
-}
-
 pub(super) fn run(options: &Options) -> Result<(), Stop> {
     let folder = options.on.fresh_folder()?.to_owned();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(Stop::failed)?;
     let shop = Shop::start(&options.on, &folder)?;
-    let empty = start_empty(&runtime)?;
     println!("http on {}: {} connections, {} SKUs", options.on.name(), options.connections, options.skus);
     runtime.block_on(async {
         shop.is_up().await?;
+        let empty = empty::start().await?;
         fill(&Pool::to(shop.address), options.skus).await?;
         let (length, skus) = (Duration::from_secs(options.secs), options.skus);
         let ask = move |chance: &mut Chance| {
@@ -76,7 +51,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
         let keyed = if options.keys { Some(start_keyed(options, &folder).await?) } else { None };
         let (mut ratios, mut with_key) = (Vec::new(), Vec::new());
         for number in 0..=options.rounds {
-            let limit = load(empty, options.connections, length, 200, ask).await?;
+            let limit = load(empty.address, options.connections, length, 200, ask).await?;
             let figure = load(shop.address, options.connections, length, 201, ask).await?;
             let (ratio, mut spread) = (figure.0 / limit.0, figure.1);
             println!(
@@ -114,28 +89,6 @@ async fn start_keyed(options: &Options, folder: &Path) -> Result<(Shop, Door), S
     fill(&Pool::to(shop.address), options.skus).await?;
     let door = shop.demand_key().await?;
     Ok((shop, door))
-}
-
-/// The handler that parses the same document and does nothing with it.
-fn start_empty(runtime: &Runtime) -> Result<SocketAddr, Stop> {
-    let handler = |web::Body(_, _): web::Body<Parsed>| async { "" };
-    let empty = web::Routes::default().put(
-        "/v1/reservations/{id}",
-        web::Access::Everybody,
-        handler,
-        web::Operation::new("empty", "Parses and forgets", ""),
-    );
-    serve_empty(runtime, empty)
-}
-
-/// Serves empty handlers as the program serves its own.
-pub(super) fn serve_empty(runtime: &Runtime, empty: web::Routes) -> Result<SocketAddr, Stop> {
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).map_err(Stop::failed)?;
-    let address = listener.local_addr().map_err(Stop::failed)?;
-    let limits = web::Limits::default();
-    let guarded = web::guard(empty, web::Gate::open(), &World::real(), &limits, Arc::new(|_| {}));
-    runtime.spawn(async move { web::serve(listener, guarded, &limits, std::future::pending()).await });
-    Ok(address)
 }
 
 /// What is asked next: the method, the path and the body.

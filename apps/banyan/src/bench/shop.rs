@@ -16,10 +16,45 @@ use tokio::net::TcpStream;
 use super::On;
 use crate::stop::Stop;
 
-/// A running `banyan up`; it ends with this value.
+/// A process of this program that serves; it ends with this value.
+#[derive(Debug)]
+pub(super) struct Server {
+    process: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts it; `says` adds what it is to do.
+    pub(super) fn start(address: SocketAddr, says: impl FnOnce(&mut Command)) -> Result<Self, Stop> {
+        let mut command = Command::new(std::env::current_exe().map_err(Stop::failed)?);
+        says(command.stdin(Stdio::null()));
+        let process = command.spawn().map_err(Stop::failed)?;
+        Ok(Self { process, address })
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(super) fn kill(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// An address of this machine where nobody listens.
+pub(super) fn free_address() -> Result<SocketAddr, Stop> {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    free.map_err(Stop::failed)
+}
+
+/// A running `banyan up`.
 #[derive(Debug)]
 pub(super) struct Shop {
-    process: Child,
+    server: Server,
     pub(super) address: SocketAddr,
 }
 
@@ -27,22 +62,19 @@ impl Shop {
     /// Starts it in a folder. Should it ever demand keys, none is refused for asking too often: that is counted
     /// all the same.
     pub(super) fn start(on: &On, folder: &Path) -> Result<Self, Stop> {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.map_err(Stop::failed)?;
-        let program = std::env::current_exe().map_err(Stop::failed)?;
-        let mut command = Command::new(program);
-        command.args(["up", "--listen", &address.to_string(), "--data"]).arg(folder.join("shop"));
-        command
-            .env("BANYAN_LOG", "warn")
-            .env("BANYAN_NOTIFICATIONS__ALLOW_PRIVATE_TARGETS", "true")
-            .env("BANYAN_HTTP__KEY_REQUESTS_PER_SEC", "1000000")
-            .env("BANYAN_HTTP__KEY_BURST", "1000000")
-            .stdin(Stdio::null());
-        if let Some(url) = &on.postgres {
-            command.env("BANYAN_DATABASE_URL", url);
-        }
-        let process = command.spawn().map_err(Stop::failed)?;
-        Ok(Self { process, address })
+        let address = free_address()?;
+        let server = Server::start(address, |command| {
+            command.args(["up", "--listen", &address.to_string(), "--data"]).arg(folder.join("shop"));
+            command
+                .env("BANYAN_LOG", "warn")
+                .env("BANYAN_NOTIFICATIONS__ALLOW_PRIVATE_TARGETS", "true")
+                .env("BANYAN_HTTP__KEY_REQUESTS_PER_SEC", "1000000")
+                .env("BANYAN_HTTP__KEY_BURST", "1000000");
+            if let Some(url) = &on.postgres {
+                command.env("BANYAN_DATABASE_URL", url);
+            }
+        })?;
+        Ok(Self { server, address })
     }
 
     /// Waits until it answers.
@@ -71,7 +103,7 @@ impl Shop {
     /// Processor time that it has used, in seconds.
     pub(super) fn cpu_secs(&self) -> f64 {
         const TICKS_PER_SEC: f64 = 100.0;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.server.process.id())).unwrap_or_default();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
         (ticks(11) + ticks(12)) / TICKS_PER_SEC
@@ -80,7 +112,7 @@ impl Shop {
     /// Memory that it holds, in MiB.
     pub(super) fn memory_mib(&self) -> f64 {
         const PAGES_PER_MIB: f64 = 256.0;
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.id())).unwrap_or_default();
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.server.process.id())).unwrap_or_default();
         let resident = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok());
         resident.unwrap_or(f64::NAN) / PAGES_PER_MIB
     }
@@ -92,19 +124,10 @@ impl Shop {
         let of_name = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
         of_name.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
-}
 
-impl Shop {
     /// Ends it as `kill -9` does.
     pub(super) fn kill(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-impl Drop for Shop {
-    fn drop(&mut self) {
-        self.kill();
+        self.server.kill();
     }
 }
 
@@ -169,7 +192,8 @@ impl Connection {
         while self.buffer.len() < head + length {
             self.fill().await?;
         }
-        Ok((status, String::from_utf8_lossy(&self.buffer[head..head + length]).into_owned()))
+        let body = std::str::from_utf8(&self.buffer[head..head + length]).map_err(io::Error::other)?;
+        Ok((status, body.to_owned()))
     }
 
     async fn fill(&mut self) -> io::Result<()> {

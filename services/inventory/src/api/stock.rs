@@ -1,6 +1,6 @@
 //! Requests about levels: what lies where, and what of it can be promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl From<Level> for LevelDocument {
 }
 
 /// Stock of one SKU, in all and by warehouse.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct StockDocument {
     pub(super) sku: Sku,
     discontinued: bool,
@@ -77,7 +77,7 @@ struct BackorderDocument {
 }
 
 /// A level with its warehouse; where it is read also whether that is active.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct InWarehouse {
     pub(super) warehouse: Warehouse,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,30 +192,41 @@ fn sum(one: LevelDocument, other: LevelDocument) -> LevelDocument {
     LevelDocument { level, available }
 }
 
-/// The stock of those SKUs that are known, in the order of their names, as it is at one moment.
-async fn stock_of(shelf: &Shelf, mut skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
-    let Some(recent) = &shelf.recent else { return looked_up(shelf, skus).await };
-    skus.sort_unstable();
-    skus.dedup();
-    let (mut known, mut stamps, mut unknown) = (Vec::with_capacity(skus.len()), Vec::new(), Vec::new());
-    for sku in &skus {
-        match recent.get(sku) {
-            Some((shown, stamp)) => {
-                known.push(StockDocument::of_shown(sku.clone(), shown, shelf.thresholds));
-                stamps.push(stamp);
-            }
-            None => unknown.push(sku.clone()),
+/// The stock of each of these SKUs as it is at one moment; none of one that is unknown.
+async fn stock_of(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<Option<StockDocument>>, Problem> {
+    let Some(recent) = &shelf.recent else { return read_at_once(shelf, skus).await };
+    let mut stamps = Vec::with_capacity(skus.len());
+    let kept = |sku: &Sku| {
+        let (shown, stamp) = recent.get(sku)?;
+        stamps.push(stamp);
+        Some(StockDocument::of_shown(sku.clone(), shown, shelf.thresholds))
+    };
+    let mut stock: Vec<Option<StockDocument>> = skus.iter().map(kept).collect();
+    let missing: BTreeSet<&Sku> =
+        skus.iter().zip(&stock).filter(|(_, kept)| kept.is_none()).map(|(sku, _)| sku).collect();
+    if !missing.is_empty() {
+        let found = read_and_kept(shelf, recent, missing.into_iter().cloned().collect()).await?;
+        for (place, sku) in stock.iter_mut().zip(skus).filter(|(place, _)| place.is_none()) {
+            *place = of_sku(&found, sku);
         }
     }
-    if !unknown.is_empty() {
-        known.extend(read_and_kept(shelf, recent, unknown).await?);
-        known.sort_unstable_by(|one, other| one.sku.cmp(&other.sku));
-    }
     // What was known before the rest was read is from the same moment, if nothing has become of it since.
-    if recent.all_stand(&stamps) { Ok(known) } else { looked_up(shelf, skus).await }
+    if recent.all_stand(&stamps) { Ok(stock) } else { read_at_once(shelf, skus).await }
 }
 
-/// What is read in one view, of which is kept what did not change meanwhile.
+/// The same, read in one view.
+async fn read_at_once(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<Option<StockDocument>>, Problem> {
+    let found = looked_up(shelf, skus.to_vec()).await?;
+    Ok(skus.iter().map(|sku| of_sku(&found, sku)).collect())
+}
+
+/// The stock of a SKU, where it is among what was found, which stands in the order of the names.
+fn of_sku(found: &[StockDocument], sku: &Sku) -> Option<StockDocument> {
+    let place = found.binary_search_by(|document| document.sku.cmp(sku));
+    place.ok().map(|place| found[place].clone())
+}
+
+/// What is read in one view of SKUs in the order of their names, of which is kept what did not change meanwhile.
 async fn read_and_kept(shelf: &Shelf, recent: &Recent, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
     let stamps: Vec<(Sku, Stamp)> = skus.iter().filter_map(|sku| Some((sku.clone(), recent.stamp(sku)?))).collect();
     let found = looked_up(shelf, skus).await?;
@@ -260,6 +271,7 @@ async fn read_next(shelf: &Shelf, recent: &Recent, after: Option<Sku>) -> Result
     Ok(last)
 }
 
+/// The stock of those SKUs that are known, in the order of their names.
 async fn looked_up(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
     let thresholds = shelf.thresholds;
     let read = move |read: &mut db::Read<'_>| {
@@ -271,14 +283,14 @@ async fn looked_up(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<StockDocument>, 
 
 /// The body of the answer about these SKUs, in the order asked.
 async fn list_of(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<u8>, Problem> {
-    let known = stock_of(shelf, skus.to_vec()).await?;
-    let one = |sku| match known.binary_search_by(|document| document.sku.cmp(sku)) {
-        Ok(place) => Asked::Known(&known[place]),
-        Err(_) => Asked::Unknown { sku, unknown: true },
-    };
-    let list = StockList { items: skus.iter().map(one).collect() };
+    let stock = stock_of(shelf, skus).await?;
     // A long list is not moved while it grows.
-    let levels: usize = known.iter().map(|document| 1 + document.warehouses.len()).sum();
+    let levels: usize = stock.iter().flatten().map(|document| 1 + document.warehouses.len()).sum();
+    let items = skus.iter().zip(&stock).map(|(sku, stock)| match stock {
+        Some(known) => Asked::Known(known),
+        None => Asked::Unknown { sku, unknown: true },
+    });
+    let list = StockList { items: items.collect() };
     let mut body = Vec::with_capacity(levels * LEVEL_BYTES + skus.len() * LEVEL_BYTES);
     serde_json::to_writer(&mut body, &list).map_err(Problem::internal)?;
     Ok(body)
@@ -297,11 +309,11 @@ async fn level(
 ) -> Result<Response, Problem> {
     let at = query.parse::<Moment>("at");
     let stock = match query.finish(|| at)? {
-        None => stock_of(&shelf, vec![sku]).await?,
-        Some(at) => stock_at(&shelf, sku, at).await?,
+        None => stock_of(&shelf, &[sku]).await?.pop().flatten(),
+        Some(at) => stock_at(&shelf, sku, at).await?.pop(),
     };
-    let stock = stock.first().ok_or_else(|| Problem::new(&problem::UNKNOWN_SKU))?;
-    let body = serde_json::to_vec(stock).map_err(Problem::internal)?;
+    let stock = stock.ok_or_else(|| Problem::new(&problem::UNKNOWN_SKU))?;
+    let body = serde_json::to_vec(&stock).map_err(Problem::internal)?;
     Ok(conditions.answer(ETag::of_bytes(&body), || json(body)))
 }
 

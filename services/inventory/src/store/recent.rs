@@ -5,7 +5,8 @@
 //! a change:  changing ─▶ COMMIT ─▶ on the disk, and answered ─▶ the guard is dropped
 //! ```
 //!
-//! After a start all stock is read through once (`api::stock::read_through`), as far as there is room.
+//! After a start all stock is read through once (`api::stock::read_through`), as far as there is room. Where there is
+//! not enough for all, what nobody asks for goes first (S3-FIFO, `quick_cache`).
 //!
 //! **Invariant:** nobody is given what is not committed; and whoever has been told of a change is never
 //! given what was before it.
@@ -14,11 +15,13 @@
 //! use until the change has been told. It takes that all changes go through this process.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use contracts::inventory::Level;
 use ids::{Sku, Warehouse};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use world::Moment;
 
 use crate::domain::{Books, Offer};
@@ -46,14 +49,11 @@ pub(crate) struct Recent {
     stamps: Box<[AtomicU64]>,
     /// The same of what was said of warehouses, which concerns every SKU.
     of_warehouses: AtomicU64,
-    parts: [Mutex<Part>; PARTS],
-    bytes_of_half: usize,
+    kept: Cache<Sku, Kept, Bytes>,
 }
 
 /// Stamps of SKUs: half a MiB.
 const STAMPS: usize = 65_536;
-/// Parts with a lock each, so that requests seldom meet at one.
-const PARTS: usize = 16;
 /// One change that was begun and is under way.
 const BEGUN: u64 = (1 << 16) + 1;
 /// Where changes are counted that are under way.
@@ -61,23 +61,20 @@ const UNDER_WAY: u64 = (1 << 16) - 1;
 /// What a SKU takes beside its name and its levels, about.
 const ENTRY_BYTES: usize = 128;
 
-/// What is kept, by SKU.
-#[expect(clippy::disallowed_types, reason = "it is only asked for single SKUs, so its order never shows")]
-type BySku = std::collections::HashMap<Sku, Kept>;
-
-/// What was kept lately and what was kept before that. Once there is too much of the first it takes the
-/// place of the second; so what nobody asks for is gone after a while.
-#[derive(Default)]
-struct Part {
-    young: BySku,
-    old: BySku,
-    bytes_of_young: usize,
-}
-
 #[derive(Clone)]
 struct Kept {
     stamp: Stamp,
-    packed: Box<[u8]>,
+    packed: Arc<[u8]>,
+}
+
+/// Weighs what is kept in bytes.
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<Sku, Kept> for Bytes {
+    fn weight(&self, sku: &Sku, kept: &Kept) -> u64 {
+        (ENTRY_BYTES + sku.as_str().len() + kept.packed.len()) as u64
+    }
 }
 
 impl fmt::Debug for Recent {
@@ -92,8 +89,7 @@ impl Recent {
         Self {
             stamps: (0..STAMPS).map(|_| AtomicU64::new(0)).collect(),
             of_warehouses: AtomicU64::new(0),
-            parts: std::array::from_fn(|_| Mutex::default()),
-            bytes_of_half: bytes / PARTS / 2,
+            kept: Cache::with_weighter(bytes / (2 * ENTRY_BYTES), bytes as u64, Bytes),
         }
     }
 
@@ -109,15 +105,8 @@ impl Recent {
     /// The stock of a SKU as it is, where it is known, and the stamp that says so.
     pub(crate) fn get(&self, sku: &Sku) -> Option<(Shown, Stamp)> {
         let stamp = self.stamp(sku)?;
-        let mut part = self.part(sku);
-        let is_as_it_was = |kept: &&Kept| kept.stamp == stamp;
-        if let Some(kept) = part.young.get(sku).filter(is_as_it_was) {
-            return Some((unpacked(&kept.packed)?, stamp));
-        }
-        let kept = part.old.get(sku).filter(is_as_it_was)?.clone();
-        let shown = unpacked(&kept.packed)?;
-        part.add(sku, kept, self.bytes_of_half);
-        Some((shown, stamp))
+        let kept = self.kept.get(sku).filter(|kept| kept.stamp == stamp)?;
+        Some((unpacked(&kept.packed)?, stamp))
     }
 
     /// Whether all of these are as they were.
@@ -130,8 +119,7 @@ impl Recent {
 
     /// Keeps what was read in a view that was opened after its stamp was taken.
     pub(crate) fn keep(&self, sku: &Sku, stamp: Stamp, shown: &Shown) {
-        let kept = Kept { stamp, packed: packed(shown) };
-        self.part(sku).add(sku, kept, self.bytes_of_half);
+        self.kept.insert(sku.clone(), Kept { stamp, packed: packed(shown) });
     }
 
     /// Says what a transaction is about to change, if anything; what is returned is dropped once that has
@@ -154,40 +142,13 @@ impl Recent {
 
     /// How many SKUs are kept, those that have changed since included.
     pub(crate) fn skus(&self) -> usize {
-        self.each_part().map(|part| part.young.len() + part.old.len()).sum()
+        self.kept.len()
     }
 
     /// Whether whatever comes next may soon take the place of something else.
     pub(crate) fn is_nearly_full(&self) -> bool {
-        self.each_part().any(|part| !part.old.is_empty() && part.bytes_of_young > self.bytes_of_half / 4 * 3)
+        self.kept.weight() > self.kept.capacity() / 8 * 7
     }
-
-    fn part(&self, sku: &Sku) -> MutexGuard<'_, Part> {
-        lock(&self.parts[slot(sku) % PARTS])
-    }
-
-    fn each_part(&self) -> impl Iterator<Item = MutexGuard<'_, Part>> {
-        self.parts.iter().map(lock)
-    }
-}
-
-impl Part {
-    fn add(&mut self, sku: &Sku, kept: Kept, most: usize) {
-        let bytes = ENTRY_BYTES + sku.as_str().len() + kept.packed.len();
-        if self.bytes_of_young + bytes > most {
-            self.old = std::mem::take(&mut self.young);
-            self.bytes_of_young = 0;
-        }
-        if bytes <= most {
-            let before = self.young.insert(sku.clone(), kept);
-            let freed = before.map_or(0, |before| ENTRY_BYTES + sku.as_str().len() + before.packed.len());
-            self.bytes_of_young = self.bytes_of_young + bytes - freed;
-        }
-    }
-}
-
-fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
-    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn slot(sku: &Sku) -> usize {
@@ -218,7 +179,7 @@ impl Drop for Changing {
 
 /// In few bytes: flags, what is said of the SKU, then each level as a flag, the length and the text of its warehouse, and its
 /// numbers in LEB128. Source: <https://en.wikipedia.org/wiki/LEB128>.
-fn packed(shown: &Shown) -> Box<[u8]> {
+fn packed(shown: &Shown) -> Arc<[u8]> {
     let mut bytes = Vec::with_capacity(1 + shown.levels.len() * 24);
     let Offer { discontinued, backorder_limit, available_from, low_upto } = shown.offer;
     bytes.push(u8::from(discontinued) | u8::from(available_from.is_some()) << 1 | u8::from(low_upto.is_some()) << 2);
@@ -296,7 +257,7 @@ mod tests {
 
     use world::Moment;
 
-    use super::{PARTS, Recent, Shown, packed, unpacked};
+    use super::{Recent, Shown, packed, unpacked};
     use crate::domain::{Books, Command, Offer, Policy, Pool, WarehouseSettings};
 
     fn sku(text: &str) -> Sku {
@@ -405,27 +366,24 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_much_and_what_is_asked_for_stays() {
-        // Four SKUs of about 145 bytes in each half of a part.
-        let recent = Recent::with_room_for(PARTS * 2 * 600);
+        // Some 140 bytes each.
+        let recent = Recent::with_room_for(1024 * 1024);
         keep(&recent, "asked", 1);
-        let held = |recent: &Recent| {
-            let parts = recent.parts.iter().map(|part| part.lock().unwrap());
-            parts.map(|part| part.young.len() + part.old.len()).max().unwrap()
-        };
-        assert!(!recent.is_nearly_full());
-        for number in 0..1_000 {
+        for number in 0..5_000 {
+            keep(&recent, &format!("{number}"), number);
+        }
+        assert!(recent.skus() == 5_001 && !recent.is_nearly_full(), "{} SKUs", recent.skus());
+        for number in 5_000..50_000 {
             keep(&recent, &format!("{number}"), number);
             assert_eq!(on_hand(&recent, "asked"), Some(1));
         }
-        assert_eq!((held(&recent), on_hand(&recent, "0")), (8, None));
-        assert!(recent.is_nearly_full());
-        assert!((PARTS * 4..=PARTS * 8).contains(&recent.skus()), "{}", recent.skus());
-        // What is kept anew counts once, also where it has become less.
-        for _ in 0..1_000 {
+        assert!((6_000..7_600).contains(&recent.skus()) && recent.is_nearly_full(), "{} SKUs", recent.skus());
+        // What is kept anew counts once.
+        for _ in 0..50_000 {
             keep(&recent, "asked", i64::MAX);
             keep(&recent, "asked", 1);
         }
-        assert_eq!(held(&recent), 8);
+        assert!((6_000..7_600).contains(&recent.skus()), "{} SKUs", recent.skus());
         keep(&Recent::with_room_for(0), "a", 1);
     }
 }
