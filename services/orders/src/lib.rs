@@ -37,6 +37,7 @@ pub const NAME: &str = "orders";
 pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "orders", sql: include_str!("../migrations/0001_orders.sql") },
     Migration { number: 2, name: "overdue", sql: include_str!("../migrations/0002_overdue.sql") },
+    Migration { number: 3, name: "owner", sql: include_str!("../migrations/0003_owner.sql") },
 ];
 
 /// Puts orders together on its ground.
