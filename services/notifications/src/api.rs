@@ -33,7 +33,7 @@ use crate::api::problem::{UNKNOWN_DELIVERY, UNKNOWN_ENDPOINT};
 use crate::consumers::{self, Wanted};
 use crate::domain::{Attempt, Endpoint, Filter, Outcome, Secret, Settings, Status};
 use crate::perform::{Answer, Command, Edit, Settled};
-use crate::store::{self, Kept, Logged, Message, Record, Stretch};
+use crate::store::{self, EVER, Kept, Logged, Message, Record, Stretch};
 
 /// Types or subjects in a filter, at most.
 const MOST_WANTED: usize = 100;
@@ -512,7 +512,7 @@ async fn send_again(
         faults.at("/from").refuse::<()>("a time is expected here, or a position in `from_position`");
     }
     let stretch = faults.finish(|| {
-        let (earliest, latest) = (Moment::from_micros(i64::MIN), Moment::from_micros(i64::MAX));
+        let (earliest, latest) = EVER;
         let times = (from?.unwrap_or(earliest), to?.unwrap_or(latest));
         Some(Stretch { numbers: (first?.unwrap_or(0), last?.unwrap_or(i64::MAX)), times })
     })?;

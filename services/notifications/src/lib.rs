@@ -50,8 +50,10 @@ use crate::post::Post;
 pub const NAME: &str = "notifications";
 
 /// How its tables came to be.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "webhooks", sql: include_str!("../migrations/0001_webhooks.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "webhooks", sql: include_str!("../migrations/0001_webhooks.sql") },
+    Migration { number: 2, name: "recorded", sql: include_str!("../migrations/0002_recorded.sql") },
+];
 
 /// Puts notifications together on its ground.
 pub fn assemble(config: &Config, ground: &Ground) -> Result<Service, Failure> {

@@ -1,4 +1,6 @@
-//! Everything that notifications keeps, and every statement.
+//! Everything that notifications keeps, and every statement; those about a stretch that is asked for again in `stretch`.
+
+mod stretch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +8,7 @@ use db::{Columns, Failure, Query, Read, Row, Table, Tx, Value, int, text};
 use ids::{Name, Number};
 use world::Moment;
 
+pub(crate) use self::stretch::{EVER, Stretch, wanted_in};
 use crate::domain::{Delivery, Endpoint, Filter};
 
 static COUNTER: Table =
@@ -374,57 +377,6 @@ pub(crate) fn message(read: &mut Read<'_>, endpoint: Number, number: i64) -> Res
     rows.into_iter().next().map(logged).transpose()
 }
 
-/// A stretch of the messages, by number and by time, both ends included.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretch {
-    /// The first and the last number.
-    pub(crate) numbers: (i64, i64),
-    /// The first and the last moment.
-    pub(crate) times: (Moment, Moment),
-}
-
-/// Messages of a stretch that an endpoint wants, and the number from which on there are more.
-pub(crate) fn wanted_in(
-    read: &mut Read<'_>,
-    record: &Record,
-    stretch: Stretch,
-    most: usize,
-) -> Result<(Vec<Head>, Option<i64>), Failure> {
-    let sql = "SELECT number, subject, type, recorded_at FROM message
-               WHERE number >= $1 AND number <= $2 AND recorded_at >= $3 AND recorded_at <= $4
-                 AND (endpoint IS NULL OR endpoint = $5)
-               ORDER BY number LIMIT $6";
-    let (mut wanted, mut from) = (Vec::new(), stretch.numbers.0);
-    loop {
-        let values = [
-            from.into(),
-            stretch.numbers.1.into(),
-            stretch.times.0.into(),
-            stretch.times.1.into(),
-            record.number.into(),
-            PIECE.into(),
-        ];
-        let rows = read.rows(Query::sql(sql, values))?;
-        let is_last = rows.len() < usize::try_from(PIECE).unwrap_or(usize::MAX);
-        for row in rows {
-            let mut row = row.columns();
-            let (number, subject, kind, recorded_at) = (row.int()?, row.text()?, row.text()?, row.moment()?);
-            if wanted.len() == most {
-                return Ok((wanted, Some(number)));
-            }
-            from = number + 1;
-            if record.endpoint.settings.filter.wants(&kind, &subject) {
-                wanted.push(Head { number, subject, recorded_at });
-            }
-        }
-        if is_last {
-            return Ok((wanted, None));
-        }
-    }
-}
-
-/// Messages that are read at once.
-const PIECE: i64 = 512;
 /// Messages that are looked through at once for those that an endpoint wants.
 const WINDOW: i64 = 5_000;
 
