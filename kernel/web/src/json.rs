@@ -3,10 +3,13 @@
 //! ```text
 //! bytes ─▶ look     is it JSON? no key twice, not too deep    no JSON: 400, else 422
 //!       ─▶ from     has it the shape of the document?         422 with a pointer
+//!           │       (`objects`: an array is no object)
 //!           │ no
 //!           ▼
 //!       what is wrong is taken out, and the rest read again, so that one answer says all that is wrong
 //! ```
+
+mod objects;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,6 +18,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, Map
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+use self::objects::Objects;
 use crate::card::contains_card_number;
 use crate::faults::{Faults, NOT_AS_EXPECTED, unless_it_quotes};
 use crate::problem::Problem;
@@ -30,12 +34,8 @@ const READ_AGAIN: usize = 1024 * 1024;
 /// cannot be read either, the faults are said at once.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Faults), Problem> {
     look(bytes)?;
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        // Else an array would be taken for the fields in their order.
-        return Err(Problem::fault("", "expected an object"));
-    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    match T::deserialize(&mut json) {
+    match T::deserialize(Objects(&mut json)) {
         Ok(document) => Ok((document, Faults::default())),
         Err(_) => read_what_is_left(bytes),
     }
@@ -46,7 +46,7 @@ fn read_what_is_left<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Faults), P
     let sent: Value = serde_json::from_slice(bytes).map_err(Problem::internal)?;
     let (mut left, mut faults) = (sent.clone(), Faults::default());
     for _ in 0..=READ_AGAIN / bytes.len().max(1) {
-        let error = match serde_path_to_error::deserialize(&left) {
+        let error = match serde_path_to_error::deserialize(Objects(&left)) {
             Ok(document) => return Ok((document, faults)),
             Err(error) => error,
         };

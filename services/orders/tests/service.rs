@@ -237,8 +237,8 @@ fn a_refused_cancellation_stays_refused_under_its_key() {
 fn all_that_is_wrong_with_an_order_is_said_at_once() {
     let shop = Running::on(Location::Memory(MemoryDisk::empty()));
     let price = json!({"amount": 500, "currency": "GBP"});
-    let lines =
-        json!([{"sku": "", "quantity": 0, "unit_price": 5}, {"sku": "a", "quantity": 1, "unit_price": price}, 7]);
+    let line = |sku, quantity, price| json!({"sku": sku, "quantity": quantity, "unit_price": price});
+    let lines = [line("", 0, json!(5)), line("a", 1, price), json!(7), line("a", 1, json!([500, "GBP"]))];
     let body = json!({"lines": lines, "payment": {"method": "", "card": "x"}, "refernce": "x"});
     let (status, no) = shop.put("o-1", &body);
     let mut said: Vec<_> = no["errors"].as_array().expect("errors").iter().map(|error| &error["pointer"]).collect();
@@ -248,6 +248,7 @@ fn all_that_is_wrong_with_an_order_is_said_at_once() {
         "/lines/0/sku",
         "/lines/0/unit_price",
         "/lines/2",
+        "/lines/3/unit_price",
         "/payment/card",
         "/payment/method",
         "/refernce",
