@@ -55,6 +55,22 @@ fn every_reference_is_to_a_schema_that_is_there_and_every_schema_is_used() {
 }
 
 #[test]
+fn no_path_hides_a_method_of_another_that_it_is_also_an_example_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, document) = Server::up(folder.path(), &[]).get("/openapi.json");
+    let paths = document["paths"].as_object().expect("paths");
+    let is_one_of = |path: &str, other: &str| {
+        path.split('/').count() == other.split('/').count()
+            && path.split('/').zip(other.split('/')).all(|(at, there)| at == there || there.starts_with('{'))
+    };
+    for ((path, methods), (other, hidden)) in paths.iter().flat_map(|one| paths.iter().map(move |other| (one, other))) {
+        for method in hidden.as_object().expect("methods").keys().filter(|_| path != other && is_one_of(path, other)) {
+            assert!(!methods[method].is_null(), "{method} {other} is never found for {path}");
+        }
+    }
+}
+
+#[test]
 fn a_service_alone_describes_its_own_requests_and_no_others() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().to_str().expect("a path of letters");

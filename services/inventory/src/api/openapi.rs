@@ -329,14 +329,30 @@ pub(super) fn arrive() -> Operation {
 }
 
 pub(super) fn level() -> Operation {
-    let about = "In all, and by warehouse. With `at` as it was then, by what the journal tells since; before a SKU first came                  in there was nothing of it.";
-    Operation::new("get_stock", "Stock of one SKU", about)
-        .takes_segment("sku", "The SKU, percent-encoded.", sku())
+    let about = "In all, and by warehouse. With `at` as it was then, by what the journal tells since; before a SKU first came \
+                 in there was nothing of it.";
+    let operation = Operation::new("get_stock", "Stock of one SKU", about);
+    of_one_sku(operation.takes_segment("sku", "The SKU, percent-encoded.", sku()))
+        .example(Example::of("tea").with("sku", "TEA-250").gets(200, tea()))
+}
+
+pub(super) fn level_of_query() -> Operation {
+    let about = "As of every SKU: this path is also that of longer questions.";
+    let unknown = json!({
+        "type": "/problems/unknown-sku", "code": "unknown-sku", "title": UNKNOWN_SKU.title, "status": 404,
+        "detail": UNKNOWN_SKU.help, "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    });
+    of_one_sku(Operation::new("get_stock_of_query", "Stock of the SKU `query`", about))
+        .example(Example::of("none").gets(404, unknown))
+}
+
+/// The operation, which answers with the stock of a SKU.
+fn of_one_sku(operation: Operation) -> Operation {
+    operation
         .takes_query("at", "A time that is past.", moment())
         .takes_if_none_match()
         .answers(200, "Its stock.", reference("Stock"))
         .refuses([&UNKNOWN_SKU])
-        .example(Example::of("tea").with("sku", "TEA-250").gets(200, tea()))
 }
 
 /// The stock of tea once the movements of the examples are made.

@@ -26,6 +26,8 @@ pub(super) fn routes() -> Routes<Arc<Shelf>> {
         .get("/v1/stock/{sku}", Scope::StockRead, level, openapi::level())
         .get("/v1/stock", Scope::StockRead, levels, openapi::levels())
         .post("/v1/stock/query", Scope::StockRead, query_levels, openapi::query_levels())
+        // A path of its own is not looked for among the SKUs, whatever the method.
+        .get("/v1/stock/query", Scope::StockRead, level_of_query, openapi::level_of_query())
 }
 
 /// SKUs that are read through at once.
@@ -305,12 +307,22 @@ async fn level(
     State(shelf): Shared,
     conditions: Conditions,
     Segment(sku): Segment<Sku>,
-    mut query: Query,
+    query: Query,
 ) -> Result<Response, Problem> {
+    level_of(&shelf, conditions, sku, query).await
+}
+
+/// The stock of the SKU that is called `query`.
+async fn level_of_query(State(shelf): Shared, conditions: Conditions, query: Query) -> Result<Response, Problem> {
+    let sku = "query".parse().map_err(Problem::internal)?;
+    level_of(&shelf, conditions, sku, query).await
+}
+
+async fn level_of(shelf: &Shelf, conditions: Conditions, sku: Sku, mut query: Query) -> Result<Response, Problem> {
     let at = query.parse::<Moment>("at");
     let stock = match query.finish(|| at)? {
-        None => stock_of(&shelf, &[sku]).await?.pop().flatten(),
-        Some(at) => stock_at(&shelf, sku, at).await?.pop(),
+        None => stock_of(shelf, &[sku]).await?.pop().flatten(),
+        Some(at) => stock_at(shelf, sku, at).await?.pop(),
     };
     let stock = stock.ok_or_else(|| Problem::new(&problem::UNKNOWN_SKU))?;
     let body = serde_json::to_vec(&stock).map_err(Problem::internal)?;

@@ -146,3 +146,17 @@ fn many_levels_are_read_at_once_in_the_order_asked() {
         assert_eq!(shop.get("/v1/stock").0, 400);
     });
 }
+
+#[test]
+fn a_sku_that_is_called_as_a_route_is_read_like_any_other() {
+    everywhere(|shop| {
+        assert_eq!(shop.get("/v1/stock/query").1["code"], "unknown-sku");
+        shop.receive("m-1", "query", "main", 3);
+        assert_eq!(shop.get("/v1/stock/query"), shop.get("/v1/stock/%71uery"));
+        assert_eq!(shop.level("query")["on_hand"], 3);
+        let (status, then) = shop.get("/v1/stock/query?at=2020-01-01T00:00:00Z");
+        assert_eq!((status, &then["sku"], &then["on_hand"]), (200, &json!("query"), &json!(0)));
+        assert_eq!(shop.get("/v1/stock/query?sku=a").0, 400);
+        assert_eq!(shop.put("/v1/stock/query", &json!({})).0, 405);
+    });
+}

@@ -9,7 +9,7 @@ use crate::binary::{Server, ask_with, banyan};
 use crate::openapi::schemas::faults;
 
 /// The examples in their order: the id of the operation, and the name of its example.
-const STORY: [(&str, &str); 81] = [
+const STORY: [(&str, &str); 82] = [
     ("live", "live"),
     ("ready", "ready"),
     ("move_stock", "receive"),
@@ -22,6 +22,7 @@ const STORY: [(&str, &str); 81] = [
     ("get_stock", "tea"),
     ("list_stock", "tea"),
     ("query_stock", "tea"),
+    ("get_stock_of_query", "none"),
     ("list_stock_journal", "tea"),
     ("get_availability_snapshot", "all"),
     ("list_availability_changes", "first"),
