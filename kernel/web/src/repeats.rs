@@ -123,13 +123,18 @@ impl Conditions {
 
     /// Whether an edit is only wanted where the thing is as the caller saw it.
     pub fn ask_for_a_state(&self) -> bool {
-        !self.one_of.is_empty() && self.one_of.iter().all(|given| given != "*")
+        !self.one_of.is_empty() && !self.ask_for_anything()
+    }
+
+    /// Whether an edit is only wanted where there is something, however it is: `If-Match: *`.
+    pub fn ask_for_anything(&self) -> bool {
+        self.one_of.iter().any(|given| given == "*")
     }
 
     /// Lets an edit through where the thing is still as the caller saw it, or nothing was said.
     pub fn hold(&self, tag: &ETag) -> Result<(), Problem> {
         // Compared strongly: a weak tag says nothing about the bytes (RFC 9110, 13.1.1).
-        if self.one_of.is_empty() || self.one_of.iter().any(|given| given == "*" || given == tag.as_str()) {
+        if !self.ask_for_a_state() || self.one_of.iter().any(|given| given == tag.as_str()) {
             return Ok(());
         }
         Err(Problem::new(&PRECONDITION_FAILED))
@@ -216,7 +221,11 @@ mod tests {
         assert_ne!(tag, ETag::of_bytes(b"other"));
         assert!(Conditions::default().hold(&tag).is_ok());
         assert!(conditions("if-match", tag.as_str()).await.hold(&tag).is_ok());
-        assert!(conditions("if-match", "*").await.hold(&tag).is_ok());
+        for (value, a_state, anything) in [("*", false, true), ("\"8\", *", false, true), ("\"8\"", true, false)] {
+            let conditions = conditions("if-match", value).await;
+            assert_eq!((conditions.ask_for_a_state(), conditions.ask_for_anything()), (a_state, anything), "{value}");
+            assert_eq!(conditions.hold(&tag).is_ok(), anything, "{value}");
+        }
         for other in ["\"8\"".to_owned(), format!("W/{}", tag.as_str())] {
             assert_eq!(conditions("if-match", &other).await.hold(&tag).unwrap_err().status(), 412, "{other}");
         }

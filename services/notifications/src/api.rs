@@ -32,7 +32,7 @@ use world::Moment;
 use crate::api::problem::{UNKNOWN_DELIVERY, UNKNOWN_ENDPOINT};
 use crate::consumers::{self, Wanted};
 use crate::domain::{Attempt, Endpoint, Filter, Outcome, Secret, Settings, Status};
-use crate::perform::{Answer, Command, Edit, Settled};
+use crate::perform::{Answer, Command, Edit, Seen, Settled};
 use crate::store::{self, EVER, Kept, Logged, Message, Record, Stretch};
 
 /// Types or subjects in a filter, at most.
@@ -203,15 +203,15 @@ impl Counter {
         found.ok_or_else(|| Problem::new(&UNKNOWN_ENDPOINT))
     }
 
-    /// The version that an edit is bound to; none where any will do.
-    async fn seen(&self, conditions: &Conditions, name: &Name) -> Result<Option<i64>, Problem> {
+    /// How an edit wants to find an endpoint.
+    async fn seen(&self, conditions: &Conditions, name: &Name) -> Result<Seen, Problem> {
         if !conditions.ask_for_a_state() {
-            return Ok(None);
+            return Ok(if conditions.ask_for_anything() { Seen::There } else { Seen::Unsaid });
         }
         let name = name.clone();
         let found = self.database.read(move |read| store::find(read, &name)).await?;
         let as_seen = found.filter(|record| conditions.hold(&ETag::of_version(record.version)).is_ok());
-        Ok(Some(as_seen.map_or(NOT_SEEN, |record| record.version)))
+        Ok(Seen::Version(as_seen.map_or(NOT_SEEN, |record| record.version)))
     }
 
     fn new_secret(&self) -> Secret {

@@ -26,8 +26,8 @@ pub(crate) enum Command {
     Edit {
         /// What it is called.
         name: Name,
-        /// The version that the caller has seen; any if it does not say one.
-        seen: Option<i64>,
+        /// How the caller wants to find it.
+        seen: Seen,
         /// What is wanted.
         edit: Edit,
     },
@@ -41,6 +41,17 @@ pub(crate) enum Command {
     Hold(Option<Number>),
     /// Forget what is old.
     Forget,
+}
+
+/// How whoever edits an endpoint wants to find it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seen {
+    /// In any way, also not at all.
+    Unsaid,
+    /// There, however it is.
+    There,
+    /// As it was in this version.
+    Version(i64),
 }
 
 /// What an owner does with an endpoint.
@@ -268,11 +279,13 @@ impl Batch<'_> {
         }
     }
 
-    fn edit(&mut self, tx: &Tx<'_>, name: &Name, seen: Option<i64>, edit: &Edit, by: &Context) -> Answer {
-        match self.of(name) {
-            Ok(record) if seen.is_some_and(|seen| seen != record.version) => return Err(Rejection::ChangedMeanwhile),
+    fn edit(&mut self, tx: &Tx<'_>, name: &Name, seen: Seen, edit: &Edit, by: &Context) -> Answer {
+        match (self.of(name), seen) {
+            (Ok(record), Seen::Version(seen)) if seen != record.version => return Err(Rejection::ChangedMeanwhile),
             // What is not there was seen by nobody; whatever else is asked of it finds nothing.
-            Err(_) if seen.is_some() && matches!(edit, Edit::Set { .. }) => return Err(Rejection::ChangedMeanwhile),
+            (Err(_), Seen::There | Seen::Version(_)) if matches!(edit, Edit::Set { .. }) => {
+                return Err(Rejection::ChangedMeanwhile);
+            }
             _ => {}
         }
         match edit {

@@ -33,9 +33,12 @@ async fn an_edit_overwrites_nothing_that_its_caller_has_not_seen() {
     for shop in [Shop::simulated(), Shop::on_postgres()] {
         let receiver = Receiver::with(|_| How::Answer(410)).await;
         let to = |subject: &str| json!({"url": receiver.url, "subjects": [subject]});
-        let (status, _, refused) = shop.edit("PUT", A, "\"1\"", &to("one")).await;
-        assert_eq!((status, &refused["code"]), (412, &json!("precondition-failed")), "nobody has seen it");
-        assert_eq!(shop.edit("DELETE", A, "\"1\"", &Value::Null).await.0, 404);
+        for of_nothing in ["\"1\"", "*", "\"1\", *"] {
+            let (status, _, refused) = shop.edit("PUT", A, of_nothing, &to("one")).await;
+            assert_eq!((status, &refused["code"]), (412, &json!("precondition-failed")), "nobody has seen it");
+            assert_eq!(shop.get(A).await.0, 404, "{of_nothing}");
+            assert_eq!(shop.edit("DELETE", A, of_nothing, &Value::Null).await.0, 404);
+        }
         shop.register("a", &receiver.url, json!({})).await;
         let (_, first, _) = shop.edit("GET", A, "*", &Value::Null).await;
 
