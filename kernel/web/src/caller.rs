@@ -7,6 +7,8 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use db::{Actor, Asked, Context, Origin, Trace};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ids::Name;
+use keys::Scope;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -41,6 +43,18 @@ impl Caller {
     /// A command of this caller, as the desk takes it.
     pub fn asks<C>(&self, command: C) -> Asked<C> {
         Asked { command, by: self.context.clone(), until: Some(self.until) }
+    }
+
+    /// The caller, in the name of the owner whose thing it is, where one is named; that of others takes the scope
+    /// `admin`.
+    pub fn in_the_name_of(mut self, owner: Option<Name>) -> Result<Self, Problem> {
+        if let Some(owner) = owner.filter(|owner| *owner.as_str() != *self.context.owner) {
+            if !self.is_admin {
+                return Err(Problem::lacks(Scope::Admin));
+            }
+            self.context.owner = owner.as_str().into();
+        }
+        Ok(self)
     }
 
     /// The name of the request in logs and events.

@@ -304,24 +304,13 @@ async fn order(
 ) -> Result<Response, Problem> {
     let (at, owner) = (query.parse::<Moment>("at"), query.parse::<Name>("owner"));
     let (at, owner) = query.finish(|| Some((at?, owner?)))?;
-    let caller = in_the_name_of(owner, caller)?;
+    let caller = caller.in_the_name_of(owner)?;
     let order = match at {
         None => read(&counter, &caller, &id).await?,
         Some(at) => order_at(&counter, &caller, id, at).await?,
     };
     let tag = ETag::of_version(order.version);
     Ok(conditions.answer(tag, || Json(OrderDocument::from(order)).into_response()))
-}
-
-/// Whoever asks, in the name of the owner whose order it is; that of others takes the scope `admin`.
-fn in_the_name_of(owner: Option<Name>, mut caller: Caller) -> Result<Caller, Problem> {
-    if let Some(owner) = owner.filter(|owner| *owner.as_str() != *caller.context.owner) {
-        if !caller.is_admin {
-            return Err(Problem::lacks(Scope::Admin));
-        }
-        caller.context.owner = owner.as_str().into();
-    }
-    Ok(caller)
 }
 
 /// The order as it was at a time, from its events.
@@ -356,7 +345,7 @@ async fn history(
     mut query: Query,
 ) -> Result<Response, Problem> {
     let owner = query.parse::<Name>("owner");
-    let owner = in_the_name_of(query.finish(|| owner)?, caller)?.context.owner;
+    let owner = caller.in_the_name_of(query.finish(|| owner)?)?.context.owner;
     let found = counter.database.read(move |read| match store::find(read, &owner, &name)? {
         Some(order) => store::history(read, order.number).map(Some),
         None => Ok(None),
@@ -393,7 +382,7 @@ async fn cancel(
     Body(raw, mut faults): Body<RawCancellation>,
 ) -> Result<Response, Problem> {
     let owner = query.parse::<Name>("owner");
-    let caller = in_the_name_of(query.finish(|| owner)?, caller)?;
+    let caller = caller.in_the_name_of(query.finish(|| owner)?)?;
     let reason = faults.at("/reason").text(&raw.reason, 1..=200);
     let reason = reason.and_then(|text| no_card_number(&mut faults, "/reason", text));
     let reason = faults.finish(|| reason)?;

@@ -26,7 +26,7 @@ use ids::Name;
 use money::Money;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
-use web::{Access, Body, Caller, Conditions, ETag, IdempotencyKey, Problem, Routes, Scope, Segment, Wait};
+use web::{Access, Body, Caller, Conditions, ETag, IdempotencyKey, Problem, Query, Routes, Scope, Segment, Wait};
 use world::{Chance, Moment};
 
 use crate::api::problem::UNKNOWN_PAYMENT;
@@ -145,12 +145,20 @@ fn word(payment: &Payment) -> &'static str {
     }
 }
 
+/// Whoever asks, in the name of the owner whose payment it is.
+fn of_owner(mut query: Query, caller: Caller) -> Result<Caller, Problem> {
+    let owner = query.parse::<Name>("owner");
+    caller.in_the_name_of(query.finish(|| owner)?)
+}
+
 async fn show(
     State(counter): State<Counter>,
     caller: Caller,
     Segment(id): Segment<Name>,
     conditions: Conditions,
+    query: Query,
 ) -> Result<Response, Problem> {
+    let caller = of_owner(query, caller)?;
     let record = counter.find(&Account::new(&caller.context.owner, &id)).await?;
     let tag = ETag::of_version(record.version);
     Ok(conditions.answer(tag, || Json(PaymentDocument::from(record.payment)).into_response()))
@@ -162,7 +170,9 @@ async fn refund(
     key: Option<IdempotencyKey>,
     Segment(id): Segment<Name>,
     wait: Wait,
+    query: Query,
 ) -> Result<Response, Problem> {
+    let caller = of_owner(query, caller)?;
     let is_done = |payment: &Payment| payment.status == Status::Refunded;
     counter.change(&caller, key, &id, Command::Refund, wait, is_done).await
 }
@@ -173,7 +183,9 @@ async fn come_back(
     key: Option<IdempotencyKey>,
     Segment(id): Segment<Name>,
     wait: Wait,
+    query: Query,
 ) -> Result<Response, Problem> {
+    let caller = of_owner(query, caller)?;
     let is_done = |payment: &Payment| !payment.status.awaits_authorization();
     counter.change(&caller, key, &id, Command::Look { number: None }, wait, is_done).await
 }

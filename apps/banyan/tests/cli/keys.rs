@@ -174,6 +174,38 @@ fn what_belongs_to_another_owner_is_not_there_and_the_actor_is_the_key() {
 }
 
 #[test]
+fn whoever_looks_after_all_reads_and_refunds_payments_in_the_name_of_their_owner() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = "stock:write,reserve,orders:read,orders:write";
+    let (one, two) = (made(folder.path(), "one", all), made(folder.path(), "two", all));
+    let admin = made(folder.path(), "ops", "admin");
+    let server = Server::up(folder.path(), &[]);
+    let movement = json!({"type": "receive", "sku": "A-1", "warehouse": "main", "quantity": 5});
+    assert_eq!(put(&server, &two, "/v1/stock-movements/m-1", &movement).0, 201);
+    let placed = put(&server, &two, "/v1/orders/o-1", &order()).1;
+    let payment = format!("/v1/payments/{}", placed["payment"]["id"].as_str().expect("a name"));
+    let of_two = format!("{payment}?owner=two");
+    assert_eq!(get(&server, &admin, &payment).0, 404);
+    assert_eq!((get(&server, &admin, &of_two).0, get(&server, &two, &of_two).0), (200, 200));
+    assert_eq!(get(&server, &one, &of_two).1["scope"], "admin");
+    assert_eq!(get(&server, &admin, &format!("{payment}?owner=no%20name")).0, 400);
+    let ask = |key: &str, path: &str| {
+        let headers = format!("prefer: wait=20\r\n{}", bearer(key));
+        ask(server.address, "POST", path, &headers, &Value::Null)
+    };
+    for what in ["return", "refund"] {
+        assert_eq!(ask(&admin, &format!("{payment}/{what}")).0, 404, "{what}");
+        assert_eq!(ask(&one, &format!("{payment}/{what}?owner=two")).0, 403, "{what}");
+        assert_eq!(ask(&admin, &format!("{payment}/{what}?owner=two&x=1")).0, 400, "{what}");
+        assert_eq!(ask(&admin, &format!("{payment}/{what}?owner=two")).0, 200, "{what}");
+    }
+    assert_eq!(get(&server, &two, &payment).1["status"], "refunded");
+    let started = get(&server, &admin, "/v1/events/payments?type=RefundStarted").1;
+    let who: Vec<_> = started["items"].as_array().expect("events").iter().map(|event| &event["actor"]).collect();
+    assert_eq!(who, ["client:ops"], "who did it stands in the events: {started}");
+}
+
+#[test]
 fn keys_are_made_rotated_and_revoked_through_the_running_server_and_never_logged() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path();

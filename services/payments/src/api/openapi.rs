@@ -100,6 +100,7 @@ fn failed_at_the_bank() -> Value {
 fn on_payment(id: &'static str, summary: &'static str, about: &'static str) -> Operation {
     Operation::new(id, summary, about)
         .takes_segment("id", "The payment's name, as its order says it.", name())
+        .takes_query("owner", "Whose payment it is, where it is not the caller's: takes the scope `admin`.", name())
         .answers(200, "The payment as it is now.", reference("Payment"))
         .refuses([&UNKNOWN_PAYMENT])
 }
