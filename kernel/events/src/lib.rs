@@ -37,8 +37,8 @@ pub use feed::{Feed, FeedError, Partitions, Slice};
 pub use listener::{Listener, Listening, Understood, Verdict, follow_restored};
 pub use no_feed::NoFeed;
 pub use parked::{
-    DeadLetter, ParkedEvent, PutAside, dead_letters, dead_letters_after, discard, parked_events, parked_events_after,
-    put_aside, replay,
+    DeadLetter, MOST_COUNTED, ParkedEvent, PutAside, dead_letters, dead_letters_after, discard, parked_events,
+    parked_events_after, put_aside, replay,
 };
 pub use settled::{Became, SettledLetter, Settling, latest_settled_letters, settled_letters_after};
 pub use status::Status;

@@ -195,39 +195,44 @@ fn after(name: &str, table: &Table, source: &str, position: Position, most: i64)
 /// How much a consumer has put aside of one source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PutAside {
-    /// Events that wait for another attempt, or behind one of their subject.
+    /// Events that wait for another attempt, or behind one of their subject; [`MOST_COUNTED`] where there are more.
     pub parked_events: i64,
-    /// Subjects that such events are about.
+    /// Subjects that those events are about, as far as they are counted.
     pub parked_subjects: i64,
     /// When the oldest of those events was recorded by its producer.
     pub oldest_parked: Option<Moment>,
-    /// Events that nobody could deal with.
+    /// Events that nobody could deal with; [`MOST_COUNTED`] where there are more.
     pub dead_letters: i64,
 }
 
-/// How much a consumer has put aside, by source; sources of which there is nothing are left out.
-pub fn put_aside(read: &mut Read<'_>) -> Result<BTreeMap<String, PutAside>, Failure> {
-    let parked = "SELECT source, count(*), count(DISTINCT subject) FROM parked_event GROUP BY source";
-    let oldest = "SELECT source, envelope FROM parked_event AS oldest WHERE NOT EXISTS (
-                      SELECT 1 FROM parked_event AS earlier
-                      WHERE earlier.source = oldest.source AND earlier.position < oldest.position)";
-    let dead = "SELECT source, count(*) FROM dead_letter GROUP BY source";
-    let [parked, oldest, dead] = read.ask([parked, oldest, dead].map(|sql| Query::sql(sql, [])))?;
-    let mut put_aside: BTreeMap<String, PutAside> = BTreeMap::new();
-    for row in parked {
+/// Events of a source that are counted, at most: however many are put aside, to look at them costs no more than that.
+pub const MOST_COUNTED: i64 = 10_000;
+
+const PARKED_OF: &str = "SELECT count(*), count(DISTINCT subject) FROM (
+    SELECT subject FROM parked_event WHERE source = $1 ORDER BY position LIMIT $2) AS oldest";
+const OLDEST_OF: &str = "SELECT envelope FROM parked_event WHERE source = $1 ORDER BY position LIMIT 1";
+const DEAD_OF: &str = "SELECT count(*) FROM (
+    SELECT position FROM dead_letter WHERE source = $1 ORDER BY position LIMIT $2) AS oldest";
+
+/// How much a consumer has put aside of each of these sources.
+pub fn put_aside(read: &mut Read<'_>, sources: &[&'static str]) -> Result<BTreeMap<&'static str, PutAside>, Failure> {
+    sources.iter().map(|source| Ok((*source, put_aside_of(read, source)?))).collect()
+}
+
+fn put_aside_of(read: &mut Read<'_>, source: &str) -> Result<PutAside, Failure> {
+    let counted = |sql| Query::sql(sql, [source.into(), MOST_COUNTED.into()]);
+    let oldest = Query::sql(OLDEST_OF, [source.into()]);
+    let [parked, oldest, dead] = read.ask([counted(PARKED_OF), oldest, counted(DEAD_OF)])?;
+    let mut put_aside = PutAside::default();
+    if let Some(row) = parked.into_iter().next() {
         let mut row = row.columns();
-        let of_source = put_aside.entry(row.text()?).or_default();
-        (of_source.parked_events, of_source.parked_subjects) = (row.int()?, row.int()?);
+        (put_aside.parked_events, put_aside.parked_subjects) = (row.int()?, row.int()?);
     }
-    for row in oldest {
-        let mut row = row.columns();
-        let source = row.text()?;
-        put_aside.entry(source).or_default().oldest_parked = Some(event(&mut row)?.recorded_at);
+    if let Some(row) = oldest.into_iter().next() {
+        put_aside.oldest_parked = Some(event(&mut row.columns())?.recorded_at);
     }
-    for row in dead {
-        let mut row = row.columns();
-        let (source, dead_letters) = (row.text()?, row.int()?);
-        put_aside.entry(source).or_default().dead_letters = dead_letters;
+    if let Some(row) = dead.into_iter().next() {
+        put_aside.dead_letters = row.columns().int()?;
     }
     Ok(put_aside)
 }
@@ -286,7 +291,7 @@ mod tests {
     use futures_util::FutureExt;
     use world::{Moment, World};
 
-    use super::{due, due_sql, let_next_be_tried, parked, queue_behind};
+    use super::{DEAD, MOST_COUNTED, PutAside, bury, due, due_sql, let_next_be_tried, parked, put_aside, queue_behind};
 
     fn said(position: db::Position) -> Envelope {
         Envelope {
@@ -300,7 +305,7 @@ mod tests {
             kind: "Said".into(),
             schema: 1,
             occurred_at: Moment::from_micros(0),
-            recorded_at: Moment::from_micros(0),
+            recorded_at: Moment::from_micros(position),
             by: Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: true }),
             body: "{}".into(),
         }
@@ -328,6 +333,56 @@ mod tests {
                 Ok(())
             });
             assert_eq!((found(false), found(true)), (vec![(7, true)], vec![(7, true)]));
+        }
+    }
+
+    #[test]
+    fn however_much_is_put_aside_only_so_much_of_it_is_counted() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let postgres = Location::Postgres(testkit::Postgres::shared().database());
+        for location in [Location::Memory(MemoryDisk::empty()), postgres] {
+            let database = Database::open("s", location, Options::default(), World::simulated(1), &[]);
+            let database = database.expect("it opens");
+            let count = || {
+                let counted = runtime.block_on(database.read(|read| put_aside(read, &["s", "t"]))).expect("an answer");
+                assert_eq!(counted["t"], PutAside::default());
+                counted["s"]
+            };
+            let put_aside_three = |tx: &mut Tx<'_>| {
+                (7..10).try_for_each(|position| queue_behind(tx, &said(position)))?;
+                (1..3).try_for_each(|position| bury(tx, &said(position), 1, "never"))
+            };
+            runtime.block_on(database.write(put_aside_three)).expect("it is written");
+            let oldest_parked = Some(Moment::from_micros(7));
+            let few = PutAside { parked_events: 3, parked_subjects: 1, oldest_parked, dead_letters: 2 };
+            assert_eq!(count(), few);
+            let many = |tx: &mut Tx<'_>| {
+                for position in 10..=MOST_COUNTED + 10 {
+                    let event = Envelope { subject: format!("a-{position}").into(), ..said(position) };
+                    queue_behind(tx, &event)?;
+                    tx.upsert(
+                        &DEAD,
+                        vec![vec![
+                            "s".into(),
+                            position.into(),
+                            "a".into(),
+                            1.into(),
+                            1.into(),
+                            "never".into(),
+                            "{}".into(),
+                        ]],
+                    );
+                }
+                Ok(())
+            };
+            runtime.block_on(database.write(many)).expect("it is written");
+            let all = PutAside {
+                parked_events: MOST_COUNTED,
+                parked_subjects: MOST_COUNTED - 2,
+                oldest_parked,
+                dead_letters: MOST_COUNTED,
+            };
+            assert_eq!(count(), all);
         }
     }
 

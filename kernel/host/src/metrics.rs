@@ -50,7 +50,8 @@ async fn measure(part: &Part, meters: &Meters) {
     meters.gauge("event_streams", "Streams of a service's events that are open").set(streams);
     let running = i64::try_from(part.workers.running()).unwrap_or(i64::MAX);
     meters.gauge("desk_running_workers", "Workers of the desk that run").set(running);
-    let put_aside = timeout(PATIENCE, part.database.read(events::put_aside)).await;
+    let sources: Vec<_> = part.listens.iter().map(|(source, _)| *source).collect();
+    let put_aside = timeout(PATIENCE, part.database.read(move |read| events::put_aside(read, &sources))).await;
     if let Ok(Err(refused)) = &put_aside {
         tracing::warn!(service = part.name, %refused, "What is put aside cannot be counted now");
     }
@@ -63,10 +64,12 @@ async fn measure(part: &Part, meters: &Meters) {
         // Without an answer of the database the figures stay as they were.
         if let Ok(Ok(put_aside)) = &put_aside {
             let of_source = put_aside.get(*source).copied().unwrap_or_default();
-            meters.gauge("parked_events", "Events that wait for another attempt").set(of_source.parked_events);
-            let help = "Subjects of which events are parked";
+            let help = "Events that wait for another attempt; counted up to 10000";
+            meters.gauge("parked_events", help).set(of_source.parked_events);
+            let help = "Subjects of which events are parked, among the oldest 10000 of these";
             meters.gauge("parked_subjects", help).set(of_source.parked_subjects);
-            meters.gauge("dead_letters", "Events that nobody could deal with").set(of_source.dead_letters);
+            let help = "Events that nobody could deal with; counted up to 10000";
+            meters.gauge("dead_letters", help).set(of_source.dead_letters);
             status.parked_since(of_source.oldest_parked);
         }
         let help = "Age of the oldest event that a consumer has not dealt with, parked ones included; 0 without one";

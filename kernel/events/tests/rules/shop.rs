@@ -348,7 +348,7 @@ impl Consumer {
 
     /// How much is put aside of the producer's events.
     pub(crate) fn put_aside(&self) -> PutAside {
-        self.read(put_aside).get(SOURCE).copied().unwrap_or_default()
+        self.read(|read| put_aside(read, &[SOURCE]))[SOURCE]
     }
 
     /// What the database says of a table of positions, such as `feed_start`.

@@ -66,7 +66,7 @@ pub(super) struct Listens {
 
 /// What a service's database says.
 pub(super) struct Found {
-    pub(super) put_aside: BTreeMap<String, PutAside>,
+    pub(super) put_aside: BTreeMap<&'static str, PutAside>,
     pub(super) parked: Vec<ParkedEvent>,
     pub(super) letters: Vec<DeadLetter>,
     /// Those that people have settled, the latest first.
@@ -123,7 +123,9 @@ async fn service(part: &Part) -> Service {
         let rows = timeout(PATIENCE, part.database.read(overview.rows)).await;
         (*overview, rows.ok().and_then(Result::ok))
     }));
-    let (found, overviews) = join(timeout(PATIENCE, part.database.read(find)), overviews).await;
+    let sources: Vec<_> = part.listens.iter().map(|(source, _)| *source).collect();
+    let found = part.database.read(move |read| find(read, &sources));
+    let (found, overviews) = join(timeout(PATIENCE, found), overviews).await;
     let found = found.ok().and_then(Result::ok);
     let listens = part.listens.iter().map(|(source, status)| {
         let of_source = found.as_ref().and_then(|found| found.put_aside.get(*source));
@@ -147,11 +149,11 @@ async fn service(part: &Part) -> Service {
     }
 }
 
-fn find(read: &mut Read<'_>) -> Result<Found, Failure> {
+fn find(read: &mut Read<'_>, sources: &[&'static str]) -> Result<Found, Failure> {
     let newest = read.newest_event()?;
     let most = i64::try_from(MOST_EVENTS).unwrap_or(i64::MAX);
     Ok(Found {
-        put_aside: put_aside(read)?,
+        put_aside: put_aside(read, sources)?,
         parked: events::parked_events(read, MOST_ASIDE)?,
         letters: events::dead_letters(read, MOST_ASIDE)?,
         settled: events::latest_settled_letters(read, MOST_SETTLED)?,

@@ -9,7 +9,7 @@ use super::chart::{Chart, Line, chart};
 use super::letter;
 use super::look::{Listens, Picture, Service, Told};
 use super::table::table;
-use super::words::{clock, count, some, span};
+use super::words::{clock, count, counted, some, span};
 use crate::service::Column::{Number, Text};
 use crate::trend::{Piece, Refusals};
 
@@ -59,7 +59,8 @@ fn needs(picture: &Picture) -> Vec<(&'static str, String)> {
     }
     match picture.dead_letters() {
         0 => {}
-        letters => needs.push(("#dead-letters", some(letters, "dead letter waits", "dead letters wait"))),
+        1 => needs.push(("#dead-letters", "1 dead letter waits".to_owned())),
+        letters => needs.push(("#dead-letters", format!("{} dead letters wait", counted(letters)))),
     }
     needs
 }
@@ -175,8 +176,8 @@ fn feeds(picture: &Picture) -> Markup {
                 },
                 html! { (count(listens.lag)) },
                 html! { (waits.as_deref().unwrap_or("–")) },
-                html! { (count(aside.parked_events)) },
-                html! { (count(aside.dead_letters)) },
+                html! { (counted(aside.parked_events)) },
+                html! { (counted(aside.dead_letters)) },
             ]);
         }
     }
@@ -311,8 +312,8 @@ fn way_to(way: &str, path: &str, place: &str, event: &Envelope) -> Markup {
 
 /// Says that there are more than are shown.
 fn more(all: i64, shown: usize, path: &str) -> Markup {
-    let left = all - i64::try_from(shown).unwrap_or(all);
-    html! { @if left > 0 { p { (count(left)) " more: " a href=(path) { code { (path) } } } } }
+    let is_more = i64::try_from(shown).is_ok_and(|shown| all > shown);
+    html! { @if is_more { p { (counted(all)) " in all: " a href=(path) { code { (path) } } } } }
 }
 
 fn overviews(picture: &Picture) -> Markup {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use events::MOST_COUNTED;
 use maud::{Markup, html};
 use world::Moment;
 
@@ -44,6 +45,11 @@ pub(super) fn count(number: i64) -> String {
     grouped
 }
 
+/// So many events that were put aside, which are counted so far and no further.
+pub(super) fn counted(number: i64) -> String {
+    if number < MOST_COUNTED { count(number) } else { format!("{} or more", count(number)) }
+}
+
 /// So many of something, in words.
 pub(super) fn some(number: i64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
@@ -55,7 +61,7 @@ mod tests {
 
     use world::Moment;
 
-    use super::{clock, count, some, span};
+    use super::{clock, count, counted, some, span};
 
     #[test]
     fn a_moment_of_another_day_says_its_day() {
@@ -70,6 +76,7 @@ mod tests {
         let spans = [0.25, 59.0, 61.0, 7_380.0, 180_000.0].map(|secs| span(Duration::from_secs_f64(secs)));
         assert_eq!(spans, ["250 ms", "59 s", "1 min", "2 h 3 min", "2 d 2 h"]);
         assert_eq!([0, 999, 1_000, -1_234_567].map(count), ["0", "999", "1,000", "−1,234,567"]);
+        assert_eq!([9_999, 10_000, 10_005].map(counted), ["9,999", "10,000 or more", "10,005 or more"]);
         assert_eq!((some(1, "event", "events"), some(2, "event", "events")), ("1 event".into(), "2 events".into()));
     }
 }

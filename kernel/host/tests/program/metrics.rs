@@ -51,6 +51,12 @@ fn the_page_tells_of_requests_desks_feeds_and_what_was_put_aside() {
     ] {
         assert!(page.contains(line), "{line} is missing: {page}");
     }
+    let bound = format!("counted up to {}.\n", events::MOST_COUNTED);
+    assert_eq!(
+        page.matches(&bound).count(),
+        2,
+        "it is said how far parked events and dead letters are counted: {page}"
+    );
     let described: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE ")).collect();
     let mut once = described.clone();
     once.sort_unstable();
