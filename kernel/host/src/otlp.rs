@@ -3,6 +3,7 @@
 //! ```text
 //! spans:   every few seconds, or when a batch is full ─▶ POST …/v1/traces    not taken? again for a while, then dropped
 //! metrics: every minute                               ─▶ POST …/v1/metrics   not taken? the next minute has them too
+//!                                                        taken in part? the rest is dropped, for it would be rejected again
 //! the end: what is left, for as long as FAREWELL
 //! ```
 
@@ -16,7 +17,7 @@ use db::{Context, Trace};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::StreamExt;
-use telemetry::otlp::{self, Resource, Sampler, Spans, Told};
+use telemetry::otlp::{self, Rejected, Resource, Sampler, Spans, Told};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -29,6 +30,8 @@ use crate::metrics;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the program waits at its end for what is left to be taken.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Bytes of an answer that are looked at, at most; a longer one is read to its end and says nothing.
+const ANSWER_BYTES: usize = 64 * 1024;
 /// How often it is looked whether a batch is full.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -85,14 +88,22 @@ impl Collector {
         if self.is_gzip { gzip().expect("a vector takes what is written").into() } else { request.into() }
     }
 
-    async fn take(&self, packed: Bytes, by: &Context) -> Result<(), NoAnswer> {
+    /// Has a request taken, and gives back what is said of it.
+    async fn take(&self, packed: Bytes, by: &Context) -> Result<Vec<u8>, NoAnswer> {
         let sent = async {
             let body = Some(("application/x-protobuf", Body::from(packed)));
             let mut answer = self.client.stream(Method::POST, "", body, "application/x-protobuf", by).await?;
+            let (mut said, mut length) = (Vec::new(), 0);
             while let Some(bytes) = answer.next().await {
-                bytes?;
+                let bytes = bytes?;
+                length += bytes.len();
+                if length > ANSWER_BYTES {
+                    said.clear();
+                } else {
+                    said.extend_from_slice(&bytes);
+                }
             }
-            Ok(())
+            Ok(said)
         };
         timeout(self.timeout, sent).await.unwrap_or(Err(NoAnswer::TooLate))
     }
@@ -102,16 +113,18 @@ impl Collector {
 pub(crate) fn start(otlp: &Otlp, board: &Arc<Board>, ended: &watch::Receiver<()>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let by = Context::system("telemetry", Trace::begin(&mut board.world.chance("telemetry")));
-    let wire =
-        |collector: &Collector, what| Wire { collector: collector.clone(), by: by.clone(), what, is_failing: false };
+    let wire = |collector: &Collector, what, rejected| {
+        let (collector, by) = (collector.clone(), by.clone());
+        Wire { collector, by, what, rejected, is_failing: false, is_rejecting: false }
+    };
     if let Some(collector) = &otlp.traces {
         let spans = otlp::start(otlp.sampler, otlp.queue_spans, &board.meters);
-        let wire = wire(collector, "spans");
+        let wire = wire(collector, "spans", otlp::rejected_spans);
         let traces = Traces { otlp: otlp.clone(), wire, spans, batch: Vec::new(), dropped_before: 0 };
         tasks.spawn(traces.run(ended.clone()));
     }
     if let Some(collector) = &otlp.metrics {
-        let wire = wire(collector, "metrics");
+        let wire = wire(collector, "metrics", otlp::rejected_points);
         let metrics = Metrics { otlp: otlp.clone(), wire, board: board.clone(), began: now() };
         tasks.spawn(metrics.run(ended.clone()));
     }
@@ -129,16 +142,24 @@ struct Wire {
     by: Context,
     /// What goes over it.
     what: &'static str,
+    /// What an answer says that was not taken.
+    rejected: fn(&[u8]) -> Option<Rejected>,
     is_failing: bool,
+    is_rejecting: bool,
 }
 
 impl Wire {
-    async fn send(&mut self, packed: Bytes) -> Result<(), NoAnswer> {
-        let taken = self.collector.take(packed, &self.by).await;
-        if let Err(fault) = &taken {
-            self.fails(&told(fault));
+    /// Sends a request; gives back how much of it was rejected where it was taken.
+    async fn send(&mut self, packed: Bytes) -> Result<u64, NoAnswer> {
+        let answer = self.collector.take(packed, &self.by).await;
+        let answer = answer.inspect_err(|fault| self.fails(&told(fault)))?;
+        let rejected = (self.rejected)(&answer);
+        if let Some(Rejected { count, why }) = rejected.as_ref().filter(|_| !self.is_rejecting) {
+            let message = "The collector of OpenTelemetry has taken only a part of what it was sent; the rest is dropped, and so is what it rejects from now on";
+            tracing::warn!(what = self.what, rejected = count, why, "{message}");
         }
-        taken
+        self.is_rejecting = rejected.is_some();
+        Ok(rejected.map_or(0, |rejected| rejected.count))
     }
 
     /// Says once for each time that the collector does not keep up.
@@ -242,13 +263,13 @@ impl Traces {
             pause *= 2;
         };
         let spans = self.batch.drain(..).count() as u64;
-        if taken.is_ok() {
-            self.spans.sent.inc_by(spans)
-        } else {
-            self.spans.dropped.inc_by(spans)
-        };
+        let rejected = taken.as_ref().map_or(0, |rejected| spans.min(*rejected));
+        let lost = if taken.is_ok() { rejected } else { spans };
+        self.spans.sent.inc_by(spans - lost);
+        self.spans.dropped.inc_by(lost);
         let dropped = self.spans.dropped.get();
-        if dropped > self.dropped_before {
+        // What is rejected was not too much, and has been told of.
+        if dropped > self.dropped_before + rejected {
             self.wire.fails("it takes them more slowly than they come");
         } else {
             self.wire.works();

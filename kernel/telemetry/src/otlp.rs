@@ -11,12 +11,14 @@
 //! **Invariant:** whoever tells of a step never waits, however the collector does.
 
 mod metrics;
+mod rejected;
 mod resource;
 mod sampler;
 mod spans;
 mod traces;
 
 pub use metrics::metrics_request;
+pub use rejected::{Rejected, rejected_points, rejected_spans};
 pub use resource::Resource;
 pub use sampler::Sampler;
 pub use spans::{Attribute, Kind, Span, Spans, Step, Told, is_on, samples, start, tell};

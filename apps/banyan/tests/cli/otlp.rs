@@ -1,25 +1,21 @@
 //! What is sent to a collector of OpenTelemetry, as one sees it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod collector;
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use flate2::read::GzDecoder;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Said;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use prost::Message;
 use serde_json::{Value, json};
 use telemetry::Stopwatch;
 
+use self::collector::{Collector, TOO_LONG, attributes, hex, text};
 use crate::binary::{Server, ask_whole, banyan, holds, run};
 use crate::serving::addresses;
 use crate::tls::Files;
@@ -29,125 +25,6 @@ const STEP: &str = "b7ad6b7169203331";
 
 /// What is sent soon.
 const SOON: [(&str, &str); 2] = [("OTEL_BSP_SCHEDULE_DELAY", "50"), ("OTEL_METRIC_EXPORT_INTERVAL", "200")];
-
-type Attributes = BTreeMap<String, Value>;
-
-/// What a collector has taken.
-#[derive(Default)]
-struct Taken {
-    /// Spans, each with what is said of the service whose it is.
-    spans: Vec<(Attributes, Span)>,
-    /// The last of each metric, and of what it is.
-    metrics: BTreeMap<String, (Attributes, Data)>,
-    heads: Vec<String>,
-}
-
-/// A collector.
-struct Collector {
-    address: SocketAddr,
-    taken: Arc<Mutex<Taken>>,
-}
-
-impl Collector {
-    /// One that takes everything.
-    fn new() -> Self {
-        Self::answering("200 OK")
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a test takes in beside itself what the program sends")]
-    fn answering(status: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let collector = Self { address: listener.local_addr().expect("an address"), taken: Arc::default() };
-        let taken = collector.taken.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                take(stream, status, &taken);
-            }
-        });
-        collector
-    }
-
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().expect("nobody panics in here")
-    }
-
-    /// The spans of the caller's trace, and of which service each is.
-    fn of_the_trace(&self) -> Vec<(String, Span)> {
-        let spans = self.taken().spans.clone();
-        let of_service = |(of, span): (Attributes, Span)| (text(&of["service.name"]), span);
-        spans.into_iter().filter(|(_, span)| hex(&span.trace_id) == TRACE).map(of_service).collect()
-    }
-
-    /// Waits for the last steps of an order that is paid; gives back all.
-    fn whole_checkout(&self) -> Vec<(String, Span)> {
-        testkit::eventually("the last steps and all parents are told", || {
-            let spans = self.of_the_trace();
-            let has = |name: &str| spans.iter().any(|(_, span)| span.name == name);
-            let is_told = |parent: &[u8]| hex(parent) == STEP || spans.iter().any(|(_, span)| span.span_id == parent);
-            // The request is answered last.
-            has("PUT /v1/orders/{id}")
-                && has("hear PaymentCaptured")
-                && spans.iter().all(|(_, span)| is_told(&span.parent_span_id))
-        });
-        self.of_the_trace()
-    }
-}
-
-/// Takes one request, and answers it so.
-fn take(mut stream: TcpStream, status: &str, taken: &Mutex<Taken>) {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.unwrap_or_default()];
-    if stream.read_exact(&mut body).is_err() {
-        return;
-    }
-    if head.contains("content-encoding: gzip") {
-        let mut whole = Vec::new();
-        GzDecoder::new(&*body).read_to_end(&mut whole).expect("it is packed");
-        body = whole;
-    }
-    {
-        let mut taken = taken.lock().expect("nobody panics in here");
-        if head.starts_with("post /v1/traces ") {
-            for of in ExportTraceServiceRequest::decode(&*body).expect("it is OTLP").resource_spans {
-                let resource = attributes(&of.resource.expect("a resource").attributes);
-                let spans = of.scope_spans.into_iter().flat_map(|scope| scope.spans);
-                taken.spans.extend(spans.map(|span| (resource.clone(), span)));
-            }
-        } else {
-            for of in ExportMetricsServiceRequest::decode(&*body).expect("it is OTLP").resource_metrics {
-                let resource = attributes(&of.resource.expect("a resource").attributes);
-                let metrics = of.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
-                let known = metrics.map(|metric| (metric.name, (resource.clone(), metric.data.expect("data"))));
-                taken.metrics.extend(known);
-            }
-        }
-        taken.heads.push(head);
-    }
-    // Whoever has gone does not want to know.
-    let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().expect("a text").to_owned()
-}
-
-fn attributes(all: &[KeyValue]) -> Attributes {
-    let value = |said: &KeyValue| match said.value.clone().and_then(|value| value.value) {
-        Some(Said::StringValue(text)) => json!(text),
-        Some(Said::IntValue(number)) => json!(number),
-        other => panic!("{other:?}"),
-    };
-    all.iter().map(|said| (said.key.clone(), value(said))).collect()
-}
 
 fn server(data: &Path, collector: SocketAddr, more: &[(&str, &str)]) -> Server {
     let mut up = banyan(&["up", "--listen", "127.0.0.1:0", "--data"]);
@@ -372,6 +249,41 @@ fn what_a_collector_refuses_for_good_is_dropped_and_what_it_cannot_take_now_is_s
         assert_eq!(sent, if again { 2 } else { 1 }, "{status}");
         assert!(server.said().contains(&format!("it answers with status {}", &status[..3])), "{}", server.said());
     }
+}
+
+#[test]
+fn what_a_collector_takes_in_part_is_told_of_once_and_the_rest_is_not_sent_again() {
+    let (folder, collector) = (tempfile::tempdir().expect("a folder"), Collector::new());
+    let server = server(folder.path(), collector.address, &SOON);
+    let told_of = |what: &str| {
+        let of_it = |line: &&str| line.contains("has taken only a part") && line.contains(&format!("\"{what}\""));
+        server.said().lines().filter(of_it).count()
+    };
+    collector.rejects_one(true);
+    server.receive(5);
+    testkit::eventually("both are told of", || (told_of("spans"), told_of("metrics")) == (1, 1));
+    assert!(server.said().contains(TOO_LONG), "{}", server.said());
+    let asked = |what: &str| {
+        collector.taken().heads.iter().filter(|head| head.starts_with(&format!("post /v1/{what} "))).count()
+    };
+    let (dropped, points) = (spans_that_were("dropped", &server), asked("metrics"));
+    assert_eq!(order(&server, "o-1", "01").0, "confirmed");
+    collector.whole_checkout();
+    testkit::eventually("more is taken in part", || {
+        spans_that_were("dropped", &server) > dropped && asked("metrics") > points + 2
+    });
+    assert_eq!((told_of("spans"), told_of("metrics")), (1, 1), "{}", server.said());
+    collector.rejects_one(false);
+    let (traces, points) = (asked("traces"), asked("metrics"));
+    assert_eq!(order(&server, "o-2", "01").0, "confirmed");
+    testkit::eventually("all is taken", || asked("traces") > traces + 1 && asked("metrics") > points + 1);
+    collector.rejects_one(true);
+    assert_eq!(order(&server, "o-3", "01").0, "confirmed");
+    testkit::eventually("it is told of anew", || (told_of("spans"), told_of("metrics")) == (2, 2));
+    assert!(!server.said().contains("does not take"), "{}", server.said());
+    let taken = collector.taken();
+    let ids: BTreeSet<_> = taken.spans.iter().map(|(_, span)| hex(&span.span_id)).collect();
+    assert_eq!(ids.len(), taken.spans.len(), "each is sent once");
 }
 
 #[test]
