@@ -1,6 +1,6 @@
 //! The smallest service there can be: named tallies that never fall below zero.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
@@ -72,23 +72,7 @@ struct Tally {
 }
 
 pub(crate) fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>]) -> Result<Vec<Answer>, Failure> {
-    let names = |asked: &Asked<Command>| match &asked.command {
-        Command::Add { names, .. } => names.clone(),
-        Command::BreakCheck { name } => vec![name.clone()],
-        _ => Vec::new(),
-    };
-    let all: std::collections::BTreeSet<String> = commands.iter().flat_map(names).collect();
-    let rows = tx.rows(Query::by(&TALLY, "name", all.iter().map(|name| name.as_str().into())).locked())?;
-    let mut tallies = std::collections::BTreeMap::new();
-    for row in rows {
-        let mut row = row.columns();
-        let (name, number, value, version) = (row.text()?, row.number()?, row.int()?, row.int()?);
-        tallies.insert(name, Tally { number, value, version, is_new: false, changed: false });
-    }
-    for name in all {
-        let number = tx.number();
-        tallies.entry(name).or_insert(Tally { number, value: 0, version: 0, is_new: true, changed: false });
-    }
+    let mut tallies = load(tx, commands)?;
     let mut answers = Vec::new();
     for asked in commands {
         answers.push(match &asked.command {
@@ -151,6 +135,28 @@ pub(crate) fn perform(tx: &mut Tx<'_>, commands: &[Asked<Command>]) -> Result<Ve
     tx.insert(&TALLY, new.into_iter().map(row).collect());
     tx.update(&TALLY, old.into_iter().map(row).collect());
     Ok(answers)
+}
+
+/// The tallies that commands name, locked; a new one where there is none.
+fn load(tx: &mut Tx<'_>, commands: &[Asked<Command>]) -> Result<BTreeMap<String, Tally>, Failure> {
+    let names = |asked: &Asked<Command>| match &asked.command {
+        Command::Add { names, .. } => names.clone(),
+        Command::BreakCheck { name } => vec![name.clone()],
+        _ => Vec::new(),
+    };
+    let all: BTreeSet<String> = commands.iter().flat_map(names).collect();
+    let rows = tx.rows(Query::by(&TALLY, "name", all.iter().map(|name| name.as_str().into())).locked())?;
+    let mut tallies = BTreeMap::new();
+    for row in rows {
+        let mut row = row.columns();
+        let (name, number, value, version) = (row.text()?, row.number()?, row.int()?, row.int()?);
+        tallies.insert(name, Tally { number, value, version, is_new: false, changed: false });
+    }
+    for name in all {
+        let number = tx.number();
+        tallies.entry(name).or_insert(Tally { number, value: 0, version: 0, is_new: true, changed: false });
+    }
+    Ok(tallies)
 }
 
 fn event(tx: &Tx<'_>, asked: &Asked<Command>, stream: ids::Number, version: i64) -> NewEvent {

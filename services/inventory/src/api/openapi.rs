@@ -31,7 +31,6 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let on_hand = meaning("Pieces on the shelf.", count());
     let reserved = meaning("Pieces on the shelf that holds keep.", count());
     let committed = meaning("Pieces on the shelf that are firmly promised.", count());
-    let owed = owed();
     let in_transit = meaning("Pieces on their way here from another warehouse; nobody is promised them.", count());
     let available = meaning(
         "on_hand − reserved − committed: what can be promised; nothing as long as pieces are owed, or where the warehouse \
@@ -42,7 +41,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         must("on_hand", on_hand),
         must("reserved", reserved),
         must("committed", committed),
-        must("owed", owed.clone()),
+        must("owed", owed()),
         must("in_transit", in_transit),
         must("available", available),
     ];
@@ -61,10 +60,29 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         must("warehouses", list(reference("StockInWarehouse"))),
     ];
     let unknown = document([must("sku", sku()), must("unknown", json!({"const": true}))]);
+    let [restock, need] = restock::schemas();
+    let own = vec![
+        restock,
+        need,
+        ("Level", document(level.clone())),
+        ("StockInWarehouse", in_warehouse),
+        ("Stock", document(stock.into_iter().chain(level))),
+        ("StockOrUnknown", any_of([reference("Stock"), unknown])),
+        ("StockList", document([must("items", list(reference("StockOrUnknown")))])),
+        ("Movement", movement()),
+        ("SkuSettings", document([must("sku", sku())].into_iter().chain(offer()))),
+        shortfalls::schema(),
+        ("Warehouse", warehouses::schema()),
+        ("Reservation", reservation_schema()),
+    ];
+    own.into_iter().chain(journal::schemas()).collect()
+}
+
+fn reservation_schema() -> Value {
     let allocation = document([
         must("warehouse", name()),
         must("quantity", pieces()),
-        may("owed", owed.clone()),
+        may("owed", owed()),
         may("missing", missing()),
     ]);
     let line = [
@@ -82,36 +100,18 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         may("available_from", available_from()),
     ];
     let statuses = ["reserved", "committed", "shipped", "released", "expired", "refused", "returned"];
-    let [restock, need] = restock::schemas();
-    let own = vec![
-        restock,
-        need,
-        ("Level", document(level.clone())),
-        ("StockInWarehouse", in_warehouse),
-        ("Stock", document(stock.into_iter().chain(level))),
-        ("StockOrUnknown", any_of([reference("Stock"), unknown])),
-        ("StockList", document([must("items", list(reference("StockOrUnknown")))])),
-        ("Movement", movement()),
-        ("SkuSettings", document([must("sku", sku())].into_iter().chain(offer()))),
-        shortfalls::schema(),
-        ("Warehouse", warehouses::schema()),
-        (
-            "Reservation",
-            document([
-                must("id", name()),
-                must("status", word(&statuses)),
-                must("expires_at", moment()),
-                must("lines", list(document(line))),
-                may("short", meaning("What there was too little of, where it was refused.", list(document(short)))),
-                may("order", meaning("The order that it belongs to.", name())),
-                may("allocation", allocation_rule()),
-                may("split", split()),
-                may("market", market()),
-                may("backorder", backorder()),
-            ]),
-        ),
-    ];
-    own.into_iter().chain(journal::schemas()).collect()
+    document([
+        must("id", name()),
+        must("status", word(&statuses)),
+        must("expires_at", moment()),
+        must("lines", list(document(line))),
+        may("short", meaning("What there was too little of, where it was refused.", list(document(short)))),
+        may("order", meaning("The order that it belongs to.", name())),
+        may("allocation", allocation_rule()),
+        may("split", split()),
+        may("market", market()),
+        may("backorder", backorder()),
+    ])
 }
 
 fn discontinued() -> Value {
