@@ -258,6 +258,29 @@ impl Shop {
         }
     }
 
+    /// Lets hours pass until an endpoint stands so: on a busy machine what is due in one hour may be done in a later one.
+    pub(crate) async fn pass_until_status(&self, name: &str, status: &str) -> Value {
+        for _ in 0..500 {
+            let (_, document) = self.get(&format!("/v1/webhook-endpoints/{name}")).await;
+            if document["status"] == status {
+                return document;
+            }
+            self.pass(1, Duration::from_secs(3_600)).await;
+        }
+        panic!("{name} is not {status}: {:?}", self.get(&format!("/v1/webhook-endpoints/{name}")).await)
+    }
+
+    /// Lets hours pass until so many deliveries of an endpoint stand so.
+    pub(crate) async fn pass_until(&self, name: &str, count: usize, status: &str) {
+        for _ in 0..500 {
+            if self.deliveries(name).await.iter().filter(|delivery| delivery["status"] == status).count() == count {
+                return;
+            }
+            self.pass(1, Duration::from_secs(3_600)).await;
+        }
+        panic!("no {count} deliveries of {name} are {status}: {:#?}", self.deliveries(name).await)
+    }
+
     /// Everything that was published.
     pub(crate) async fn events(&self) -> Vec<Envelope> {
         self.running().database.read(|read| read.events_after(0, 10_000)).await.expect("events")
