@@ -3,34 +3,46 @@
 /// Digits of a card number. Source: ISO/IEC 7812-1 (at most 19; the shortest in use has 13).
 const DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 
-/// Whether something in the text passes as a card number: 13 to 19 digits, grouped by spaces or
-/// dashes or not, not all the same, whose last is the check digit of Luhn's formula.
+/// Whether something in the text passes as a card number: 13 to 19 digits, also full-width ones, grouped by spaces,
+/// dashes or dots or not, not all the same, whose last is the check digit of Luhn's formula.
 ///
 /// One in ten random numbers of that length passes as well; ask it only of texts where nobody has
 /// a reason to send such a number.
 pub fn contains_card_number(text: &str) -> bool {
-    let mut groups: Vec<&[u8]> = Vec::new();
-    let mut rest = text.as_bytes();
-    while !rest.is_empty() {
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (group, after) = rest.split_at(digits);
-        if !group.is_empty() {
-            groups.push(group);
-            if ends_with_card_number(&groups) {
-                return true;
+    let mut groups: Vec<Vec<u8>> = Vec::new();
+    let mut is_open = false;
+    for character in text.chars() {
+        if let Some(digit) = digit(character) {
+            match groups.last_mut() {
+                Some(group) if is_open => group.push(digit),
+                _ => groups.push(vec![digit]),
             }
+            is_open = true;
+            continue;
         }
-        let gap = after.iter().take_while(|byte| !byte.is_ascii_digit()).count();
-        if after[..gap].iter().any(|byte| !b" -".contains(byte)) {
+        if is_open && ends_with_card_number(&groups) {
+            return true;
+        }
+        is_open = false;
+        if !is_within_a_number(character) {
             groups.clear();
         }
-        rest = &after[gap..];
     }
-    false
+    is_open && ends_with_card_number(&groups)
+}
+
+fn digit(character: char) -> Option<u8> {
+    let of_zero = |zero: char| u8::try_from(u32::from(character).wrapping_sub(u32::from(zero))).ok();
+    [of_zero('0'), of_zero('\u{ff10}')].into_iter().flatten().find(|digit| *digit < 10)
+}
+
+/// Whether people group digits by it: a space, a dash or a dot.
+fn is_within_a_number(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '-' | '.' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}')
 }
 
 /// Whether the last few of these groups together are a card number.
-fn ends_with_card_number(groups: &[&[u8]]) -> bool {
+fn ends_with_card_number(groups: &[Vec<u8>]) -> bool {
     let mut length = 0;
     (0..groups.len())
         .rev()
@@ -47,7 +59,7 @@ fn passes_luhn(digits: &[u8]) -> bool {
         .iter()
         .rev()
         .enumerate()
-        .map(|(place, digit)| match u32::from(digit - b'0') {
+        .map(|(place, digit)| match u32::from(*digit) {
             digit if place % 2 == 0 => digit,
             digit if digit > 4 => 2 * digit - 9,
             digit => 2 * digit,
@@ -69,6 +81,9 @@ mod tests {
             "card: 378282246310005.",
             "order 12 4242 4242 4242 4242",
             "é4222222222222",
+            "4242.4242.4242.4242",
+            "4242\u{a0}4242\u{2011}4242\u{2009}4242",
+            "\u{ff14}\u{ff12}\u{ff14}\u{ff12}4242 4242 4242",
             "6304000000000000000 ",
         ] {
             assert!(contains_card_number(text), "{text}");
@@ -85,6 +100,8 @@ mod tests {
             "424242424242",
             "42424242424242424242",
             "4242/4242/4242/4242",
+            "192.168.100.200:65535",
+            "\u{661}234567890123452",
             "2026-01-31T12:00:00.000000Z",
         ] {
             assert!(!contains_card_number(text), "{text}");
