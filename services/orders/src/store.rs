@@ -331,6 +331,17 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_is_what_stands_before_any_name() {
+        let migration = crate::MIGRATIONS.iter().find(|migration| migration.number == 3).expect("it is there");
+        assert_eq!(migration.sql.matches(OWNER).count(), 2, "the indexes are of what lists ask for");
+        let of_names = OWNER.trim_start_matches("rtrim(name, '").trim_end_matches("')");
+        for character in (0..=u8::MAX).map(char::from) {
+            let is_of_names = format!("x{character}x").parse::<Name>().is_ok();
+            assert_eq!(of_names.contains(character), is_of_names, "{character:?}");
+        }
+    }
+
+    #[test]
     fn no_list_reads_orders_that_it_does_not_show_where_an_index_could_know() {
         let database = open(Location::Memory(MemoryDisk::empty()));
         let steps = |owner, filter: &Filter| {

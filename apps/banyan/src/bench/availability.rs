@@ -70,9 +70,9 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     runtime.block_on(async {
         let empty = empty::start().await?;
         let mut shop = start(options, &folder, "started").await?;
-        together(options, shop.address).await?;
-        one_by_one(options, empty.address, shop.address).await?;
-        let writing = writing(options, shop.address);
+        together(options, shop.address()).await?;
+        one_by_one(options, empty.address, shop.address()).await?;
+        let writing = writing(options, shop.address());
         tokio::time::timeout(WRITING, writing).await.map_or(Ok(()), |ended| ended)?;
         shop.kill();
         start(options, &folder, "killed while it wrote, and started again").await.map(drop)

@@ -61,7 +61,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     runtime.block_on(async {
         shop.is_up().await?;
         println!("idle: {:.0} MiB", shop.memory_mib());
-        let pool = Arc::new(Pool::to(shop.address));
+        let pool = Arc::new(Pool::to(shop.address()));
         fill(&pool, options.skus).await?;
         let warm_up = arrive(&pool, options, 200, Duration::from_secs(3), &Names(0)).await;
         println!("warm-up: {} checkouts", warm_up.confirmed.count());
@@ -120,7 +120,7 @@ async fn beside_others(shop: &Shop, pool: &Arc<Pool>, receivers: &Receivers, opt
                 let path = format!("/v1/events/orders?subject={}&after=latest", during.of(number));
                 format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
             };
-            let crowd = Crowd::gather(shop.address, (0..options.listeners).map(request), &heard).await?;
+            let crowd = Crowd::gather(shop.address(), (0..options.listeners).map(request), &heard).await?;
             let cpu = shop.cpu_secs();
             let mut beside = arrive(pool, options, *rate, length, &during).await;
             let cpu_beside = shop.cpu_secs() - cpu;
@@ -166,7 +166,7 @@ async fn beside_others(shop: &Shop, pool: &Arc<Pool>, receivers: &Receivers, opt
 async fn beside_keys(shop: &Shop, pool: &Arc<Pool>, folder: &Path, options: &Options) -> Result<(), Stop> {
     let keyed = Shop::start(&options.on, &folder.join("keyed"))?;
     keyed.is_up().await?;
-    fill(&Pool::to(keyed.address), options.skus).await?;
+    fill(&Pool::to(keyed.address()), options.skus).await?;
     let with_key = Arc::new(Pool::to(keyed.demand_key().await?));
     let length = Duration::from_secs(options.secs);
     arrive(&with_key, options, 200, Duration::from_secs(3), &Names(0)).await;

@@ -46,13 +46,13 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     let shop = Shop::start(&options.on, &folder)?;
     runtime.block_on(async {
         shop.is_up().await?;
-        let pool = Arc::new(Pool::to(shop.address));
+        let pool = Arc::new(Pool::to(shop.address()));
         fill(&pool, 100).await?;
         let before = shop.memory_mib();
         let heard = Heard::nothing(RECORDED_AT);
         let request = "GET /v1/events/inventory HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
         let opening = Stopwatch::start();
-        let crowd = Crowd::gather(shop.address, vec![request.to_owned(); options.listeners], &heard).await?;
+        let crowd = Crowd::gather(shop.address(), vec![request.to_owned(); options.listeners], &heard).await?;
         // They first hear of what the shop was filled with.
         until_heard(&heard, options.listeners * 100).await;
         #[expect(clippy::cast_precision_loss, reason = "some thousand listeners")]

@@ -42,7 +42,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     runtime.block_on(async {
         shop.is_up().await?;
         let empty = empty::start().await?;
-        fill(&Pool::to(shop.address), options.skus).await?;
+        fill(&Pool::to(shop.address()), options.skus).await?;
         let (length, skus) = (Duration::from_secs(options.secs), options.skus);
         let ask = move |chance: &mut Chance| {
             let path = format!("/v1/reservations/{:016x}{:016x}", chance.bits(), chance.bits());
@@ -52,7 +52,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
         let (mut ratios, mut with_key) = (Vec::new(), Vec::new());
         for number in 0..=options.rounds {
             let limit = load(empty.address, options.connections, length, 200, ask).await?;
-            let figure = load(shop.address, options.connections, length, 201, ask).await?;
+            let figure = load(shop.address(), options.connections, length, 201, ask).await?;
             let (ratio, mut spread) = (figure.0 / limit.0, figure.1);
             println!(
                 "{}: {:.0} reserves/s, p50 {:.1} ms, p99 {:.1} ms; empty handler {:.0}/s: {ratio:.2} of it",
@@ -86,7 +86,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
 async fn start_keyed(options: &Options, folder: &Path) -> Result<(Shop, Door), Stop> {
     let shop = Shop::start(&options.on, &folder.join("keyed"))?;
     shop.is_up().await?;
-    fill(&Pool::to(shop.address), options.skus).await?;
+    fill(&Pool::to(shop.address()), options.skus).await?;
     let door = shop.demand_key().await?;
     Ok((shop, door))
 }

@@ -48,7 +48,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
     println!("import on {}: {} rows, {} clients reserve meanwhile", options.on.name(), options.rows, options.clients);
     runtime.block_on(async {
         shop.is_up().await?;
-        fill(&Pool::to(shop.address), options.skus).await?;
+        fill(&Pool::to(shop.address()), options.skus).await?;
         let (phase, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let clients = clients(&shop, options, &phase, &ended);
         tokio::time::sleep(ALONE).await;
@@ -79,7 +79,7 @@ pub(super) fn run(options: &Options) -> Result<(), Stop> {
 }
 
 async fn import(shop: &Shop, rows: usize) -> Result<Duration, Stop> {
-    let client = Client::new(&format!("http://{}", shop.address)).map_err(Stop::Failed)?;
+    let client = Client::new(&format!("http://{}", shop.address())).map_err(Stop::Failed)?;
     let by = Context::system("bench", Trace { trace_id: 1, span_id: 1, is_sampled: true });
     let header = std::iter::once("sku,warehouse,counted\n".to_owned());
     let pieces = (0..rows).step_by(PIECE).map(move |first| {
@@ -115,7 +115,7 @@ type Felt = std::io::Result<(Spread, Spread)>;
 fn clients(shop: &Shop, options: &Options, during: &Arc<AtomicBool>, ended: &Arc<AtomicBool>) -> Vec<JoinHandle<Felt>> {
     let world = World::real();
     let client = |client: usize| {
-        let (address, skus, during, ended) = (shop.address, options.skus, during.clone(), ended.clone());
+        let (address, skus, during, ended) = (shop.address(), options.skus, during.clone(), ended.clone());
         let mut chance = world.chance(&format!("client {client}"));
         tokio::spawn(async move {
             let mut connection = Connection::open(address).await?;

@@ -53,17 +53,14 @@ pub(super) fn free_address() -> Result<SocketAddr, Stop> {
 
 /// A running `banyan up`.
 #[derive(Debug)]
-pub(super) struct Shop {
-    server: Server,
-    pub(super) address: SocketAddr,
-}
+pub(super) struct Shop(Server);
 
 impl Shop {
     /// Starts it in a folder. Should it ever demand keys, none is refused for asking too often: that is counted
     /// all the same.
     pub(super) fn start(on: &On, folder: &Path) -> Result<Self, Stop> {
         let address = free_address()?;
-        let server = Server::start(address, |command| {
+        Server::start(address, |command| {
             command.args(["up", "--listen", &address.to_string(), "--data"]).arg(folder.join("shop"));
             command
                 .env("BANYAN_LOG", "warn")
@@ -73,14 +70,18 @@ impl Shop {
             if let Some(url) = &on.postgres {
                 command.env("BANYAN_DATABASE_URL", url);
             }
-        })?;
-        Ok(Self { server, address })
+        })
+        .map(Self)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.0.address
     }
 
     /// Waits until it answers.
     pub(super) async fn is_up(&self) -> Result<(), Stop> {
         for _ in 0..2_000 {
-            if let Ok(mut connection) = Connection::open(self.address).await
+            if let Ok(mut connection) = Connection::open(self.address()).await
                 && let Ok((200, _)) = connection.ask("GET", "/health/ready", "", "").await
             {
                 return Ok(());
@@ -92,18 +93,18 @@ impl Shop {
 
     /// Makes its first key, so that it demands one from now on.
     pub(super) async fn demand_key(&self) -> Result<Door, Stop> {
-        let mut connection = Connection::open(self.address).await.map_err(Stop::failed)?;
+        let mut connection = Connection::open(self.address()).await.map_err(Stop::failed)?;
         let asked = connection.ask("PUT", "/v1/keys/bench", "", r#"{"scopes":["admin"]}"#).await;
         let (status, answer) = asked.map_err(Stop::failed)?;
         let made: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
         let key = made["key"].as_str().ok_or_else(|| Stop::Failed(format!("no key was made: {status} {answer}")))?;
-        Ok(Door { address: self.address, key: format!("Authorization: Bearer {key}\r\n") })
+        Ok(Door { address: self.address(), key: format!("Authorization: Bearer {key}\r\n") })
     }
 
     /// Processor time that it has used, in seconds.
     pub(super) fn cpu_secs(&self) -> f64 {
         const TICKS_PER_SEC: f64 = 100.0;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.server.process.id())).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.process.id())).unwrap_or_default();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
         (ticks(11) + ticks(12)) / TICKS_PER_SEC
@@ -112,14 +113,14 @@ impl Shop {
     /// Memory that it holds, in MiB.
     pub(super) fn memory_mib(&self) -> f64 {
         const PAGES_PER_MIB: f64 = 256.0;
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.server.process.id())).unwrap_or_default();
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.0.process.id())).unwrap_or_default();
         let resident = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok());
         resident.unwrap_or(f64::NAN) / PAGES_PER_MIB
     }
 
     /// The sum of a metric over all its labels.
     pub(super) async fn metric(&self, name: &str) -> f64 {
-        let Ok(mut connection) = Connection::open(self.address).await else { return f64::NAN };
+        let Ok(mut connection) = Connection::open(self.address()).await else { return f64::NAN };
         let Ok((_, text)) = connection.ask("GET", "/metrics", "", "").await else { return f64::NAN };
         let of_name = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
         of_name.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
@@ -127,7 +128,7 @@ impl Shop {
 
     /// Ends it as `kill -9` does.
     pub(super) fn kill(&mut self) {
-        self.server.kill();
+        self.0.kill();
     }
 }
 

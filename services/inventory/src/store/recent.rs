@@ -373,6 +373,10 @@ mod tests {
             keep(&recent, &format!("{number}"), number);
         }
         assert!(recent.skus() == 5_001 && !recent.is_nearly_full(), "{} SKUs", recent.skus());
+        // What fits in as a whole stays, however often and in whatever order it is asked for.
+        for number in (0..5_000).chain((0..5_000).rev()).chain(0..5_000) {
+            assert_eq!(on_hand(&recent, &format!("{number}")), Some(number));
+        }
         for number in 5_000..50_000 {
             keep(&recent, &format!("{number}"), number);
             assert_eq!(on_hand(&recent, "asked"), Some(1));
