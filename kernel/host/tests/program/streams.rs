@@ -232,6 +232,10 @@ fn who_reads_too_slowly_is_cut_off_and_told_where_to_go_on() {
     let limits = Limits { backlog_bytes: 64 * 1024, drain_secs: 5, ..Limits::default() };
     let running = Running::within(vec![producer(&database)], &meters, limits);
     let slow = Stream::open(running.address, "", None);
+    // Whoever is behind yet reads on at a pace of their own, however slow.
+    testkit::eventually("it has joined those who are told", || {
+        get(running.address, "/metrics").body.contains("banyan_event_streams{service=\"shop\"} 1")
+    });
     let large = |number: i64| NewEvent {
         stream: ids::Number::from_column(number),
         version: 1,
