@@ -313,8 +313,14 @@ impl<'s> Read<'s> {
     /// The events of this service after a position, in their order.
     pub fn events_after(&mut self, after: Position, limit: usize) -> Result<Vec<Envelope>, Failure> {
         let rows = self.rows(events_after(after, limit))?;
-        let source = self.session.source();
-        rows.into_iter().map(|row| source.read(row)).collect()
+        self.envelopes(rows)
+    }
+
+    /// The position of the newest event, 0 when there is none, and the first so many of those after a position:
+    /// in one trip.
+    pub fn news_after(&mut self, after: Position, limit: usize) -> Result<(Position, Vec<Envelope>), Failure> {
+        let [newest, news] = self.ask([newest_event(), events_after(after, limit)])?;
+        Ok((position(newest)?, self.envelopes(news)?))
     }
 
     /// The first so many events for which a condition holds, in their order.
@@ -325,20 +331,30 @@ impl<'s> Read<'s> {
         limit: usize,
     ) -> Result<Vec<Envelope>, Failure> {
         let rows = self.rows(events_where(condition, values, limit))?;
-        let source = self.session.source();
-        rows.into_iter().map(|row| source.read(row)).collect()
+        self.envelopes(rows)
     }
 
     /// The events of one thing, in their order.
     pub fn events_of(&mut self, stream: Number) -> Result<Vec<Envelope>, Failure> {
         let rows = self.rows(events_of(stream))?;
-        let source = self.session.source();
-        rows.into_iter().map(|row| source.read(row)).collect()
+        self.envelopes(rows)
     }
 
     /// The position of the newest event; 0 when there is none.
     pub fn newest_event(&mut self) -> Result<Position, Failure> {
-        let rows = self.rows(Query::sql("SELECT coalesce(max(position), 0) FROM event", []))?;
-        rows.into_iter().next().map_or(Ok(0), |row| row.columns().int())
+        position(self.rows(newest_event())?)
     }
+
+    fn envelopes(&self, rows: Vec<Row>) -> Result<Vec<Envelope>, Failure> {
+        let source = self.session.source();
+        rows.into_iter().map(|row| source.read(row)).collect()
+    }
+}
+
+fn newest_event() -> Query {
+    Query::sql("SELECT coalesce(max(position), 0) FROM event", [])
+}
+
+fn position(rows: Vec<Row>) -> Result<Position, Failure> {
+    rows.into_iter().next().map_or(Ok(0), |row| row.columns().int())
 }

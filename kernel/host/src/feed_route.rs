@@ -259,7 +259,7 @@ pub(crate) async fn piece(database: &Database, after: Position) -> Result<Vec<Ar
     if let InMemory::All(events) = database.ring().after(after, PIECE) {
         return Ok(events);
     }
-    let read = database.read(move |read| Ok((read.newest_event()?, read.events_after(after, PIECE)?)));
+    let read = database.read(move |read| read.news_after(after, PIECE));
     let (newest, events) = read.await?;
     if newest < after {
         return Err(Problem::new(&CURSOR_BEYOND_THE_END).member("newest", newest));

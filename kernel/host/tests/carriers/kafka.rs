@@ -93,7 +93,7 @@ impl Broker {
         if life.is_some_and(|life| life != producer.incarnation()) {
             after = 0; // a connector that finds another life reads it from its beginning
         }
-        let read = producer.read(move |read| Ok((read.newest_event()?, read.events_after(after, 100_000)?)));
+        let read = producer.read(move |read| read.news_after(after, 100_000));
         let (newest, events) = read.now_or_never().expect("memory answers at once").expect("the events");
         if newest < after {
             self.went_back = Some((newest, after));
