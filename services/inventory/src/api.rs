@@ -1,12 +1,13 @@
 //! The requests that inventory answers: movements, levels, reservations.
 //!
-//! Reading order: `stock`, `movements`, `skus`, `warehouses`, `restock`, `reservations`, `shortfalls`, `journal`, `availability` (for
+//! Reading order: `stock`, `lookup` (how it is found), `movements`, `skus`, `warehouses`, `restock`, `reservations`, `shortfalls`, `journal`, `availability` (for
 //! those who keep a copy), `bulk` (whole tables), `problem` (how it says no), `openapi` (what is said of
 //! all of them).
 
 mod availability;
 mod bulk;
 mod journal;
+pub(crate) mod lookup;
 mod movements;
 mod openapi;
 pub(crate) mod overview;
@@ -15,7 +16,7 @@ mod reservations;
 mod restock;
 mod shortfalls;
 mod skus;
-pub(crate) mod stock;
+mod stock;
 mod warehouses;
 
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub(crate) struct Shelf {
     pub(crate) hold_secs: i64,
     pub(crate) thresholds: Thresholds,
     /// Stock that was read lately, where it may be kept.
-    pub(crate) recent: Option<Arc<Recent>>,
+    pub(crate) recent: Option<Recent>,
 }
 
 /// What the routes of inventory are about, in the page that describes them.

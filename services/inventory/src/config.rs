@@ -123,7 +123,7 @@ pub const SECTION: Section = Section {
             name: "recent_mib",
             kind: Kind::AtLeast(0),
             default: "128",
-            meaning: "How much memory stock takes at most that was read lately, so that it is not looked up again: a SKU in four warehouses takes about 200 bytes. After a start all stock is read once, as far as there is room. On PostgreSQL nothing is kept, for other processes may change it.",
+            meaning: "How much memory stock takes at most that was read lately, so that it is not looked up again: a SKU in four warehouses takes about 200 bytes. After a start all stock is read once, as far as there is room.",
         },
     ],
 };

@@ -64,10 +64,10 @@ pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, 
     let status = orders.status();
     let lapsed = jobs::lapsed_holds();
     let unserved = jobs::unserved_promises(ground.database.world().chance("promises that are served later"));
-    // Only where nobody else writes is it known what has changed.
-    let room = if ground.database.is_ours_alone() { config.recent_bytes() } else { 0 };
-    let recent = (room > 0).then(|| Arc::new(Recent::with_room_for(room)));
-    let perform = perform::under(config.policy(), recent.clone());
+    let room = config.recent_bytes();
+    let recent = (room > 0).then(|| Recent::with_room_for(room, ground.database.is_ours_alone()));
+    let stamped = recent.as_ref().and_then(Recent::stamped);
+    let perform = perform::under(config.policy(), stamped);
     let (desk, workers) = open_desk(
         &ground.database,
         &perform::KIND,
@@ -84,7 +84,7 @@ pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, 
     });
     let mut service = Service::new(&ground.database, api::routes(shelf.clone()), &desk, workers);
     if let Some(recent) = recent {
-        service.tasks.push(Task { name: "reading of all stock", run: Box::pin(api::stock::read_through(shelf)) });
+        service.tasks.push(Task { name: "reading of all stock", run: Box::pin(api::lookup::read_through(shelf)) });
         service.tell = Box::new(move |meters| {
             let help = "SKUs whose stock is kept in memory, those that have changed since included";
             meters.gauge("stock_kept_in_memory_skus", help).set(i64::try_from(recent.skus()).unwrap_or(i64::MAX));

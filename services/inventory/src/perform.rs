@@ -7,7 +7,7 @@ use db::{Asked, Failure, Kind, Perform, Tx};
 use crate::domain::{Act, Books, Command, Policy, Rejection, Settled, key};
 use crate::jobs::lapse_of;
 use crate::publish;
-use crate::store::recent::Recent;
+use crate::store::recent::Stamped;
 use crate::store::{self, Touched};
 
 /// What a command is answered with.
@@ -18,15 +18,15 @@ pub(crate) const KIND: Kind<Command> = Kind { key_of, weigh };
 
 /// Performs commands on stock under a policy: load all, decide each, store all, publish. What was read
 /// lately of what they change is no longer given.
-pub(crate) fn under(policy: Policy, recent: Option<Arc<Recent>>) -> Perform<Command, Answer> {
-    Arc::new(move |tx, commands| perform(tx, commands, &policy, recent.as_ref()))
+pub(crate) fn under(policy: Policy, stamped: Option<Arc<Stamped>>) -> Perform<Command, Answer> {
+    Arc::new(move |tx, commands| perform(tx, commands, &policy, stamped.as_ref()))
 }
 
 fn perform(
     tx: &mut Tx<'_>,
     commands: &[Asked<Command>],
     policy: &Policy,
-    recent: Option<&Arc<Recent>>,
+    stamped: Option<&Arc<Stamped>>,
 ) -> Result<Vec<Answer>, Failure> {
     let (mut books, lapsed) = store::load(tx, touched(commands))?;
     for (number, story) in &lapsed {
@@ -40,7 +40,7 @@ fn perform(
     if world::planted::is(world::planted::Bug::EventWithoutFact) && answers.iter().any(Result::is_err) {
         return Ok(answers);
     }
-    if let Some(changing) = recent.and_then(|recent| recent.changing(&books)) {
+    if let Some(changing) = stamped.and_then(|stamped| stamped.changing(&books)) {
         // It is dropped after the answers; or with the transaction, where that is taken back.
         tx.after_commit(move || drop(changing));
     }

@@ -18,7 +18,7 @@ use ids::{Number, Sku, Warehouse};
 pub use self::read::levels;
 pub(crate) use self::read::{
     Owed, Rows, all_rows, find_reservation, levels_after, low_after, offer_at, owed_after, reservations, restock,
-    settings, settings_between, skus_after, warehouse, warehouses, warehouses_after, warehouses_at,
+    settings, settings_between, skus_after, stock, warehouse, warehouses, warehouses_after, warehouses_at,
 };
 pub(crate) use self::rows::Place;
 use self::rows::{

@@ -1,8 +1,7 @@
 //! Requests about levels: what lies where, and what of it can be promised.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header;
@@ -14,11 +13,12 @@ use serde_json::Value;
 use web::{Body, Conditions, ETag, Problem, Query, Routes, Scope, Segment};
 use world::Moment;
 
+use super::lookup::stock_of;
 use super::{ABOUT, MOST_SKUS, Shared, Shelf, openapi, problem};
 use crate::domain::{Offer, Pool, Signal, SkuSettings, Thresholds, WarehouseSettings};
 use crate::store;
 use crate::store::journal::Since;
-use crate::store::recent::{Recent, Shown, Stamp};
+use crate::store::recent::Shown;
 
 /// The routes of this module.
 pub(super) fn routes() -> Routes<Arc<Shelf>> {
@@ -29,12 +29,6 @@ pub(super) fn routes() -> Routes<Arc<Shelf>> {
         // A path of its own is not looked for among the SKUs, whatever the method.
         .get("/v1/stock/query", Scope::StockRead, level_of_query, openapi::level_of_query())
 }
-
-/// SKUs that are read through at once.
-const AT_ONCE: usize = 200;
-/// The rest after them, so that this takes about a third of a thread; and the rest after it went wrong.
-const REST: Duration = Duration::from_millis(3);
-const LONG_REST: Duration = Duration::from_secs(1);
 
 /// What a level, or a SKU beside its levels, takes in an answer, about.
 const LEVEL_BYTES: usize = 128;
@@ -140,12 +134,12 @@ impl StockDocument {
     }
 
     /// What is shown here, as it is kept.
-    fn shown(&self) -> Shown {
+    pub(super) fn shown(&self) -> Shown {
         let level = |at: &InWarehouse| (at.warehouse.clone(), at.active != Some(false), at.level.level);
         Shown { offer: self.offer(), levels: self.warehouses.iter().map(level).collect() }
     }
 
-    fn of_shown(sku: Sku, shown: Shown, thresholds: Thresholds) -> Self {
+    pub(super) fn of_shown(sku: Sku, shown: Shown, thresholds: Thresholds) -> Self {
         let mut document = Self::of_nothing(sku, shown.offer);
         for (warehouse, is_active, level) in shown.levels {
             document.add(warehouse, is_active, level, thresholds);
@@ -192,95 +186,6 @@ fn sum(one: LevelDocument, other: LevelDocument) -> LevelDocument {
         in_transit: one.in_transit + other.in_transit,
     };
     LevelDocument { level, available }
-}
-
-/// The stock of each of these SKUs as it is at one moment; none of one that is unknown.
-async fn stock_of(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<Option<StockDocument>>, Problem> {
-    let Some(recent) = &shelf.recent else { return read_at_once(shelf, skus).await };
-    let mut stamps = Vec::with_capacity(skus.len());
-    let kept = |sku: &Sku| {
-        let (shown, stamp) = recent.get(sku)?;
-        stamps.push(stamp);
-        Some(StockDocument::of_shown(sku.clone(), shown, shelf.thresholds))
-    };
-    let mut stock: Vec<Option<StockDocument>> = skus.iter().map(kept).collect();
-    let missing: BTreeSet<&Sku> =
-        skus.iter().zip(&stock).filter(|(_, kept)| kept.is_none()).map(|(sku, _)| sku).collect();
-    if !missing.is_empty() {
-        let found = read_and_kept(shelf, recent, missing.into_iter().cloned().collect()).await?;
-        for (place, sku) in stock.iter_mut().zip(skus).filter(|(place, _)| place.is_none()) {
-            *place = of_sku(&found, sku);
-        }
-    }
-    // What was known before the rest was read is from the same moment, if nothing has become of it since.
-    if recent.all_stand(&stamps) { Ok(stock) } else { read_at_once(shelf, skus).await }
-}
-
-/// The same, read in one view.
-async fn read_at_once(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<Option<StockDocument>>, Problem> {
-    let found = looked_up(shelf, skus.to_vec()).await?;
-    Ok(skus.iter().map(|sku| of_sku(&found, sku)).collect())
-}
-
-/// The stock of a SKU, where it is among what was found, which stands in the order of the names.
-fn of_sku(found: &[StockDocument], sku: &Sku) -> Option<StockDocument> {
-    let place = found.binary_search_by(|document| document.sku.cmp(sku));
-    place.ok().map(|place| found[place].clone())
-}
-
-/// What is read in one view of SKUs in the order of their names, of which is kept what did not change meanwhile.
-async fn read_and_kept(shelf: &Shelf, recent: &Recent, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
-    let stamps: Vec<(Sku, Stamp)> = skus.iter().filter_map(|sku| Some((sku.clone(), recent.stamp(sku)?))).collect();
-    let found = looked_up(shelf, skus).await?;
-    // Both stand in the same order.
-    let mut stamps = stamps.into_iter().peekable();
-    for document in &found {
-        while stamps.next_if(|(sku, _)| *sku < document.sku).is_some() {}
-        if let Some((sku, stamp)) = stamps.next_if(|(sku, _)| *sku == document.sku) {
-            recent.keep(&sku, stamp, &document.shown());
-        }
-    }
-    Ok(found)
-}
-
-/// Reads all stock once after a start, as much as there is room for, so that those who ask first need not wait
-/// until it is looked up: a few SKUs at a time, with a rest in between for others who read. It never ends, for
-/// a service whose task has ended is stopped.
-pub(crate) async fn read_through(shelf: Arc<Shelf>) {
-    if let Some(recent) = &shelf.recent {
-        let mut after = None;
-        while !recent.is_nearly_full() {
-            match read_next(&shelf, recent, after.clone()).await {
-                Ok(Some(last)) => after = Some(last),
-                Ok(None) => break,
-                Err(problem) => {
-                    tracing::debug!(?problem, "Stock cannot be read through now; it is tried again");
-                    tokio::time::sleep(LONG_REST).await;
-                }
-            }
-            tokio::time::sleep(REST).await;
-        }
-    }
-    std::future::pending::<()>().await;
-}
-
-/// Reads and keeps the stock of some SKUs after one; gives back the last of them.
-async fn read_next(shelf: &Shelf, recent: &Recent, after: Option<Sku>) -> Result<Option<Sku>, Problem> {
-    let skus = move |read: &mut db::Read<'_>| store::skus_after(read, after.as_ref(), AT_ONCE);
-    let skus = shelf.database.read(skus).await?;
-    let last = skus.last().cloned();
-    read_and_kept(shelf, recent, skus).await?;
-    Ok(last)
-}
-
-/// The stock of those SKUs that are known, in the order of their names.
-async fn looked_up(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
-    let thresholds = shelf.thresholds;
-    let read = move |read: &mut db::Read<'_>| {
-        let levels = store::levels(read, &skus)?;
-        Ok(documents(levels, &store::settings(read, &skus)?, &store::warehouses(read)?, thresholds))
-    };
-    Ok(shelf.database.read(read).await?)
 }
 
 /// The body of the answer about these SKUs, in the order asked.

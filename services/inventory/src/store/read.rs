@@ -20,6 +20,21 @@ pub fn levels(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Warehouse, 
     rows.into_iter().map(level).collect()
 }
 
+/// The levels of some SKUs, what was said of them, and of warehouses.
+pub(crate) type Stock =
+    (Vec<(Sku, Warehouse, Pool)>, BTreeMap<Sku, SkuSettings>, BTreeMap<Warehouse, WarehouseSettings>);
+
+/// The stock of some SKUs, in one trip; nothing for those never seen.
+pub(crate) fn stock(read: &mut Read<'_>, skus: &[Sku]) -> Result<Stock, Failure> {
+    let levels = Query::by(&STOCK, "sku", skus.iter().map(Value::from));
+    let [levels, settings, warehouses] = read.ask([levels, settings_query(skus.iter()), all_warehouses()])?;
+    Ok((
+        levels.into_iter().map(level).collect::<Result<_, _>>()?,
+        settings.into_iter().map(sku_settings).collect::<Result<_, _>>()?,
+        warehouses.into_iter().map(warehouse_settings).collect::<Result<_, _>>()?,
+    ))
+}
+
 /// Pieces that a promise is owed.
 #[derive(Clone, Debug)]
 pub(crate) struct Owed {
@@ -72,13 +87,16 @@ pub(crate) fn settings<'a>(
     read: &mut Read<'_>,
     skus: impl IntoIterator<Item = &'a Sku>,
 ) -> Result<BTreeMap<Sku, SkuSettings>, Failure> {
-    let skus: Vec<&Sku> = skus.into_iter().collect();
-    // One is found sooner by its key.
-    let settings = match skus[..] {
+    read.rows(settings_query(skus.into_iter()))?.into_iter().map(sku_settings).collect()
+}
+
+fn settings_query<'a>(skus: impl Iterator<Item = &'a Sku>) -> Query {
+    let skus: Vec<&Sku> = skus.collect();
+    match skus[..] {
+        // One is found sooner by its key.
         [sku] => Query::by(&SKU, "sku", [sku.into()]),
         _ => settings_of(skus.into_iter()),
-    };
-    read.rows(settings)?.into_iter().map(sku_settings).collect()
+    }
 }
 
 /// What was said about SKUs after one and up to another; about some of those that follow, where no end is said.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
-use db::Location;
+use db::{Location, MemoryDisk};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -355,4 +355,88 @@ fn all_stock_is_in_memory_soon_after_a_start() {
     // What is kept is no longer given once it has changed.
     shop.receive("more", "SKU-7", "main", 1);
     assert_eq!(shop.level("SKU-7")["on_hand"], 8);
+}
+
+/// Two processes on one database, on each that may have them.
+fn by_two(test: impl Fn(&Running, &Running)) {
+    let config = inventory::Config::default();
+    for place in [Location::Memory(MemoryDisk::empty()), Location::Postgres(testkit::Postgres::shared().database())] {
+        test(&Running::on(place.clone(), &config), &Running::on(place, &config));
+    }
+}
+
+#[test]
+fn what_one_process_changes_the_other_shows_at_once() {
+    by_two(|one, other| {
+        one.receive("m-1", "a", "main", 10);
+        one.receive("m-2", "b", "main", 10);
+        let stock = |shop: &Running| shop.ask(Method::POST, "/v1/stock/query", &json!({"skus": ["a", "b"]})).1;
+        let put = |path: &'static str, body: Value| move |shop: &Running| drop(shop.put(path, &body));
+        let changes: [(&str, Box<dyn Fn(&Running)>); 9] = [
+            ("goods", Box::new(|shop| shop.receive("m-3", "a", "main", 1))),
+            ("goods elsewhere", Box::new(|shop| shop.receive("m-4", "a", "north", 1))),
+            ("a hold", Box::new(put("/v1/reservations/r-1", lines(&[("a", 2)])))),
+            ("a commit, with which the goods leave", Box::new(|shop| drop(shop.post("/v1/reservations/r-1/commit")))),
+            ("another hold", Box::new(put("/v1/reservations/r-2", lines(&[("b", 3)])))),
+            ("its release", Box::new(|shop| drop(shop.post("/v1/reservations/r-2/release")))),
+            ("what is said of a SKU", Box::new(put("/v1/skus/a", json!({"discontinued": false, "low_upto": 50})))),
+            ("what is said of a warehouse", Box::new(put("/v1/warehouses/main", json!({"active": false})))),
+            (
+                "more than is looked at one by one",
+                Box::new(|shop| {
+                    for number in 0..501 {
+                        shop.receive(&format!("more-{number}"), "b", "main", 1);
+                    }
+                }),
+            ),
+        ];
+        for (changed, change) in changes {
+            // All of it is kept by both.
+            let before = [stock(one), stock(other), stock(one), stock(other)];
+            assert!(before.iter().all(|stock| *stock == before[0]), "before {changed}: {before:#?}");
+            change(one);
+            let after = [stock(other), stock(one)];
+            assert_ne!(after[0], before[0], "{changed} is not shown by the other");
+            assert_eq!(after[0], after[1], "{changed}");
+        }
+    });
+}
+
+#[test]
+fn of_two_processes_that_change_the_same_each_shows_what_both_have_answered() {
+    by_two(|one, other| {
+        one.receive("m-1", "a", "main", 1_000);
+        one.receive("m-2", "b", "main", 1_000);
+        std::thread::scope(|scope| {
+            let reserving: Vec<_> = [(one, other), (other, one)]
+                .into_iter()
+                .enumerate()
+                .map(|(number, (shop, reader))| {
+                    scope.spawn(move || {
+                        for wish in 1..=50 {
+                            let both = lines(&[("a", 1), ("b", 1)]);
+                            assert_eq!(shop.put(&format!("/v1/reservations/r-{number}-{wish}"), &both).0, 201);
+                            let reserved = reader.level("a")["reserved"].as_i64().expect("a number");
+                            assert!((wish..=100).contains(&reserved), "{reserved} after {wish} of its own");
+                        }
+                    })
+                })
+                .collect();
+            for shop in [one, other] {
+                scope.spawn(move || (0..500).for_each(|_| drop(shop.level("a"))));
+            }
+            let mut before = 0;
+            for shop in [one, other].into_iter().cycle() {
+                if reserving.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                    break;
+                }
+                let stock = shop.ask(Method::POST, "/v1/stock/query", &json!({"skus": ["b", "a"]})).1;
+                let [b, a] = [0, 1].map(|place| stock["items"][place]["reserved"].as_i64().expect("a number"));
+                assert_eq!(a, b, "both are held by the same commits");
+                assert!(before <= a, "{a} after {before}");
+                before = a;
+            }
+        });
+        assert_eq!([one, other].map(|shop| shop.level("a")["reserved"].clone()), [json!(100), json!(100)]);
+    });
 }
