@@ -269,6 +269,8 @@ impl<'s> Tx<'s> {
 pub struct Read<'s> {
     session: &'s mut Session,
     now: Moment,
+    /// The position of the newest event, once somebody has asked: many may ask in one view.
+    newest: Option<Position>,
 }
 
 impl fmt::Debug for Read<'_> {
@@ -280,7 +282,7 @@ impl fmt::Debug for Read<'_> {
 impl<'s> Read<'s> {
     pub(crate) fn begin(session: &'s mut Session, world: &World) -> Result<Self, Failure> {
         session.begin_reading()?;
-        Ok(Self { session, now: world.now() })
+        Ok(Self { session, now: world.now(), newest: None })
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -319,8 +321,11 @@ impl<'s> Read<'s> {
     /// The position of the newest event, 0 when there is none, and the first so many of those after a position:
     /// in one trip.
     pub fn news_after(&mut self, after: Position, limit: usize) -> Result<(Position, Vec<Envelope>), Failure> {
+        if let Some(newest) = self.newest.filter(|newest| *newest <= after) {
+            return Ok((newest, Vec::new()));
+        }
         let [newest, news] = self.ask([newest_event(), events_after(after, limit)])?;
-        Ok((position(newest)?, self.envelopes(news)?))
+        Ok((self.learn(newest)?, self.envelopes(news)?))
     }
 
     /// The first so many events for which a condition holds, in their order.
@@ -342,7 +347,17 @@ impl<'s> Read<'s> {
 
     /// The position of the newest event; 0 when there is none.
     pub fn newest_event(&mut self) -> Result<Position, Failure> {
-        position(self.rows(newest_event())?)
+        if let Some(newest) = self.newest {
+            return Ok(newest);
+        }
+        let newest = self.rows(newest_event())?;
+        self.learn(newest)
+    }
+
+    fn learn(&mut self, newest: Vec<Row>) -> Result<Position, Failure> {
+        let newest = newest.into_iter().next().map_or(Ok(0), |row| row.columns().int())?;
+        self.newest = Some(newest);
+        Ok(newest)
     }
 
     fn envelopes(&self, rows: Vec<Row>) -> Result<Vec<Envelope>, Failure> {
@@ -353,8 +368,4 @@ impl<'s> Read<'s> {
 
 fn newest_event() -> Query {
     Query::sql("SELECT coalesce(max(position), 0) FROM event", [])
-}
-
-fn position(rows: Vec<Row>) -> Result<Position, Failure> {
-    rows.into_iter().next().map_or(Ok(0), |row| row.columns().int())
 }

@@ -1,13 +1,14 @@
 //! Everything that inventory keeps, and every statement about it.
 //!
 //! Reading order: here what a batch loads and saves, then `rows` (the tables), `read`, `journal` and `availability`
-//! (what others read), and `recent` (what was read lately).
+//! (what others read), `shown` and `recent` (what was read lately).
 
 pub(crate) mod availability;
 pub(crate) mod journal;
 mod read;
 pub(crate) mod recent;
 mod rows;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,7 @@ use self::rows::{
     movement_row, owed_to, reservation, reservation_row, restock_point, sku_settings, warehouse_row,
     warehouse_settings,
 };
+pub(crate) use self::shown::{Shown, shown};
 use crate::domain::{Books, Offer, Outcome, Status};
 
 /// Lapsed holds of a SKU in a warehouse that one batch clears away: as many as pieces are wanted of it, for each

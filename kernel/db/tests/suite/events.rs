@@ -72,6 +72,28 @@ fn the_ring_gives_what_the_table_holds() {
 }
 
 #[test]
+fn a_view_goes_as_far_as_it_did_when_it_was_opened_whatever_is_said_meanwhile() {
+    let (places, _folder) = everywhere();
+    // In memory nobody writes while somebody reads.
+    for (place, location) in places.into_iter().filter(|(place, _)| *place != "memory") {
+        let running = open(location, options()).start();
+        let desk = running.desk.clone();
+        let add_one = move || assert!(wait(desk.ask(add("a", 1))).is_ok());
+        (0..3).for_each(|_| add_one());
+        let positions = |news: Vec<db::Envelope>| news.iter().map(|event| event.position).collect::<Vec<_>>();
+        let read = move |read: &mut db::Read<'_>| {
+            let first = read.news_after(1, 1)?;
+            add_one();
+            Ok([first, read.news_after(3, 9)?, (read.newest_event()?, Vec::new()), read.news_after(0, 9)?])
+        };
+        let seen = wait(running.database.read(read)).expect("a read").map(|(newest, news)| (newest, positions(news)));
+        assert_eq!(seen, [(3, vec![2]), (3, vec![]), (3, vec![]), (3, vec![1, 2, 3])], "{place}");
+        let now = wait(running.database.read(|read| read.news_after(2, 9))).expect("a read");
+        assert_eq!((now.0, positions(now.1)), (4, vec![3, 4]), "{place}");
+    }
+}
+
+#[test]
 fn a_database_learns_of_what_another_process_said() {
     let url = Postgres::shared().database();
     let mut one = open(Location::Postgres(url.clone()), options());

@@ -20,11 +20,10 @@ use serde::Serialize;
 use web::{Cursor, Listed, Problem, Query, Routes, Scope, Wait};
 
 use super::problem::SNAPSHOT_AGAIN;
-use super::stock::{StockDocument, documents};
+use super::stock::StockDocument;
 use super::{ABOUT, Shared, Shelf, openapi};
-use crate::domain::Thresholds;
-use crate::store;
 use crate::store::availability::{changed_after, levels_of_skus_after};
+use crate::store::{self, Shown};
 
 /// The routes of this module.
 pub(super) fn routes() -> Routes<Arc<Shelf>> {
@@ -55,8 +54,8 @@ async fn changes(State(shelf): Shared, wait: Wait, mut query: Query) -> Result<R
     let mut newest = shelf.database.ring().newest();
     loop {
         newest.mark_unchanged();
-        let (thresholds, most) = (shelf.thresholds, usize::from(page.limit));
-        let read = move |read: &mut Read<'_>| changed(read, thresholds, after, most);
+        let most = usize::from(page.limit);
+        let read = move |read: &mut Read<'_>| changed(read, after, most);
         let (items, upto, at_end) = match shelf.database.read(read).await? {
             Found::BeyondTheEnd => {
                 return Err(Problem::new(&CURSOR_BEYOND_THE_END).member("newest", *newest.borrow()));
@@ -68,6 +67,7 @@ async fn changes(State(shelf): Shared, wait: Wait, mut query: Query) -> Result<R
         if items.is_empty() && at_end {
             tokio::select! { biased; () = &mut over => {}, heard = newest.changed() => if heard.is_ok() { continue } }
         }
+        let items = items.iter().map(|(sku, shown)| StockDocument::of(sku, shown, shelf.thresholds)).collect();
         return Ok(Listed { items, next: Some(Cursor::new(&(life, upto))) }.into_response());
     }
 }
@@ -79,10 +79,10 @@ enum Found {
     /// What was said of a warehouse, which may concern every SKU.
     OfAWarehouse,
     /// What has changed, how far that is, and whether there was no more.
-    Changed(Vec<StockDocument>, Position, bool),
+    Changed(Vec<(Sku, Shown)>, Position, bool),
 }
 
-fn changed(read: &mut Read<'_>, thresholds: Thresholds, after: Position, most: usize) -> Result<Found, Failure> {
+fn changed(read: &mut Read<'_>, after: Position, most: usize) -> Result<Found, Failure> {
     if read.newest_event()? < after {
         return Ok(Found::BeyondTheEnd);
     }
@@ -91,9 +91,8 @@ fn changed(read: &mut Read<'_>, thresholds: Thresholds, after: Position, most: u
         return Ok(Found::OfAWarehouse);
     }
     let skus: Vec<Sku> = changes.skus.into_iter().collect();
-    let levels = store::levels(read, &skus)?;
-    let settings = store::settings(read, &skus)?;
-    let items = documents(levels, &settings, &store::warehouses(read)?, thresholds);
+    let (levels, settings, sites) = store::stock(read, &skus)?;
+    let items = store::shown(&levels, &settings, &sites);
     Ok(Found::Changed(items, changes.upto, changes.at_end))
 }
 
@@ -112,8 +111,7 @@ enum Line {
 async fn snapshot(State(shelf): Shared, query: Query) -> Result<Response, Problem> {
     query.finish(|| Some(()))?;
     // The first page is read before anything is answered: what fails then is still a problem document.
-    let thresholds = shelf.thresholds;
-    let first = move |read: &mut Read<'_>| Ok((read.newest_event()?, some_after(read, thresholds, "")?));
+    let first = |read: &mut Read<'_>| Ok((read.newest_event()?, some_after(read, "")?));
     let (begun, page) = shelf.database.read(first).await?;
     let copying = Copying { shelf, begun, page, skus: 0, ended: false };
     let pieces = stream::unfold(copying, |mut copying| async {
@@ -128,7 +126,7 @@ struct Copying {
     shelf: Arc<Shelf>,
     begun: Position,
     /// What was read and not given yet; nothing where all was given.
-    page: Vec<StockDocument>,
+    page: Vec<(Sku, Shown)>,
     skus: usize,
     ended: bool,
 }
@@ -139,15 +137,15 @@ impl Copying {
         if self.ended {
             return None;
         }
-        let Some(last) = self.page.last() else {
+        let Some((last, _)) = self.page.last() else {
             self.ended = true;
             let next = Cursor::new(&(self.shelf.database.incarnation(), self.begun));
-            return Some(written(&[Line::Done { skus: self.skus, next }]));
+            return Some(line(&Line::Done { skus: self.skus, next }));
         };
-        let (thresholds, after) = (self.shelf.thresholds, last.sku.clone());
+        let after = last.clone();
         self.skus += self.page.len();
-        let piece = written(&self.page);
-        let next = self.shelf.database.read(move |read| some_after(read, thresholds, after.as_str())).await;
+        let piece = self.lines();
+        let next = self.shelf.database.read(move |read| some_after(read, after.as_str())).await;
         // Without its last line it does not look like one that has ended.
         self.ended = next.is_err();
         Some(match next {
@@ -158,23 +156,30 @@ impl Copying {
             Err(_) => Err(std::io::Error::other("the database does not answer")),
         })
     }
+
+    /// What was read and not given yet, each as a line.
+    fn lines(&self) -> std::io::Result<Bytes> {
+        let mut text = Vec::new();
+        for (sku, shown) in &self.page {
+            StockDocument::of(sku, shown, self.shelf.thresholds).write(&mut text)?;
+            text.push(b'\n');
+        }
+        Ok(text.into())
+    }
+}
+
+/// A line of JSON.
+fn line(document: &Line) -> std::io::Result<Bytes> {
+    let mut text = serde_json::to_vec(document)?;
+    text.push(b'\n');
+    Ok(text.into())
 }
 
 /// Stock of some SKUs after one.
-fn some_after(read: &mut Read<'_>, thresholds: Thresholds, after: &str) -> Result<Vec<StockDocument>, Failure> {
+fn some_after(read: &mut Read<'_>, after: &str) -> Result<Vec<(Sku, Shown)>, Failure> {
     let levels = levels_of_skus_after(read, after, PAGE)?;
     // Something may have been said of SKUs in between, of which nothing lies anywhere.
     let upto = levels.last().map(|(sku, ..)| sku.as_str());
     let settings = store::settings_between(read, after, upto, PAGE)?;
-    Ok(documents(levels, &settings, &store::warehouses(read)?, thresholds))
-}
-
-/// Each as a line of JSON.
-fn written(lines: &[impl Serialize]) -> std::io::Result<Bytes> {
-    let mut text = Vec::new();
-    for line in lines {
-        serde_json::to_writer(&mut text, line)?;
-        text.push(b'\n');
-    }
-    Ok(text.into())
+    Ok(store::shown(&levels, &settings, &store::warehouses(read)?))
 }

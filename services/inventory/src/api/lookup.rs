@@ -9,10 +9,8 @@ use ids::Sku;
 use web::Problem;
 
 use super::Shelf;
-use super::stock::{StockDocument, documents};
-use crate::domain::Thresholds;
-use crate::store;
 use crate::store::recent::{Followed, Recent, Stamp, Stamped};
+use crate::store::{self, Shown};
 
 /// SKUs that are read through at once.
 const AT_ONCE: usize = 200;
@@ -21,14 +19,14 @@ const REST: Duration = Duration::from_millis(3);
 const LONG_REST: Duration = Duration::from_secs(1);
 
 /// The stock of each of these SKUs as it is at one moment; none of one that is unknown.
-pub(super) async fn stock_of(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<Option<StockDocument>>, Problem> {
+pub(super) async fn stock_of(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<Option<Shown>>, Problem> {
     match &shelf.recent {
         Some(Recent::Stamped(stamped)) => stock_by_stamps(shelf, stamped, skus).await,
         Some(Recent::Followed(followed)) => {
-            let (followed, skus, thresholds) = (followed.clone(), skus.to_vec(), shelf.thresholds);
+            let (followed, skus) = (followed.clone(), skus.to_vec());
             let read = move |read: &mut Read<'_>| {
                 let at = followed.follow(read)?;
-                stock_in_view(read, &followed, at, &skus, thresholds)
+                stock_in_view(read, &followed, at, &skus)
             };
             Ok(shelf.database.read(read).await?)
         }
@@ -42,32 +40,26 @@ fn stock_in_view(
     followed: &Followed,
     at: Position,
     skus: &[Sku],
-    thresholds: Thresholds,
-) -> Result<Vec<Option<StockDocument>>, Failure> {
-    let known = |sku: &Sku| Some(StockDocument::of_shown(sku.clone(), followed.get(sku, at)?, thresholds));
-    let mut stock: Vec<_> = skus.iter().map(known).collect();
+) -> Result<Vec<Option<Shown>>, Failure> {
+    let mut stock: Vec<_> = skus.iter().map(|sku| followed.get(sku, at)).collect();
     let missing = missing(skus, &stock);
     if !missing.is_empty() {
-        let found = found_in(read, &missing, thresholds)?;
-        for document in &found {
-            followed.keep(&document.sku, at, &document.shown());
-        }
+        let found = found_in(read, &missing)?;
         fill(&mut stock, skus, &found);
+        for (sku, shown) in found {
+            followed.keep(sku, at, shown);
+        }
     }
     Ok(stock)
 }
 
 /// The same, by what is known without a view where nothing has changed.
-async fn stock_by_stamps(
-    shelf: &Shelf,
-    stamped: &Stamped,
-    skus: &[Sku],
-) -> Result<Vec<Option<StockDocument>>, Problem> {
+async fn stock_by_stamps(shelf: &Shelf, stamped: &Stamped, skus: &[Sku]) -> Result<Vec<Option<Shown>>, Problem> {
     let mut stamps = Vec::with_capacity(skus.len());
     let known = |sku: &Sku| {
         let (shown, stamp) = stamped.get(sku)?;
         stamps.push(stamp);
-        Some(StockDocument::of_shown(sku.clone(), shown, shelf.thresholds))
+        Some(shown)
     };
     let mut stock: Vec<_> = skus.iter().map(known).collect();
     let missing = missing(skus, &stock);
@@ -80,56 +72,55 @@ async fn stock_by_stamps(
 }
 
 /// The same, read in one view.
-async fn read_at_once(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<Option<StockDocument>>, Problem> {
+async fn read_at_once(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<Option<Shown>>, Problem> {
     let found = looked_up(shelf, skus.to_vec()).await?;
     Ok(skus.iter().map(|sku| of_sku(&found, sku)).collect())
 }
 
 /// The SKUs whose stock is missing, in the order of their names.
-fn missing(skus: &[Sku], stock: &[Option<StockDocument>]) -> Vec<Sku> {
+fn missing(skus: &[Sku], stock: &[Option<Shown>]) -> Vec<Sku> {
     let missing: BTreeSet<&Sku> =
         skus.iter().zip(stock).filter(|(_, known)| known.is_none()).map(|(sku, _)| sku).collect();
     missing.into_iter().cloned().collect()
 }
 
 /// Puts what was found where it is missing.
-fn fill(stock: &mut [Option<StockDocument>], skus: &[Sku], found: &[StockDocument]) {
+fn fill(stock: &mut [Option<Shown>], skus: &[Sku], found: &[(Sku, Shown)]) {
     for (place, sku) in stock.iter_mut().zip(skus).filter(|(place, _)| place.is_none()) {
         *place = of_sku(found, sku);
     }
 }
 
 /// The stock of a SKU, where it is among what was found, which stands in the order of the names.
-fn of_sku(found: &[StockDocument], sku: &Sku) -> Option<StockDocument> {
-    let place = found.binary_search_by(|document| document.sku.cmp(sku));
-    place.ok().map(|place| found[place].clone())
+fn of_sku(found: &[(Sku, Shown)], sku: &Sku) -> Option<Shown> {
+    let place = found.binary_search_by(|(there, _)| there.cmp(sku));
+    place.ok().map(|place| found[place].1.clone())
 }
 
 /// What is read in one view of SKUs in the order of their names, of which is kept what did not change meanwhile.
-async fn read_and_stamped(shelf: &Shelf, stamped: &Stamped, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
+async fn read_and_stamped(shelf: &Shelf, stamped: &Stamped, skus: Vec<Sku>) -> Result<Vec<(Sku, Shown)>, Problem> {
     let stamps: Vec<(Sku, Stamp)> = skus.iter().filter_map(|sku| Some((sku.clone(), stamped.stamp(sku)?))).collect();
     let found = looked_up(shelf, skus).await?;
     // Both stand in the same order.
     let mut stamps = stamps.into_iter().peekable();
-    for document in &found {
-        while stamps.next_if(|(sku, _)| *sku < document.sku).is_some() {}
-        if let Some((sku, stamp)) = stamps.next_if(|(sku, _)| *sku == document.sku) {
-            stamped.keep(&sku, stamp, &document.shown());
+    for (found, shown) in &found {
+        while stamps.next_if(|(sku, _)| sku < found).is_some() {}
+        if let Some((sku, stamp)) = stamps.next_if(|(sku, _)| sku == found) {
+            stamped.keep(sku, stamp, shown.clone());
         }
     }
     Ok(found)
 }
 
 /// The stock of those SKUs that are known, in the order of their names.
-async fn looked_up(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<StockDocument>, Problem> {
-    let thresholds = shelf.thresholds;
-    Ok(shelf.database.read(move |read| found_in(read, &skus, thresholds)).await?)
+async fn looked_up(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<(Sku, Shown)>, Problem> {
+    Ok(shelf.database.read(move |read| found_in(read, &skus)).await?)
 }
 
 /// The same, in a view.
-fn found_in(read: &mut Read<'_>, skus: &[Sku], thresholds: Thresholds) -> Result<Vec<StockDocument>, Failure> {
+fn found_in(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Shown)>, Failure> {
     let (levels, settings, sites) = store::stock(read, skus)?;
-    Ok(documents(levels, &settings, &sites, thresholds))
+    Ok(store::shown(&levels, &settings, &sites))
 }
 
 /// Reads all stock once after a start, as much as there is room for, so that those who ask first need not wait

@@ -145,7 +145,7 @@ struct OutcomeDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     level: Option<LevelDocument>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    levels: Vec<InWarehouse>,
+    levels: Vec<InWarehouse<Warehouse>>,
 }
 
 impl OutcomeDocument {

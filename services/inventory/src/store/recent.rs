@@ -12,29 +12,18 @@
 //! given what was before it.
 
 mod followed;
-mod packed;
 mod stamped;
 
 use std::fmt;
 use std::sync::Arc;
 
-use contracts::inventory::Level;
-use ids::{Sku, Warehouse};
+use ids::Sku;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 pub(crate) use self::followed::Followed;
-use self::packed::{packed, unpacked};
 pub(crate) use self::stamped::{Stamp, Stamped};
-use crate::domain::Offer;
-
-/// What is shown of the stock of a SKU.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shown {
-    pub(crate) offer: Offer,
-    /// Each level with its warehouse and whether that is active, in the order of their names.
-    pub(crate) levels: Vec<(Warehouse, bool, Level)>,
-}
+use super::Shown;
 
 /// Stock of SKUs that were asked for, as much as there is room for.
 #[derive(Clone, Debug)]
@@ -90,8 +79,8 @@ fn slot(sku: &Sku) -> usize {
     usize::try_from(world::stable_hash(sku.as_str().as_bytes()) % SLOTS as u64).unwrap_or(0)
 }
 
-/// Stock in few bytes, with a mark that says until when it may be given.
-struct Kept<M>(Cache<Sku, (M, Arc<[u8]>), Bytes>);
+/// Stock with a mark that says until when it may be given.
+struct Kept<M>(Cache<Sku, (M, Shown), Bytes>);
 
 impl<M: Copy> Kept<M> {
     fn with_room_for(bytes: usize) -> Self {
@@ -100,12 +89,11 @@ impl<M: Copy> Kept<M> {
 
     /// The stock of a SKU, if its mark is good.
     fn get(&self, sku: &Sku, is_good: impl FnOnce(M) -> bool) -> Option<Shown> {
-        let (_, packed) = self.0.get(sku).filter(|(mark, _)| is_good(*mark))?;
-        unpacked(&packed)
+        self.0.get(sku).filter(|(mark, _)| is_good(*mark)).map(|(_, shown)| shown)
     }
 
-    fn keep(&self, sku: &Sku, mark: M, shown: &Shown) {
-        self.0.insert(sku.clone(), (mark, packed(shown)));
+    fn keep(&self, sku: Sku, mark: M, shown: Shown) {
+        self.0.insert(sku, (mark, shown));
     }
 
     fn skus(&self) -> usize {
@@ -127,9 +115,9 @@ impl<M> fmt::Debug for Kept<M> {
 #[derive(Clone)]
 struct Bytes;
 
-impl<M> Weighter<Sku, (M, Arc<[u8]>)> for Bytes {
-    fn weight(&self, sku: &Sku, (_, packed): &(M, Arc<[u8]>)) -> u64 {
-        (ENTRY_BYTES + sku.as_str().len() + packed.len()) as u64
+impl<M> Weighter<Sku, (M, Shown)> for Bytes {
+    fn weight(&self, sku: &Sku, (_, shown): &(M, Shown)) -> u64 {
+        (ENTRY_BYTES + sku.as_str().len() + shown.bytes()) as u64
     }
 }
 
@@ -138,7 +126,8 @@ mod tests {
     use contracts::inventory::Level;
     use ids::Sku;
 
-    use super::{Kept, Shown};
+    use super::super::Shown;
+    use super::Kept;
     use crate::domain::Offer;
 
     pub(super) fn sku(text: &str) -> Sku {
@@ -147,15 +136,19 @@ mod tests {
 
     pub(super) fn shown(on_hand: i64) -> Shown {
         let level = Level { on_hand, reserved: 3, committed: 1, owed: 0, in_transit: 200 };
-        Shown { offer: Offer::default(), levels: vec![("main".parse().unwrap(), true, level)] }
+        Shown::of(Offer::default(), [(&"main".parse().unwrap(), true, level)])
+    }
+
+    pub(super) fn on_hand(shown: &Shown) -> i64 {
+        shown.open().1.map(|(.., level)| level.on_hand).sum()
     }
 
     #[test]
     fn there_is_room_for_so_much_and_what_is_asked_for_stays() {
         // Some 140 bytes each.
         let kept = Kept::<()>::with_room_for(1024 * 1024);
-        let keep = |name: &str, on_hand| kept.keep(&sku(name), (), &shown(on_hand));
-        let on_hand = |name: &str| kept.get(&sku(name), |()| true).map(|shown| shown.levels[0].2.on_hand);
+        let keep = |name: &str, on_hand| kept.keep(sku(name), (), shown(on_hand));
+        let on_hand = |name: &str| kept.get(&sku(name), |()| true).map(|shown| on_hand(&shown));
         keep("asked", 1);
         for number in 0..5_000 {
             keep(&format!("{number}"), number);
@@ -176,6 +169,6 @@ mod tests {
             keep("asked", 1);
         }
         assert!((6_000..7_600).contains(&kept.skus()), "{} SKUs", kept.skus());
-        Kept::with_room_for(0).keep(&sku("a"), (), &shown(1));
+        Kept::with_room_for(0).keep(sku("a"), (), shown(1));
     }
 }

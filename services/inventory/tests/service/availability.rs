@@ -357,6 +357,8 @@ fn all_stock_is_in_memory_soon_after_a_start() {
     assert_eq!(shop.level("SKU-7")["on_hand"], 8);
 }
 
+type Change = Box<dyn Fn(&Running)>;
+
 /// Two processes on one database, on each that may have them.
 fn by_two(test: impl Fn(&Running, &Running)) {
     let config = inventory::Config::default();
@@ -372,7 +374,7 @@ fn what_one_process_changes_the_other_shows_at_once() {
         one.receive("m-2", "b", "main", 10);
         let stock = |shop: &Running| shop.ask(Method::POST, "/v1/stock/query", &json!({"skus": ["a", "b"]})).1;
         let put = |path: &'static str, body: Value| move |shop: &Running| drop(shop.put(path, &body));
-        let changes: [(&str, Box<dyn Fn(&Running)>); 9] = [
+        let changes: [(&str, Change); 9] = [
             ("goods", Box::new(|shop| shop.receive("m-3", "a", "main", 1))),
             ("goods elsewhere", Box::new(|shop| shop.receive("m-4", "a", "north", 1))),
             ("a hold", Box::new(put("/v1/reservations/r-1", lines(&[("a", 2)])))),

@@ -17,7 +17,8 @@ use contracts::inventory::Event;
 use db::{Envelope, Failure, Position, Read};
 use ids::Sku;
 
-use super::{Kept, SLOTS, Shown, slot};
+use super::super::Shown;
+use super::{Kept, SLOTS, slot};
 use crate::domain::skus_changed;
 
 /// Stock of SKUs that were asked for, each with the position at which it was read.
@@ -83,7 +84,7 @@ impl Followed {
     }
 
     /// Keeps what was read in a view that stands at a position.
-    pub(crate) fn keep(&self, sku: &Sku, at: Position, shown: &Shown) {
+    pub(crate) fn keep(&self, sku: Sku, at: Position, shown: Shown) {
         self.kept.keep(sku, at, shown);
     }
 }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     fn on_hand(followed: &Followed, name: &str, at: Position) -> Option<i64> {
-        followed.get(&sku(name), at).map(|shown| shown.levels[0].2.on_hand)
+        followed.get(&sku(name), at).map(|shown| super::super::tests::on_hand(&shown))
     }
 
     fn shop() -> Database {
@@ -146,8 +147,8 @@ mod tests {
     fn what_was_read_is_given_in_no_view_before_it_and_in_none_after_a_change() {
         let followed = room();
         assert_eq!(on_hand(&followed, "a", 5), None);
-        followed.keep(&sku("a"), 5, &shown(7));
-        followed.keep(&sku("b"), 5, &shown(8));
+        followed.keep(sku("a"), 5, shown(7));
+        followed.keep(sku("b"), 5, shown(8));
         assert_eq!([4, 5, 9].map(|at| on_hand(&followed, "a", at)), [None, Some(7), Some(7)]);
         // Whoever kept this read it after the change that is noted now.
         followed.changes[super::slot(&sku("a"))].store(5, super::Ordering::SeqCst);
@@ -156,9 +157,9 @@ mod tests {
         assert_eq!([5, 6, 9].map(|at| on_hand(&followed, "a", at)), [None; 3]);
         assert_eq!(on_hand(&followed, "b", 9), Some(8), "the others stay known");
         // Whoever read in a view before the change comes to keep it only now.
-        followed.keep(&sku("a"), 5, &shown(7));
+        followed.keep(sku("a"), 5, shown(7));
         assert_eq!(on_hand(&followed, "a", 9), None);
-        followed.keep(&sku("a"), 9, &shown(6));
+        followed.keep(sku("a"), 9, shown(6));
         assert_eq!(on_hand(&followed, "a", 9), Some(6));
     }
 
@@ -166,8 +167,8 @@ mod tests {
     fn what_others_say_of_a_sku_is_noted_before_anything_is_given() {
         let (followed, database) = (Arc::new(room()), shop());
         assert_eq!(follow(&followed, &database), 0);
-        followed.keep(&sku("a"), 0, &shown(1));
-        followed.keep(&sku("b"), 0, &shown(2));
+        followed.keep(sku("a"), 0, shown(1));
+        followed.keep(sku("b"), 0, shown(2));
         assert_eq!(on_hand(&followed, "a", 0), Some(1));
         say(&database, &[discontinued("c"), discontinued("a")]);
         let at = follow(&followed, &database);
@@ -182,12 +183,17 @@ mod tests {
         let (last, few) = many.split_last().expect("some");
         for (said, stays) in [(&kinds[..1], false), (&kinds[1..], false), (few, true), (&many[..], false)] {
             let (followed, database) = (Arc::new(room()), shop());
-            followed.keep(&sku("a"), follow(&followed, &database), &shown(1));
+            followed.keep(sku("a"), follow(&followed, &database), shown(1));
             say(&database, said);
             let at = follow(&followed, &database);
-            assert_eq!((at, on_hand(&followed, "a", at).is_some()), (said.len() as i64, stays), "{:?}", said[0]);
+            assert_eq!(
+                (at, on_hand(&followed, "a", at).is_some()),
+                (i64::try_from(said.len()).unwrap(), stays),
+                "{:?}",
+                said[0]
+            );
             // From here on it is as before.
-            followed.keep(&sku("a"), at, &shown(1));
+            followed.keep(sku("a"), at, shown(1));
             say(&database, std::slice::from_ref(last));
             let at = follow(&followed, &database);
             assert_eq!(on_hand(&followed, "a", at), Some(1));

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ids::Sku;
 
-use super::{Kept, SLOTS, Shown, slot};
+use super::super::Shown;
+use super::{Kept, SLOTS, slot};
 use crate::domain::Books;
 
 /// The state of a SKU, without a look at it: as long as it is the same, so is the stock.
@@ -74,7 +75,7 @@ impl Stamped {
     }
 
     /// Keeps what was read in a view that was opened after its stamp was taken.
-    pub(crate) fn keep(&self, sku: &Sku, stamp: Stamp, shown: &Shown) {
+    pub(crate) fn keep(&self, sku: Sku, stamp: Stamp, shown: Shown) {
         self.kept.keep(sku, stamp, shown);
     }
 
@@ -135,11 +136,11 @@ mod tests {
     }
 
     fn keep(recent: &Stamped, name: &str, on_hand: i64) {
-        recent.keep(&sku(name), recent.stamp(&sku(name)).unwrap(), &shown(on_hand));
+        recent.keep(sku(name), recent.stamp(&sku(name)).unwrap(), shown(on_hand));
     }
 
     fn on_hand(recent: &Stamped, name: &str) -> Option<i64> {
-        recent.get(&sku(name)).map(|(shown, _)| shown.levels[0].2.on_hand)
+        recent.get(&sku(name)).map(|(shown, _)| super::super::tests::on_hand(&shown))
     }
 
     /// Books in which the settings of a SKU were changed.
@@ -163,10 +164,10 @@ mod tests {
         let changing = recent.changing(&changed("a")).unwrap();
         assert_eq!((on_hand(&recent, "a"), recent.stamp(&sku("a"))), (None, None));
         // Who read before the commit, and comes to keep it only now.
-        recent.keep(&sku("a"), before, &shown(5));
+        recent.keep(sku("a"), before, shown(5));
         assert_eq!(on_hand(&recent, "a"), None);
         drop(changing);
-        recent.keep(&sku("a"), before, &shown(5));
+        recent.keep(sku("a"), before, shown(5));
         assert_eq!((on_hand(&recent, "a"), on_hand(&recent, "b")), (None, Some(6)));
         keep(&recent, "a", 4);
         assert_eq!(on_hand(&recent, "a"), Some(4));
