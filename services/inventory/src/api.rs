@@ -41,6 +41,9 @@ pub(crate) struct Shelf {
     pub(crate) recent: Option<Recent>,
 }
 
+/// Why what streams for long breaks off where its key is revoked meanwhile.
+const NOT_LET_IN: &str = "the key with which it began is accepted no more";
+
 /// What the routes of inventory are about, in the page that describes them.
 const ABOUT: &str = "Stock and reservations";
 

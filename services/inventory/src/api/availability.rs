@@ -17,11 +17,11 @@ use futures_util::{StreamExt, stream};
 use host::{CURSOR_BEYOND_THE_END, CURSOR_OF_ANOTHER_LIFE};
 use ids::{Number, Sku};
 use serde::Serialize;
-use web::{Cursor, Listed, Problem, Query, Routes, Scope, Wait};
+use web::{Admission, Caller, Cursor, Listed, Problem, Query, Routes, Scope, Wait};
 
 use super::problem::SNAPSHOT_AGAIN;
 use super::stock::StockDocument;
-use super::{ABOUT, Shared, Shelf, openapi};
+use super::{ABOUT, NOT_LET_IN, Shared, Shelf, openapi};
 use crate::store::availability::{changed_after, levels_of_skus_after};
 use crate::store::{self, Shown};
 
@@ -108,12 +108,12 @@ enum Line {
     },
 }
 
-async fn snapshot(State(shelf): Shared, query: Query) -> Result<Response, Problem> {
+async fn snapshot(State(shelf): Shared, caller: Caller, query: Query) -> Result<Response, Problem> {
     query.finish(|| Some(()))?;
     // The first page is read before anything is answered: what fails then is still a problem document.
     let first = |read: &mut Read<'_>| Ok((read.newest_event()?, some_after(read, "")?));
     let (begun, page) = shelf.database.read(first).await?;
-    let copying = Copying { shelf, begun, page, skus: 0, ended: false };
+    let copying = Copying { shelf, admission: caller.admission, begun, page, skus: 0, ended: false };
     let pieces = stream::unfold(copying, |mut copying| async {
         let piece = copying.next().await?;
         Some((piece, copying))
@@ -124,6 +124,7 @@ async fn snapshot(State(shelf): Shared, query: Query) -> Result<Response, Proble
 /// A snapshot under way.
 struct Copying {
     shelf: Arc<Shelf>,
+    admission: Admission,
     begun: Position,
     /// What was read and not given yet; nothing where all was given.
     page: Vec<(Sku, Shown)>,
@@ -136,6 +137,10 @@ impl Copying {
     async fn next(&mut self) -> Option<std::io::Result<Bytes>> {
         if self.ended {
             return None;
+        }
+        if !self.admission.holds() {
+            self.ended = true;
+            return Some(Err(std::io::Error::other(NOT_LET_IN)));
         }
         let Some((last, _)) = self.page.last() else {
             self.ended = true;

@@ -24,10 +24,10 @@ use futures_util::{StreamExt, stream};
 use ids::{Name, Sku, Warehouse};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
-use web::{Caller, Problem, Query, Routes, Scope, Segment, UNSUPPORTED_MEDIA_TYPE, fingerprint};
+use web::{Admission, Caller, Problem, Query, Routes, Scope, Segment, UNSUPPORTED_MEDIA_TYPE, fingerprint};
 
 use self::rows::{Format, Row, Rows};
-use super::{ABOUT, MOST_PIECES, Shared, Shelf, openapi};
+use super::{ABOUT, MOST_PIECES, NOT_LET_IN, Shared, Shelf, openapi};
 use crate::domain::{Act, Command, Movement, Rejection};
 use crate::perform::Answer;
 use crate::store;
@@ -111,6 +111,7 @@ async fn import(
     let (columns, dry_run) = columns(query)?;
     let mut import = Import {
         by: Context { origin: Origin::Import, ..caller.context },
+        admission: caller.admission,
         shelf,
         name,
         columns,
@@ -161,6 +162,7 @@ fn columns(mut query: Query) -> Result<(Columns, bool), Problem> {
 struct Import {
     shelf: Arc<Shelf>,
     by: Context,
+    admission: Admission,
     name: Name,
     columns: Columns,
     body: Body,
@@ -322,6 +324,9 @@ impl Import {
 
     /// One step: a piece is handed in, or settled, or more of the table is read.
     async fn go_on(&mut self) -> Result<(), String> {
+        if !self.admission.holds() {
+            return Err(NOT_LET_IN.to_owned());
+        }
         if self.summary.dry_run {
             self.summary.counted += self.pending.drain(..).count() as u64;
         }
@@ -393,28 +398,50 @@ struct ExportedLevel<'a> {
     available: i64,
 }
 
-async fn export(State(shelf): Shared, headers: HeaderMap, query: Query) -> Result<Response, Problem> {
+async fn export(State(shelf): Shared, caller: Caller, headers: HeaderMap, query: Query) -> Result<Response, Problem> {
     query.finish(|| Some(()))?;
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format =
         if accepted.contains("ndjson") || accepted.contains("jsonl") { Format::JsonLines } else { Format::Csv };
     // The first page is read before anything is answered: what fails then is still a problem document.
     let first = page_after(&shelf, None).await?;
-    let pages = stream::unfold((shelf, Some(first), true), move |(shelf, page, is_first)| async move {
-        let page = page?;
-        let bytes = written(&page, format, is_first);
-        let next = match page.last() {
-            Some((sku, warehouse, _)) => page_after(&shelf, Some((sku.clone(), warehouse.clone()))).await,
-            None => return is_first.then_some((bytes, (shelf, None, false))),
-        };
-        // An export that breaks off must not look like one that has ended.
-        match next {
-            Ok(next) => Some((bytes, (shelf, Some(next), false))),
-            Err(_) => Some((Err(std::io::Error::other("the database does not answer")), (shelf, None, false))),
-        }
+    let exporting = Exporting { shelf, admission: caller.admission, format, page: Some(first), is_first: true };
+    let pages = stream::unfold(exporting, |mut exporting| async {
+        let piece = exporting.next().await?;
+        Some((piece, exporting))
     });
     let content_type = if format == Format::Csv { "text/csv; charset=utf-8" } else { "application/x-ndjson" };
     Ok(([(header::CONTENT_TYPE, content_type)], Body::from_stream(pages.boxed())).into_response())
+}
+
+/// An export under way.
+struct Exporting {
+    shelf: Arc<Shelf>,
+    admission: Admission,
+    format: Format,
+    /// What was read and not given yet; none where it has ended.
+    page: Option<Vec<Level>>,
+    is_first: bool,
+}
+
+impl Exporting {
+    /// The next piece of it; none after the last.
+    async fn next(&mut self) -> Option<std::io::Result<Bytes>> {
+        let page = self.page.take()?;
+        let is_first = std::mem::take(&mut self.is_first);
+        let piece = written(&page, self.format, is_first);
+        let Some((sku, warehouse, _)) = page.last() else { return is_first.then_some(piece) };
+        let next = page_after(&self.shelf, Some((sku.clone(), warehouse.clone()))).await;
+        // An export that breaks off must not look like one that has ended.
+        Some(match next {
+            _ if !self.admission.holds() => Err(std::io::Error::other(NOT_LET_IN)),
+            Ok(next) => {
+                self.page = Some(next);
+                piece
+            }
+            Err(_) => Err(std::io::Error::other("the database does not answer")),
+        })
+    }
 }
 
 type Level = (Sku, Warehouse, crate::domain::Pool);

@@ -2,6 +2,7 @@
 
 mod shop;
 
+mod admission;
 mod availability;
 mod backorders;
 mod driven;

@@ -29,6 +29,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn on(location: Location, config: &inventory::Config) -> Self {
+        Self::behind(web::Gate::open(), location, config)
+    }
+
+    /// The same, where not everybody is let in.
+    pub(crate) fn behind(gate: web::Gate, location: Location, config: &inventory::Config) -> Self {
         let world = World::real();
         let open = |name, location, migrations| {
             Database::open(name, location, Options::default(), world.clone(), migrations).expect("a database")
@@ -40,7 +45,7 @@ impl Running {
         let ground = Ground { database: database.clone(), feeds, meters: Arc::new(Meters::default()) };
         let service = inventory::assemble(config, &ground).expect("inventory");
         let Service { routes, workers, tasks, tell, close, .. } = service;
-        let router = web::guard(routes, web::Gate::open(), &world, &web::Limits::default(), Arc::new(|_| {}));
+        let router = web::guard(routes, gate, &world, &web::Limits::default(), Arc::new(|_| {}));
         let threads = workers.into_iter().map(host::Work::start).collect();
         Self { database, router, tell, tasks: tasks.into(), close, threads, _orders: orders }
     }
