@@ -24,8 +24,9 @@ pub(super) async fn stock_of(shelf: &Shelf, skus: &[Sku]) -> Result<Vec<Option<S
         Some(Recent::Stamped(stamped)) => stock_by_stamps(shelf, stamped, skus).await,
         Some(Recent::Followed(followed)) => {
             let (followed, skus) = (followed.clone(), skus.to_vec());
+            let heard = *shelf.database.ring().newest().borrow();
             let read = move |read: &mut Read<'_>| {
-                let at = followed.follow(read)?;
+                let at = followed.follow(read, heard)?;
                 stock_in_view(read, &followed, at, &skus)
             };
             Ok(shelf.database.read(read).await?)

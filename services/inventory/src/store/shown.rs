@@ -109,19 +109,13 @@ pub(crate) fn shown(
     sites: &BTreeMap<Warehouse, WarehouseSettings>,
 ) -> Vec<(Sku, Shown)> {
     let offer = |sku: &Sku| settings.get(sku).map(|settings| settings.offer).unwrap_or_default();
-    let level = |(_, warehouse, pool): &'_ (Sku, Warehouse, Pool)| {
-        let is_active = sites.get(warehouse).is_none_or(|known| known.site.active);
-        (is_active, pool.level())
-    };
-    let by_sku = levels.chunk_by(|(one, ..), (other, ..)| one == other).map(|levels| {
+    let is_active = |warehouse: &Warehouse| sites.get(warehouse).is_none_or(|known| known.site.active);
+    let of_one = |levels: &[(Sku, Warehouse, Pool)]| {
         let sku = &levels[0].0;
-        let levels = levels.iter().map(|of| {
-            let (is_active, level) = level(of);
-            (&of.1, is_active, level)
-        });
+        let levels = levels.iter().map(|(_, warehouse, pool)| (warehouse, is_active(warehouse), pool.level()));
         (sku.clone(), Shown::of(offer(sku), levels))
-    });
-    let mut stock: Vec<(Sku, Shown)> = by_sku.collect();
+    };
+    let mut stock: Vec<(Sku, Shown)> = levels.chunk_by(|(one, ..), (other, ..)| one == other).map(of_one).collect();
     // Of some that are known by what was said of them nothing lies anywhere.
     let is_there = |sku: &Sku| stock.binary_search_by(|(there, _)| there.cmp(sku)).is_ok();
     let others = settings.iter().filter(|(sku, _)| !is_there(sku));

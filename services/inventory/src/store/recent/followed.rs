@@ -47,10 +47,13 @@ impl Followed {
         }
     }
 
-    /// Notes what has changed up to a view, and says where in the journal that stands.
-    pub(crate) fn follow(&self, read: &mut Read<'_>) -> Result<Position, Failure> {
+    /// Notes what has changed up to a view, and says where in the journal that stands; `heard` is how far this
+    /// process knows the journal to go.
+    pub(crate) fn follow(&self, read: &mut Read<'_>, heard: Position) -> Result<Position, Failure> {
         let known = self.upto.load(Ordering::SeqCst);
-        let (at, news) = read.news_after(known, MOST_CHANGES)?;
+        // Positions have no gaps; what would not be looked at is not read either.
+        let is_far_behind = heard - known > i64::try_from(MOST_CHANGES).unwrap_or(i64::MAX);
+        let (at, news) = read.news_after(known, if is_far_behind { 0 } else { MOST_CHANGES })?;
         self.note(&news);
         if news.last().map_or(known, |last| last.position) < at {
             self.of_all.fetch_max(at, Ordering::SeqCst);
@@ -138,8 +141,8 @@ mod tests {
     }
 
     fn follow(followed: &Arc<Followed>, database: &Database) -> Position {
-        let followed = followed.clone();
-        let read = database.read(move |read| followed.follow(read));
+        let (followed, heard) = (followed.clone(), *database.ring().newest().borrow());
+        let read = database.read(move |read| followed.follow(read, heard));
         read.now_or_never().expect("memory answers at once").expect("it is read")
     }
 
