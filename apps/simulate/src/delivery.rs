@@ -144,12 +144,10 @@ impl RoughFeed {
         }
         let read = Arc::new(Mutex::new(None));
         let found = read.clone();
-        let reading = producer.read_then(
-            move |read| Ok((read.events_after(after, most)?, read.newest_event()?)),
-            move |result| *lock(&found) = Some(result),
-        );
+        let reading =
+            producer.read_then(move |read| read.news_after(after, most), move |result| *lock(&found) = Some(result));
         reading.map_err(|refused| FeedError::Unavailable(refused.to_string()))?;
-        let (events, newest) = match lock(&read).take() {
+        let (newest, events) = match lock(&read).take() {
             Some(Ok(read)) => read,
             Some(Err(failure)) => return Err(FeedError::Unavailable(failure.to_string())),
             None => return Err(FeedError::Unavailable("a disk in memory is read at once".into())),

@@ -1,8 +1,8 @@
 //! The requests that inventory answers: movements, levels, reservations.
 //!
-//! Reading order: `stock`, `lookup` (how it is found), `movements`, `skus`, `warehouses`, `restock`, `reservations`, `shortfalls`, `journal`, `availability` (for
-//! those who keep a copy), `bulk` (whole tables), `problem` (how it says no), `openapi` (what is said of
-//! all of them).
+//! Reading order: `stock`, `lookup` (how it is found), `movements`, `skus`, `warehouses`, `restock`, `reservations`,
+//! `shortfalls`, `journal`, `availability` (for those who keep a copy), `bulk` (whole tables), `problem` (how it says
+//! no), `openapi` (what is said of all of them).
 
 mod availability;
 mod bulk;

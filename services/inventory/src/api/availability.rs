@@ -91,9 +91,7 @@ fn changed(read: &mut Read<'_>, after: Position, most: usize) -> Result<Found, F
         return Ok(Found::OfAWarehouse);
     }
     let skus: Vec<Sku> = changes.skus.into_iter().collect();
-    let (levels, settings, sites) = store::stock(read, &skus)?;
-    let items = store::shown(&levels, &settings, &sites);
-    Ok(Found::Changed(items, changes.upto, changes.at_end))
+    Ok(Found::Changed(store::stock(read, &skus)?, changes.upto, changes.at_end))
 }
 
 /// A line of a snapshot that is no item: the last one.

@@ -45,7 +45,7 @@ fn stock_in_view(
     let mut stock: Vec<_> = skus.iter().map(|sku| followed.get(sku, at)).collect();
     let missing = missing(skus, &stock);
     if !missing.is_empty() {
-        let found = found_in(read, &missing)?;
+        let found = store::stock(read, &missing)?;
         fill(&mut stock, skus, &found);
         for (sku, shown) in found {
             followed.keep(sku, at, shown);
@@ -115,13 +115,7 @@ async fn read_and_stamped(shelf: &Shelf, stamped: &Stamped, skus: Vec<Sku>) -> R
 
 /// The stock of those SKUs that are known, in the order of their names.
 async fn looked_up(shelf: &Shelf, skus: Vec<Sku>) -> Result<Vec<(Sku, Shown)>, Problem> {
-    Ok(shelf.database.read(move |read| found_in(read, &skus)).await?)
-}
-
-/// The same, in a view.
-fn found_in(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Shown)>, Failure> {
-    let (levels, settings, sites) = store::stock(read, skus)?;
-    Ok(store::shown(&levels, &settings, &sites))
+    Ok(shelf.database.read(move |read| store::stock(read, &skus)).await?)
 }
 
 /// Reads all stock once after a start, as much as there is room for, so that those who ask first need not wait

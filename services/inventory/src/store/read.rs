@@ -11,7 +11,7 @@ use super::rows::{
     HOLD, MOVEMENT, OWED, Place, RESERVATION, RESTOCK, SKU, STOCK, UNSERVED, WAREHOUSE, level, reservation,
     restock_point, sku_settings, warehouse_settings,
 };
-use super::{all_warehouses, restock_of, settings_of};
+use super::{Shown, all_warehouses, restock_of, settings_of, shown};
 use crate::domain::{Offer, Pool, Reservation, RestockPoint, Site, SkuSettings, WarehouseSettings, key};
 
 /// The levels of some SKUs by warehouse; nothing for those never seen.
@@ -20,19 +20,14 @@ pub fn levels(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Warehouse, 
     rows.into_iter().map(level).collect()
 }
 
-/// The levels of some SKUs, what was said of them, and of warehouses.
-pub(crate) type Stock =
-    (Vec<(Sku, Warehouse, Pool)>, BTreeMap<Sku, SkuSettings>, BTreeMap<Warehouse, WarehouseSettings>);
-
-/// The stock of some SKUs, in one trip; nothing for those never seen.
-pub(crate) fn stock(read: &mut Read<'_>, skus: &[Sku]) -> Result<Stock, Failure> {
+/// The stock of those SKUs that are known, in the order of their names; in one trip.
+pub(crate) fn stock(read: &mut Read<'_>, skus: &[Sku]) -> Result<Vec<(Sku, Shown)>, Failure> {
     let levels = Query::by(&STOCK, "sku", skus.iter().map(Value::from));
     let [levels, settings, warehouses] = read.ask([levels, settings_query(skus.iter()), all_warehouses()])?;
-    Ok((
-        levels.into_iter().map(level).collect::<Result<_, _>>()?,
-        settings.into_iter().map(sku_settings).collect::<Result<_, _>>()?,
-        warehouses.into_iter().map(warehouse_settings).collect::<Result<_, _>>()?,
-    ))
+    let levels: Vec<_> = levels.into_iter().map(level).collect::<Result<_, _>>()?;
+    let settings = settings.into_iter().map(sku_settings).collect::<Result<_, _>>()?;
+    let sites = warehouses.into_iter().map(warehouse_settings).collect::<Result<_, _>>()?;
+    Ok(shown(&levels, &settings, &sites))
 }
 
 /// Pieces that a promise is owed.

@@ -50,7 +50,8 @@ impl Guarded {
         answer
     }
 
-    /// What a download tells, until its end or until it breaks off; its key is revoked after the first piece, where one is named.
+    /// What a download tells, until its end or until it breaks off; the key of this name is revoked after its first
+    /// piece.
     async fn download(&self, path: &str, key: &str, revoked: Option<&str>) -> Result<String, String> {
         let mut body = self.ask(Method::GET, path, key, Body::empty()).await.into_body();
         let mut text = String::new();

@@ -100,7 +100,7 @@ mod tests {
     use futures_util::FutureExt;
     use world::{Moment, World};
 
-    use super::super::tests::{shown, sku};
+    use super::super::tests::{on_hand as pieces, shown, sku};
     use super::{Followed, MOST_CHANGES};
 
     fn room() -> Followed {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn on_hand(followed: &Followed, name: &str, at: Position) -> Option<i64> {
-        followed.get(&sku(name), at).map(|shown| super::super::tests::on_hand(&shown))
+        followed.get(&sku(name), at).map(|shown| pieces(&shown))
     }
 
     fn shop() -> Database {

@@ -127,7 +127,7 @@ mod tests {
     use ids::Number;
     use world::Moment;
 
-    use super::super::tests::{shown, sku};
+    use super::super::tests::{on_hand as pieces, shown, sku};
     use super::Stamped;
     use crate::domain::{Books, Command, Offer, Policy, Pool, WarehouseSettings};
 
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn on_hand(recent: &Stamped, name: &str) -> Option<i64> {
-        recent.get(&sku(name)).map(|(shown, _)| super::super::tests::on_hand(&shown))
+        recent.get(&sku(name)).map(|(shown, _)| pieces(&shown))
     }
 
     /// Books in which the settings of a SKU were changed.
