@@ -32,6 +32,8 @@ pub(super) struct Taken {
     /// The last of each metric, and of what it is.
     pub(super) metrics: BTreeMap<String, (Attributes, Data)>,
     pub(super) heads: Vec<String>,
+    /// The heads of those of which it has rejected nothing.
+    pub(super) taken_whole: Vec<String>,
 }
 
 /// Why a collector does not take everything.
@@ -133,7 +135,13 @@ fn take(mut stream: TcpStream, status: &str, taken: &Mutex<Taken>, rejects_one: 
             ExportMetricsServiceResponse { partial_success: rejects_one.then_some(partly) }.encode_to_vec()
         }
     };
-    taken.lock().expect("nobody panics in here").heads.push(head);
+    {
+        let mut taken = taken.lock().expect("nobody panics in here");
+        if !rejects_one {
+            taken.taken_whole.push(head.clone());
+        }
+        taken.heads.push(head);
+    }
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
     // Whoever has gone does not want to know.
     let _ = stream.write_all(&[head.as_bytes(), &answer].concat());
