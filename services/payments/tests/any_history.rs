@@ -44,6 +44,8 @@ struct History {
     authorizations: BTreeMap<i64, usize>,
     /// Whether orders wants no money any more.
     undone: bool,
+    /// Whether people have given money back at the provider, beside payments.
+    by_hand: bool,
 }
 
 fn name(text: &str) -> Name {
@@ -76,6 +78,7 @@ impl History {
             book: Book::default(),
             authorizations: BTreeMap::new(),
             undone: false,
+            by_hand: false,
         }
     }
 
@@ -118,9 +121,11 @@ impl History {
                 let holds = self.book.charge(&key(e.number)).is_some_and(|c| c.held() + c.captured() == AMOUNT);
                 holds && e.amount == gbp() && self.now < self.until
             }
-            Event::PaymentCaptured(e) => kept == AMOUNT && e.amount == gbp(),
-            Event::PaymentRefunded(e) => kept == 0 && e.amount == gbp(),
-            Event::PaymentVoided(_) | Event::PaymentDeclined(_) => held == 0 && kept == 0,
+            Event::PaymentCaptured(e) => (kept == AMOUNT || self.by_hand) && e.amount == gbp(),
+            // It answers an order that has asked, and no other.
+            Event::PaymentRefunded(e) => kept == 0 && e.amount == gbp() && (self.undone || e.attempt == 0),
+            Event::PaymentVoided(_) => held == 0 && kept == 0 && self.undone,
+            Event::PaymentDeclined(_) => held == 0 && kept == 0,
             Event::PaymentAttemptAbandoned(e) => {
                 self.book.charge(&key(e.number)).is_none_or(|c| c.held() == 0 && c.captured() == c.refunded())
             }
@@ -178,10 +183,14 @@ impl History {
                 self.calls.remove(place);
                 self.answers.push(learn(Said::NotDone("down".to_owned())));
             }
-            // The answer is lost with the process.
+            // The answer is lost with the process, and perhaps people are faster than the next one.
             3 => {
                 self.calls.remove(place);
-                self.at_provider(doing, number);
+                let is_taken = self.at_provider(doing, number) == Standing::Captured;
+                if is_taken && self.chance.once_in(2) {
+                    self.book.refund(&key(number));
+                    self.by_hand = true;
+                }
             }
             _ => {
                 self.calls.remove(place);
@@ -240,7 +249,8 @@ impl History {
                 assert!(held.iter().all(|charge| Some(&charge.key) == holder.as_ref()) && held.len() <= 1);
                 assert_eq!(kept, 0);
             }
-            Status::Captured => assert_eq!((held.len(), kept), (0, AMOUNT)),
+            // What people do at the provider is not told.
+            Status::Captured => assert!(held.is_empty() && (kept == AMOUNT || self.by_hand && kept == 0)),
             Status::Voided | Status::Declined | Status::Refunded => assert_eq!((held.len(), kept), (0, 0)),
             open => panic!("{open} is no end"),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use contracts::payments::Event;
 use db::{Crash, Location, MemoryDisk};
 use payments::domain::{Payment, Status};
-use payments::provider::{Key, Standing, Totals};
+use payments::provider::{Key, Provider, Standing, Totals};
 use serde_json::{Value, json};
 
 use crate::shop::Shop;
@@ -192,6 +192,29 @@ async fn a_process_that_dies_while_the_provider_works_asks_what_became_of_it() {
     let said = ["PaymentRequested", "AuthorizationStarted", "PaymentOutcomeUnknown", "PaymentAuthorized"];
     assert_eq!(shop.said("pay").await, said);
     assert_eq!(shop.provider.book().charges(None).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn money_that_people_gave_back_before_its_capture_was_heard_of_answers_an_order_that_gives_up_later() {
+    let mut shop = Shop::simulated();
+    shop.payment_due("pay", "pm_card_visa", MINUTE).await;
+    shop.settle().await;
+    shop.capture_due("pay").await;
+    shop.turn().await;
+    shop.restart();
+    let key = Key::new("pay", 1);
+    assert_eq!(shop.provider.book().inquire(&key), Standing::Captured, "it is taken, and nobody has heard of it");
+    assert_eq!(shop.provider.refund(key).await, Ok(Standing::Refunded), "by hand, on the provider's own page");
+    shop.until("pay", "refunded").await;
+    shop.void_due("pay").await;
+    shop.settle().await;
+    let mut attempts = Vec::new();
+    for event in shop.events().await {
+        if let Ok(Some(Event::PaymentRefunded(refunded))) = Event::read(&event.kind, &event.body) {
+            attempts.push(refunded.attempt);
+        }
+    }
+    assert_eq!(attempts, [0, 1], "first it was nobody's wish, then the order is answered");
 }
 
 #[tokio::test(start_paused = true)]

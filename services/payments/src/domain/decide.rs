@@ -270,7 +270,7 @@ impl Learning<'_> {
                 Decision { events, next: Next::Call(Doing::Refund, number) }
             }
             Said::Stands(Standing::Refunded) => {
-                let undo = payment.undo_attempt.unwrap_or(attempt);
+                let undo = payment.undo_attempt.unwrap_or(OF_NO_ORDER);
                 let started = RefundStarted { payment: payment.payment.clone(), attempt: undo };
                 keep([captured(payment, attempt), started.into(), refunded(payment, undo)])
             }

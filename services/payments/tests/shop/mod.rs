@@ -87,6 +87,12 @@ impl Shop {
         self.restart();
     }
 
+    /// Performs what waits, and makes the calls that follow; what the provider says of them waits.
+    pub(crate) async fn turn(&mut self) {
+        assert!(matches!(self.running.workers[0].turn(&Plan::ALL), Turn::Performed(_)));
+        self.running.poll_tasks().await;
+    }
+
     /// Orders asks for a payment of 19.99 GBP.
     pub(crate) async fn payment_due(&self, payment: &str, method: &str, within: Duration) {
         let due = self.due(payment, method, within);

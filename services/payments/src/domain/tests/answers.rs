@@ -231,6 +231,18 @@ fn money_that_the_provider_gave_back_by_itself_is_said() {
 }
 
 #[test]
+fn a_capture_that_was_given_back_before_it_was_heard_of_is_no_answer_to_an_order_that_asked_for_nothing() {
+    let found = learn(Doing::Inquire, 1, Standing::Refunded);
+    let [begun, ended] = given_back_otherwise();
+    let said = [captured(), begun, ended];
+    assert_eq!(in_state(Status::Capturing).when(&found), then(said.clone(), Next::Keep));
+    let given_back = [requested(), started(1), authorized(1), capturing()].into_iter().chain(said);
+    assert_eq!(given(given_back).when(&void()), then([refunded()], Next::Keep));
+    let undone = given([requested(), started(1), authorized(1), capturing(), voiding()]);
+    assert_eq!(undone.when(&found), then([captured(), refunding(), refunded()], Next::Keep));
+}
+
+#[test]
 fn a_refund_marks_the_try_whose_money_it_was() {
     let payment = in_state(Status::Refunded).payment.unwrap();
     assert_eq!(payment.tries.iter().map(|t| t.status).collect::<Vec<_>>(), [TryStatus::Refunded]);
