@@ -184,12 +184,10 @@ impl Postgres {
     }
 
     pub(crate) fn ask(&mut self, queries: &[Query]) -> Result<Vec<Vec<Row>>, Failure> {
-        // A question for no keys has no answer; it is not worth a statement.
-        let asks = |query: &Query| !matches!(query, Query::ByKeys { keys, .. } if keys.is_empty());
-        let statements: Vec<_> = queries.iter().filter(|query| asks(query)).map(question).collect();
+        let statements: Vec<_> = queries.iter().filter(|query| !query.is_for_nothing()).map(question).collect();
         let mut answers = if statements.is_empty() { Vec::new() } else { self.trip(&statements)? }.into_iter();
         let mut rows = |query: &Query| {
-            let rows = if asks(query) { answers.next().unwrap_or_default() } else { Vec::new() };
+            let rows = if query.is_for_nothing() { Vec::new() } else { answers.next().unwrap_or_default() };
             rows.iter().map(read).collect()
         };
         queries.iter().map(&mut rows).collect()

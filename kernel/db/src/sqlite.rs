@@ -202,8 +202,7 @@ impl Sqlite {
 
     pub(crate) fn ask(&mut self, queries: &[Query]) -> Result<Vec<Vec<Row>>, Failure> {
         let connection = lock(&self.shared.connection);
-        let statements = |query: &Query| if let Query::ByKeys { keys, .. } = query { keys.len() } else { 1 };
-        count_statements(queries.iter().map(statements).sum());
+        count_statements(queries.iter().map(Query::statements).sum());
         queries.iter().map(|query| rows(&connection, query).map_err(failure)).collect()
     }
 
@@ -326,6 +325,12 @@ fn rows(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Row>> {
             if table.key[0].name != *column {
                 let key = table.key.len();
                 found.sort_by(|one, other| one.0[..key].cmp(&other.0[..key]));
+            }
+        }
+        Query::ByPrimaryKeys { table, keys } => {
+            let mut statement = connection.prepare_cached(&one::select_one(table))?;
+            for key in keys {
+                collect(&mut statement, key, &mut found)?;
             }
         }
     }

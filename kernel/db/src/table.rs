@@ -96,6 +96,13 @@ pub enum Query {
         /// Whether other transactions have to wait until this one ends.
         locked: bool,
     },
+    /// The rows with these primary keys, of however many columns.
+    ByPrimaryKeys {
+        /// The table.
+        table: &'static Table,
+        /// The keys, each with a value for every column of the key; sorted, each once.
+        keys: Vec<Vec<Value>>,
+    },
     /// One statement in which a column may have any of these texts, `column = ANY($1)`; `$2`, `$3` …
     /// stand for the values.
     AnyOf {
@@ -122,6 +129,14 @@ impl Query {
         Self::ByKeys { table, column, keys, locked: false }
     }
 
+    /// The rows with these primary keys, in their order.
+    pub fn by_primary_keys(table: &'static Table, keys: impl IntoIterator<Item = Vec<Value>>) -> Self {
+        let mut keys: Vec<Vec<Value>> = keys.into_iter().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Self::ByPrimaryKeys { table, keys }
+    }
+
     /// One statement in which `= ANY($1)` stands for any of these texts, and `$2` … for the values.
     pub fn any_of(
         sql: &'static str,
@@ -132,12 +147,31 @@ impl Query {
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
-        let (values, texts): (&[Value], &[Value]) = match self {
-            Self::Sql { values, .. } => (values, &[]),
-            Self::ByKeys { keys, .. } => (keys, &[]),
-            Self::AnyOf { texts, values, .. } => (values, texts),
+        let (values, texts, keys): (&[Value], &[Value], &[Vec<Value>]) = match self {
+            Self::Sql { values, .. } => (values, &[], &[]),
+            Self::ByKeys { keys, .. } => (keys, &[], &[]),
+            Self::ByPrimaryKeys { keys, .. } => (&[], &[], keys),
+            Self::AnyOf { texts, values, .. } => (values, texts, &[]),
         };
-        values.iter().chain(texts)
+        values.iter().chain(texts).chain(keys.iter().flatten())
+    }
+
+    /// Whether it asks for the rows of no key: such a question has no answer, and is not worth a statement.
+    pub(crate) fn is_for_nothing(&self) -> bool {
+        match self {
+            Self::ByKeys { keys, .. } => keys.is_empty(),
+            Self::ByPrimaryKeys { keys, .. } => keys.is_empty(),
+            Self::Sql { .. } | Self::AnyOf { .. } => false,
+        }
+    }
+
+    /// Statements that it takes where each is about one row.
+    pub(crate) fn statements(&self) -> usize {
+        match self {
+            Self::ByKeys { keys, .. } => keys.len(),
+            Self::ByPrimaryKeys { keys, .. } => keys.len(),
+            Self::Sql { .. } | Self::AnyOf { .. } => 1,
+        }
     }
 
     /// The same rows, locked in the order of their key until the transaction ends.
@@ -191,6 +225,10 @@ pub(crate) mod one {
         format!("SELECT {} FROM {} WHERE {column} = ?1 ORDER BY {key}", table.columns(), table.name)
     }
 
+    pub(crate) fn select_one(table: &Table) -> String {
+        format!("SELECT {} FROM {} WHERE {}", table.columns(), table.name, has_key(table))
+    }
+
     pub(crate) fn change(write: &Change) -> String {
         match write {
             Change::Insert(table, _) => insert(table),
@@ -198,14 +236,10 @@ pub(crate) mod one {
                 "UPDATE {} SET {} WHERE {}",
                 table.name,
                 list(numbered(table).skip(table.key.len())),
-                numbered(table).take(table.key.len()).collect::<Vec<_>>().join(" AND ")
+                has_key(table)
             ),
             Change::Upsert(table, _) => format!("{}{}", insert(table), super::on_conflict(table)),
-            Change::Delete(table, _) => format!(
-                "DELETE FROM {} WHERE {}",
-                table.name,
-                numbered(table).take(table.key.len()).collect::<Vec<_>>().join(" AND ")
-            ),
+            Change::Delete(table, _) => format!("DELETE FROM {} WHERE {}", table.name, has_key(table)),
             Change::Sql(sql, _) => numbered_places(sql).into_owned(),
         }
     }
@@ -237,6 +271,10 @@ pub(crate) mod one {
         format!("INSERT INTO {} ({}) VALUES ({places})", table.name, table.columns())
     }
 
+    fn has_key(table: &Table) -> String {
+        numbered(table).take(table.key.len()).collect::<Vec<_>>().join(" AND ")
+    }
+
     /// `name = ?n` for every column.
     fn numbered(table: &Table) -> impl Iterator<Item = String> {
         table.all().enumerate().map(|(place, column)| format!("{} = ?{}", column.name, place + 1))
@@ -261,6 +299,17 @@ pub(crate) mod many {
             sql.push_str(" FOR UPDATE");
         }
         sql
+    }
+
+    pub(crate) fn select_by_primary_keys(table: &Table) -> String {
+        format!(
+            "SELECT {} FROM {} AS old JOIN {} ON {} ORDER BY {}",
+            list(table.all().map(|column| format!("old.{}", column.name))),
+            table.name,
+            unnest(table.key.iter().collect::<Vec<_>>().as_slice()),
+            same_key(table),
+            list(table.key.iter().map(|column| format!("old.{}", column.name))),
+        )
     }
 
     pub(crate) fn change(write: &Change) -> String {

@@ -30,6 +30,7 @@ pub(super) fn question(query: &Query) -> Prepared<'_> {
             let kind = table.column(column).kind;
             (many::select(table, column, *locked), vec![array(kind, keys.iter())])
         }
+        Query::ByPrimaryKeys { table, keys } => (many::select_by_primary_keys(table), arrays(table.key.iter(), keys)),
     }
 }
 

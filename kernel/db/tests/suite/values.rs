@@ -1,6 +1,6 @@
 //! What stands in columns means the same everywhere.
 
-use db::{Database, Failure, Query, Refused, Row, Value};
+use db::{Database, Failure, Query, Refused, Row, Table, Value, int, text};
 
 use crate::tally::{NOTE, TALLY, add, everywhere, open, options, value, wait};
 
@@ -85,12 +85,32 @@ fn rows_come_in_the_order_of_their_key_whatever_they_are_looked_up_by() {
     }
 }
 
+/// Notes as if their text were a part of the key.
+static NOTE_AND_TEXT: Table = Table { name: "note", key: &[text("name"), text("text")], rest: &[int("number")] };
+
+#[test]
+fn rows_are_found_by_all_columns_of_their_key() {
+    let (places, _folder) = everywhere();
+    for (place, location) in places {
+        let database = open(location, options()).database;
+        let row = |name: &str, text: &str| vec![name.into(), text.into(), 1.into()];
+        keep(&database, vec![row("a", "z"), row("b", "y"), row("c", "z"), row("d", "x")]).expect("they are kept");
+        let pair = |(name, text): (&str, &str)| vec![Value::from(name), Value::from(text)];
+        let keys = [("d", "x"), ("a", "y"), ("b", "y"), ("e", "x"), ("b", "y"), ("c", "x")].map(pair);
+        let found = ask(&database, Query::by_primary_keys(&NOTE_AND_TEXT, keys));
+        let found: Vec<_> = found.into_iter().map(|row| format!("{row:?}")).collect();
+        let expected = [row("b", "y"), row("d", "x")].map(|row| format!("Row({row:?})"));
+        assert_eq!(found, expected, "{place}");
+    }
+}
+
 #[test]
 fn no_keys_and_no_rows_are_nothing_to_do() {
     let (places, _folder) = everywhere();
     for (place, location) in places {
         let database = open(location, options()).database;
         assert_eq!(ask(&database, Query::by(&NOTE, "name", [])), [], "{place}");
+        assert_eq!(ask(&database, Query::by_primary_keys(&NOTE_AND_TEXT, [])), [], "{place}");
         let done = wait(database.write(|tx| {
             let none = tx.rows(Query::by(&NOTE, "name", []).locked())?;
             tx.insert(&NOTE, Vec::new());
