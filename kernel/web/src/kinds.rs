@@ -70,9 +70,9 @@ pub static METHOD_NOT_ALLOWED: ProblemKind = ProblemKind {
 pub static PRECONDITION_FAILED: ProblemKind = ProblemKind {
     code: "precondition-failed",
     status: 412,
-    title: "It has changed meanwhile",
-    help: "The thing is no longer as `If-Match` says. Read it again, decide again, and send the change with \
-           its new `ETag`.",
+    title: "It is not as the request wants to find it",
+    help: "The thing is no longer as `If-Match` says, or `If-None-Match` rules it out as it is. Read it again, decide \
+           again, and send the change with its new `ETag`.",
 };
 
 /// The body is no JSON, or says that it is not.

@@ -74,7 +74,8 @@ impl IntoResponseParts for Replayed {
     }
 }
 
-/// The state of a thing in one text; strong, so the same tag means the same bytes.
+/// The state of a thing in one text, as far as it matters to whoever edits it. A read that answers 304 by it
+/// ([`Conditions::answer`]) shows nothing else: there the same tag means the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ETag(String);
 
@@ -104,7 +105,7 @@ impl IntoResponseParts for ETag {
     }
 }
 
-/// Under which conditions the caller wants it: `If-None-Match` on reads, `If-Match` on edits.
+/// Under which conditions the caller wants it: `If-None-Match` on reads, that and `If-Match` on edits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
     none_of: Vec<String>,
@@ -114,16 +115,21 @@ pub struct Conditions {
 impl Conditions {
     /// Answers a read: 304 without a body where the caller has this state already.
     pub fn answer(&self, tag: ETag, answer: impl FnOnce() -> Response) -> Response {
-        let known = |given: &String| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag.as_str();
-        if self.none_of.iter().any(known) {
+        if self.rule_out(&tag) {
             return (StatusCode::NOT_MODIFIED, tag, ()).into_response();
         }
         (tag, answer()).into_response()
     }
 
-    /// Whether an edit is only wanted where the thing is as the caller saw it.
+    /// Whether `If-None-Match` names this state. Compared weakly (RFC 9110, 13.1.2).
+    fn rule_out(&self, tag: &ETag) -> bool {
+        let is_named = |given: &String| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag.as_str();
+        self.none_of.iter().any(is_named)
+    }
+
+    /// Whether it depends on how the thing is whether an edit is wanted.
     pub fn ask_for_a_state(&self) -> bool {
-        !self.one_of.is_empty() && !self.ask_for_anything()
+        !self.none_of.is_empty() || !(self.one_of.is_empty() || self.ask_for_anything())
     }
 
     /// Whether an edit is only wanted where there is something, however it is: `If-Match: *`.
@@ -131,10 +137,22 @@ impl Conditions {
         self.one_of.iter().any(|given| given == "*")
     }
 
-    /// Lets an edit through where the thing is still as the caller saw it, or nothing was said.
+    /// Whether an edit is only wanted where there is something: `If-Match`, whatever it says.
+    pub fn ask_for_something(&self) -> bool {
+        !self.one_of.is_empty()
+    }
+
+    /// Whether an edit is only wanted where there is nothing yet: `If-None-Match: *`.
+    pub fn ask_for_nothing(&self) -> bool {
+        self.none_of.iter().any(|given| given == "*")
+    }
+
+    /// Lets an edit through where the thing is as the caller wants to find it, or nothing was said.
     pub fn hold(&self, tag: &ETag) -> Result<(), Problem> {
         // Compared strongly: a weak tag says nothing about the bytes (RFC 9110, 13.1.1).
-        if !self.ask_for_a_state() || self.one_of.iter().any(|given| given == tag.as_str()) {
+        let is_wanted =
+            self.one_of.is_empty() || self.ask_for_anything() || self.one_of.iter().any(|given| given == tag.as_str());
+        if is_wanted && !self.rule_out(tag) {
             return Ok(());
         }
         Err(Problem::new(&PRECONDITION_FAILED))

@@ -147,10 +147,16 @@ impl Counter {
         if !conditions.ask_for_a_state() {
             return Ok(if conditions.ask_for_anything() { Seen::There } else { Seen::Unsaid });
         }
+        if conditions.ask_for_nothing() {
+            return Ok(if conditions.ask_for_something() { Seen::Version(NOT_SEEN) } else { Seen::Absent });
+        }
         let name = name.clone();
         let found = self.database.read(move |read| store::find(read, &name)).await?;
-        let as_seen = found.filter(|record| conditions.hold(&ETag::of_version(record.version)).is_ok());
-        Ok(Seen::Version(as_seen.map_or(NOT_SEEN, |record| record.version)))
+        Ok(match found {
+            Some(record) if conditions.hold(&ETag::of_version(record.version)).is_ok() => Seen::Version(record.version),
+            None if !conditions.ask_for_something() => Seen::Absent,
+            _ => Seen::Version(NOT_SEEN),
+        })
     }
 
     fn new_secret(&self) -> Secret {
@@ -237,13 +243,8 @@ async fn set(
     edited(&counter, &caller, &conditions, None, name, edit).await
 }
 
-async fn show(
-    State(counter): State<Counter>,
-    Segment(name): Segment<Name>,
-    conditions: Conditions,
-) -> Result<Response, Problem> {
-    let (tag, endpoint) = tagged(counter.find(&name).await?, None);
-    Ok(conditions.answer(tag, || endpoint.into_response()))
+async fn show(State(counter): State<Counter>, Segment(name): Segment<Name>) -> Result<Tagged, Problem> {
+    Ok(tagged(counter.find(&name).await?, None))
 }
 
 async fn remove(

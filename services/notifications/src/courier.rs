@@ -36,9 +36,9 @@ pub(crate) use crate::courier::tally::Tally;
 use crate::domain::{Attempt, Delivery, Endpoint, seconds, sign};
 use crate::perform::{Answer, Command, HOLD_FOR, Held, Noted, Settled};
 use crate::post::{Letter, Post};
-use crate::store::{self, Found, Kept, Message, Record, Want};
+use crate::store::{self, Found, Kept, MOST_BYTES, Message, Record, Want};
 
-/// Messages of one endpoint that are read ahead.
+/// Messages of one endpoint that are read ahead at once, where less than half as many are left of those before.
 const READ_AHEAD: usize = 128;
 /// Messages that are due again and read at once.
 const DUE_AT_ONCE: usize = 16;
@@ -169,7 +169,7 @@ impl Courier {
     async fn look(&self, lanes: &mut BTreeMap<Number, Lane>, with_ages: bool) {
         let want = |lane: &Lane| {
             let may_leave = self.share(&lane.record.endpoint, 1) > 0;
-            let has_room = lane.fresh.len() < READ_AHEAD / 2;
+            let has_room = lane.fresh.len() < READ_AHEAD / 2 && lane.bytes_ahead() < MOST_BYTES / 2;
             Want {
                 after: lane.after,
                 due: if may_leave { DUE_AT_ONCE } else { 0 },

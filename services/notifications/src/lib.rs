@@ -53,6 +53,7 @@ pub const NAME: &str = "notifications";
 pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "webhooks", sql: include_str!("../migrations/0001_webhooks.sql") },
     Migration { number: 2, name: "recorded", sql: include_str!("../migrations/0002_recorded.sql") },
+    Migration { number: 3, name: "log", sql: include_str!("../migrations/0003_log.sql") },
 ];
 
 /// Puts notifications together on its ground.

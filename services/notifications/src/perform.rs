@@ -105,26 +105,23 @@ struct Batch<'r> {
 impl Batch<'_> {
     /// Loads what became before of messages that are to be sent again, or were.
     fn load_kept(&mut self, tx: &mut Tx<'_>, commands: &[Asked<Command>]) -> Result<(), Failure> {
-        let mut tried = BTreeSet::new();
+        let mut places = BTreeSet::new();
         for asked in commands {
             match &asked.command {
                 Command::SendAgain(name, messages) => {
-                    if let (Some(number), Some(first), Some(last)) =
-                        (self.names.get(name), messages.first(), messages.last())
-                    {
-                        let kept = store::between(tx, *number, (first.number, last.number))?.into_iter();
-                        self.kept.extend(kept.map(|(message, kept)| ((message, *number), kept)));
+                    if let Some(number) = self.names.get(name) {
+                        places.extend(messages.iter().map(|head| (head.number, *number)));
                     }
                 }
                 Command::Note(noted) => {
                     let messages = noted.may_be_overtaken(self.counter.courier);
-                    tried.extend(messages.map(|message| (message, noted.endpoint)));
+                    places.extend(messages.map(|message| (message, noted.endpoint)));
                 }
                 _ => {}
             }
         }
-        if !tried.is_empty() {
-            self.kept.extend(store::kept(tx, &tried)?);
+        if !places.is_empty() {
+            self.kept = store::kept(tx, &places)?;
         }
         Ok(())
     }
@@ -148,6 +145,7 @@ impl Batch<'_> {
 
     fn edit(&mut self, tx: &Tx<'_>, name: &Name, seen: Seen, edit: &Edit, by: &Context) -> Answer {
         match (self.of(name), seen) {
+            (Ok(_), Seen::Absent) => return Err(Rejection::ChangedMeanwhile),
             (Ok(record), Seen::Version(seen)) if seen != record.version => return Err(Rejection::ChangedMeanwhile),
             // What is not there was seen by nobody; whatever else is asked of it finds nothing.
             (Err(_), Seen::There | Seen::Version(_)) if matches!(edit, Edit::Set { .. }) => {
@@ -156,7 +154,7 @@ impl Batch<'_> {
             _ => {}
         }
         match edit {
-            Edit::Set { settings, secret } => self.set(tx, name, settings, secret),
+            Edit::Set { settings, secret } => self.set(tx, name, settings, secret, by),
             Edit::Remove => self.remove(name),
             Edit::Rotate { secret, overlap } => self.rotate(name, secret, *overlap),
             Edit::Resume => self.resume(name, by),
@@ -180,7 +178,7 @@ impl Batch<'_> {
         self.counter.newest
     }
 
-    fn set(&mut self, tx: &Tx<'_>, name: &Name, settings: &Settings, secret: &Secret) -> Answer {
+    fn set(&mut self, tx: &Tx<'_>, name: &Name, settings: &Settings, secret: &Secret, by: &Context) -> Answer {
         self.wakes = true;
         if let Ok(record) = self.of(name) {
             if record.endpoint.settings == *settings {
@@ -190,14 +188,15 @@ impl Batch<'_> {
             let record = self.change(number);
             record.version += 1;
             let kept = record.endpoint.keeps();
-            if record.endpoint.set(settings.clone(), now) {
+            let (event, begins_anew) = record.endpoint.set(settings.clone(), now);
+            if begins_anew {
                 record.cursor = newest;
             }
-            let record = Box::new(record.clone());
             if kept != record.endpoint.keeps() {
                 self.give_up(number);
             }
-            return Ok(Settled::Endpoint(record, false, None));
+            self.say(number, event, by);
+            return Ok(Settled::Endpoint(Box::new(self.records[&number].clone()), false, None));
         }
         if self.records.len() >= MOST_ENDPOINTS {
             return Err(Rejection::TooMany);

@@ -10,9 +10,9 @@ use db::{Columns, Failure, Query, Read, Row, Table, Tx, Value, int, text};
 use ids::{Name, Number};
 use world::Moment;
 
-pub(crate) use self::look::{Found, Want, look};
+pub(crate) use self::look::{Found, MOST_BYTES, Want, look};
 pub(crate) use self::stretch::{EVER, Stretch, wanted_in};
-use crate::domain::{Delivery, Endpoint};
+use crate::domain::{Delivery, Endpoint, Status};
 
 static COUNTER: Table =
     Table { name: "counter", key: &[int("number")], rest: &[int("newest"), int("courier"), int("courier_until")] };
@@ -76,7 +76,7 @@ pub(crate) struct Message {
     pub(crate) kind: String,
     /// When the event was recorded by its service.
     pub(crate) recorded_at: Moment,
-    /// What is sent.
+    /// What is sent; empty in a log, which does not show it.
     pub(crate) body: String,
 }
 
@@ -170,17 +170,13 @@ impl Kept {
         ]
     }
 
-    /// Reads a message, its subject and when it was recorded, and then as [`delivery_of`] does.
-    fn read(row: &mut Columns) -> Result<Self, Failure> {
-        let (message, subject, recorded_at) = (row.int()?, row.text()?, row.moment()?);
-        Ok(Self { message, subject, recorded_at, delivery: delivery_of(row)? })
+    fn read(row: Row) -> Result<((i64, Number), Self), Failure> {
+        let mut row = row.columns();
+        let (message, endpoint) = (row.int()?, row.number()?);
+        let (subject, recorded_at, due_at, _status) = (row.text()?, row.moment()?, row.maybe_moment()?, row.text()?);
+        let delivery = Delivery { due_at, ..row.json()? };
+        Ok(((message, endpoint), Self { message, subject, recorded_at, delivery }))
     }
-}
-
-/// Reads when something is due, which is changed without its state too, and its state.
-fn delivery_of(row: &mut Columns) -> Result<Delivery, Failure> {
-    let due_at = row.maybe_moment()?;
-    Ok(Delivery { due_at, ..row.json()? })
 }
 
 /// Loads what every batch stands on: the counter, locked, and then all endpoints.
@@ -203,38 +199,14 @@ fn read_endpoints(rows: Vec<Row>) -> Result<BTreeMap<Number, Record>, Failure> {
     rows.into_iter().map(record).collect()
 }
 
-const KEPT: &str = "message, subject, recorded_at, due_at, state";
-
-/// What became of the messages between two numbers for one endpoint.
-pub(crate) fn between(
-    tx: &mut Tx<'_>,
-    endpoint: Number,
-    (first, last): (i64, i64),
-) -> Result<BTreeMap<i64, Kept>, Failure> {
-    let sql = format!("SELECT {KEPT} FROM delivery WHERE endpoint = $1 AND message >= $2 AND message <= $3");
-    let rows = tx.rows(Query::sql(sql, [endpoint.into(), first.into(), last.into()]))?;
-    let kept = |row: Row| Kept::read(&mut row.columns()).map(|kept| (kept.message, kept));
-    rows.into_iter().map(kept).collect()
-}
-
 /// What became of messages, each for an endpoint; nothing where there is no row.
 pub(crate) fn kept(
     tx: &mut Tx<'_>,
     places: &BTreeSet<(i64, Number)>,
 ) -> Result<BTreeMap<(i64, Number), Kept>, Failure> {
-    let rows = tx.rows(Query::by(&DELIVERY, "message", places.iter().map(|(message, _)| (*message).into())))?;
-    let mut found = BTreeMap::new();
-    for row in rows {
-        let mut row = row.columns();
-        let (message, endpoint) = (row.int()?, row.number()?);
-        if places.contains(&(message, endpoint)) {
-            let (subject, recorded_at, due_at, _status) =
-                (row.text()?, row.moment()?, row.maybe_moment()?, row.text()?);
-            let delivery = Delivery { due_at, ..row.json()? };
-            found.insert((message, endpoint), Kept { message, subject, recorded_at, delivery });
-        }
-    }
-    Ok(found)
+    let keys = places.iter().map(|(message, endpoint)| vec![(*message).into(), (*endpoint).into()]);
+    let rows = tx.rows(Query::by_primary_keys(&DELIVERY, keys))?;
+    rows.into_iter().map(Kept::read).collect()
 }
 
 /// The oldest messages that may be forgotten, up to a number; none where there is nothing to forget. So many of
@@ -345,7 +317,7 @@ fn logged(row: Row) -> Result<Logged, Failure> {
     if row.maybe_text()?.is_none() {
         return Ok((message, None));
     }
-    let delivery = delivery_of(&mut row)?;
+    let delivery = Delivery { due_at: row.maybe_moment()?, ..row.json()? };
     let (number, subject, recorded_at) = (message.number, message.subject.clone(), message.recorded_at);
     Ok((message, Some(Kept { message: number, subject, recorded_at, delivery })))
 }
@@ -353,21 +325,34 @@ fn logged(row: Row) -> Result<Logged, Failure> {
 const LOGGED: &str =
     "message.number, message.id, message.endpoint, message.subject, message.type, message.recorded_at, message.body";
 
-/// What an endpoint was sent, the newest first, before a message; of one status or of all.
+/// What an endpoint was sent, the newest first, before a message, without texts; of one status or of all.
 pub(crate) fn log(
     read: &mut Read<'_>,
     endpoint: Number,
-    status: Option<&str>,
+    status: Option<Status>,
     before: i64,
     most: i64,
 ) -> Result<Vec<Logged>, Failure> {
-    let sql = format!(
-        "SELECT {LOGGED}, delivery.status, delivery.due_at, delivery.state FROM delivery JOIN message ON message.number = delivery.message
-         WHERE delivery.endpoint = $1 AND delivery.message < $2 AND ($3 = '' OR delivery.status = $3)
-         ORDER BY delivery.message DESC LIMIT $4"
-    );
-    let values = [endpoint.into(), before.into(), status.unwrap_or("").into(), most.into()];
-    read.rows(Query::sql(sql, values))?.into_iter().map(logged).collect()
+    let of_status = |status: Status| log_of(endpoint, status, before, most);
+    let rows = match status {
+        Some(status) => read.rows(of_status(status))?,
+        None => read.ask(Status::ALL.map(of_status))?.into_iter().flatten().collect(),
+    };
+    let mut log = rows.into_iter().map(logged).collect::<Result<Vec<_>, _>>()?;
+    log.sort_unstable_by_key(|(message, _)| std::cmp::Reverse(message.number));
+    log.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    Ok(log)
+}
+
+/// Asks for what an endpoint was sent of one status: a stretch of an index, however many there are of others.
+fn log_of(endpoint: Number, status: Status, before: i64, most: i64) -> Query {
+    let sql =
+        "SELECT message.number, message.id, message.endpoint, message.subject, message.type, message.recorded_at, '',
+                delivery.status, delivery.due_at, delivery.state
+         FROM delivery JOIN message ON message.number = delivery.message
+         WHERE delivery.endpoint = $1 AND delivery.status = $2 AND delivery.message < $3
+         ORDER BY delivery.message DESC LIMIT $4";
+    Query::sql(sql, [endpoint.into(), status.as_str().into(), before.into(), most.into()])
 }
 
 /// A message with what became of it for an endpoint.
@@ -378,4 +363,83 @@ pub(crate) fn message(read: &mut Read<'_>, endpoint: Number, number: i64) -> Res
     );
     let rows = read.rows(Query::sql(sql, [endpoint.into(), number.into()]))?;
     rows.into_iter().next().map(logged).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use db::{Database, Location, MemoryDisk, Options};
+    use world::World;
+
+    use super::*;
+    use crate::MIGRATIONS;
+
+    fn open(location: Location) -> Database {
+        Database::open(crate::NAME, location, Options::default(), World::simulated(1), MIGRATIONS).expect("it opens")
+    }
+
+    #[tokio::test]
+    async fn what_an_endpoint_was_sent_is_found_by_status_without_a_look_at_the_others() {
+        let database = open(Location::Memory(MemoryDisk::empty()));
+        let Query::Sql { sql, values } = log_of(Number::from_column(1), Status::Retrying, i64::MAX, 50) else {
+            panic!("it is one statement")
+        };
+        let plan = Query::sql(format!("EXPLAIN QUERY PLAN {sql}"), values);
+        let step = |row: Row| {
+            let mut row = row.columns();
+            let (_id, _parent, _notused) = (row.int()?, row.int()?, row.int()?);
+            row.text()
+        };
+        let rows = database.read(|read| read.rows(plan)).await.expect("a plan");
+        let steps = rows.into_iter().map(step).collect::<Result<Vec<_>, Failure>>().expect("steps");
+        assert_eq!(
+            steps,
+            [
+                "SEARCH delivery USING INDEX delivery_log (endpoint=? AND status=? AND message<?)",
+                "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)",
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_log_of_all_statuses_is_in_the_order_of_its_messages() {
+        let postgres = Location::Postgres(testkit::Postgres::shared().database());
+        for location in [Location::Memory(MemoryDisk::empty()), postgres] {
+            let database = open(location);
+            let (endpoint, at) = (Number::from_column(1), Moment::from_micros(0));
+            let message = |number: i64| Message {
+                number,
+                id: format!("orders-1-{number}"),
+                endpoint: None,
+                subject: "a".to_owned(),
+                kind: "OrderPlaced".to_owned(),
+                recorded_at: at,
+                body: "{}".to_owned(),
+            };
+            // Every other one waits, and those between were given up.
+            let kept = |message: i64| {
+                let mut delivery = Delivery::due(at);
+                if message % 2 == 0 {
+                    delivery.give_up();
+                }
+                ((message, endpoint), Kept { message, subject: "a".to_owned(), recorded_at: at, delivery })
+            };
+            let (messages, deliveries) = ((1..=7).map(message).collect::<Vec<_>>(), (1..=7).map(kept).collect());
+            let written = database.write(move |tx| {
+                save(tx, Changes::default(), &messages, &deliveries);
+                Ok(())
+            });
+            written.await.expect("it is written");
+            for (status, before, expected) in [
+                (None, i64::MAX, vec![7, 6, 5]),
+                (None, 5, vec![4, 3, 2]),
+                (Some(Status::Waiting), 6, vec![5, 3, 1]),
+                (Some(Status::Failed), i64::MAX, vec![6, 4, 2]),
+                (Some(Status::Delivered), i64::MAX, vec![]),
+            ] {
+                let found = database.read(move |read| log(read, endpoint, status, before, 3)).await.expect("a log");
+                let numbers: Vec<_> = found.iter().map(|(message, _)| message.number).collect();
+                assert_eq!(numbers, expected, "{status:?} before {before}");
+            }
+        }
+    }
 }

@@ -237,6 +237,13 @@ impl Operation {
             .answers_nothing(304, "It is still as the caller has it.")
     }
 
+    /// Shows the [`ETag`](crate::ETag) for an edit, and does not compare it: what is read may be another all the same.
+    #[must_use]
+    pub fn shows_tag(mut self) -> Self {
+        self.is_conditional = true;
+        self
+    }
+
     /// Takes [`Conditions`](crate::Conditions) of an edit: with the `ETag` of what the caller has seen, 412
     /// where it is something else by now.
     #[must_use]

@@ -93,14 +93,13 @@ impl Counter {
 }
 
 /// A word for where a delivery stands, as a query has it.
-struct StatusWord(&'static str);
+struct StatusWord(Status);
 
 impl std::str::FromStr for StatusWord {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let all = [Status::Waiting, Status::Retrying, Status::Delivered, Status::Failed].map(Status::as_str);
-        let known = all.into_iter().find(|status| *status == text);
+        let known = Status::ALL.into_iter().find(|status| status.as_str() == text);
         known.map(Self).ok_or("`waiting`, `retrying`, `delivered` or `failed` is expected")
     }
 }

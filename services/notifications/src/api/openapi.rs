@@ -106,6 +106,7 @@ pub(super) fn set() -> Operation {
         .answers(200, "The endpoint as it is now.", reference("WebhookEndpoint"))
         .refuses([&TOO_MANY])
         .takes_if_match()
+        .takes_header("If-None-Match", "`*` registers an endpoint and sets none anew that there is.", any_text())
         .example(Example::of("registered").with("id", "tea-shop").sends(sent.clone()).gets(201, tea_shop(true)))
         .example(
             Example::of("changed_meanwhile")
@@ -118,7 +119,7 @@ pub(super) fn set() -> Operation {
 
 pub(super) fn show() -> Operation {
     on_known("get_webhook_endpoint", "An endpoint", "`status` says how it gets on.")
-        .takes_if_none_match()
+        .shows_tag()
         .answers(200, "The endpoint, with the `ETag` of how its owner wants it.", reference("WebhookEndpoint"))
         .example(Example::of("registered").with("id", "tea-shop").gets(200, tea_shop(false)))
 }
@@ -202,7 +203,7 @@ pub(super) fn send_one_again() -> Operation {
 
 pub(super) fn send_again() -> Operation {
     let about = "All messages of a stretch that the endpoint wants, by time or by position, both ends included; also what \
-                 was delivered. What was not sent yet keeps its turn and is not counted. 1,000 at once: where `next_position` says so, ask again from there.";
+                 was delivered. What was not sent yet keeps its turn and is not counted. 1,000 at once, of 20,000 that are looked at: where `next_position` says so, ask again from there.";
     let stretch = form([
         may("from", meaning("Those recorded from this moment on.", moment())),
         may("to", meaning("Those recorded up to this moment.", moment())),

@@ -80,6 +80,11 @@ impl Lane {
         (self.after, self.is_at_end, self.looks_again) = (upto, is_at_end, false);
     }
 
+    /// Bytes of texts that are read ahead.
+    pub(super) fn bytes_ahead(&self) -> usize {
+        self.fresh.iter().map(|(message, _)| message.body.len()).sum()
+    }
+
     pub(super) fn has_something(&self) -> bool {
         !self.open.is_empty() || !self.due.is_empty() || !self.fresh.is_empty()
     }

@@ -84,6 +84,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Retrying, Self::Delivered, Self::Failed];
+
     /// The word that stands for it in columns and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -152,28 +152,30 @@ impl Endpoint {
         }
     }
 
-    /// Sets it anew. Another URL is another chance for one that is gone or paused. Says whether it
+    /// Sets it anew. Another URL is another chance for one that is gone or paused. Says what happened, and whether it
     /// begins with what comes now, since nothing was kept for it before.
-    pub fn set(&mut self, settings: Settings, now: Moment) -> bool {
+    pub fn set(&mut self, settings: Settings, now: Moment) -> (Option<Event>, bool) {
         let kept = self.keeps();
+        let mut event = None;
         if settings.url != self.settings.url {
-            (self.standing, self.failing) = (Standing::Active, None);
+            event = self.put_to_work();
         }
         (self.settings, self.updated_at) = (settings, now);
-        self.begins_anew(kept, now)
+        (event, self.begins_anew(kept, now))
     }
 
     /// Puts it to work again, also where it only rests; that it is so already is success. Says what happened, and
     /// whether it begins with what comes now.
     pub fn resume(&mut self, now: Moment) -> (Option<Event>, bool) {
         let kept = self.keeps();
-        self.failing = None;
-        if self.standing == Standing::Active {
-            return (None, false);
-        }
-        self.standing = Standing::Active;
-        let event = WebhookEndpointResumed { endpoint: self.name.clone() };
-        (Some(event.into()), self.begins_anew(kept, now))
+        let event = self.put_to_work();
+        (event, self.begins_anew(kept, now))
+    }
+
+    fn put_to_work(&mut self) -> Option<Event> {
+        let was_active = self.standing == Standing::Active;
+        (self.standing, self.failing) = (Standing::Active, None);
+        (!was_active).then(|| WebhookEndpointResumed { endpoint: self.name.clone() }.into())
     }
 
     fn begins_anew(&mut self, kept: bool, now: Moment) -> bool {
@@ -359,8 +361,9 @@ mod tests {
         let said = endpoint.learn(&answered(410), at(1), 0, PATIENCE);
         assert!(matches!(said, Some(Event::WebhookEndpointGone(_))));
         assert!(!endpoint.keeps() && matches!(endpoint.standing, Standing::Gone { .. }));
-        assert!(!endpoint.set(settings("https://a.example"), at(2)), "the same said again changes nothing");
-        assert!(endpoint.clone().set(settings("https://b.example"), at(2)), "another URL does");
+        assert_eq!(endpoint.set(settings("https://a.example"), at(2)), (None, false), "the same changes nothing");
+        let (said, begins_anew) = endpoint.clone().set(settings("https://b.example"), at(2));
+        assert!(matches!(said, Some(Event::WebhookEndpointResumed(_))) && begins_anew, "another URL does");
         assert!(endpoint.resume(at(1_000)).1);
         assert!(!endpoint.wants("A", "a", at(900)) && endpoint.wants("A", "a", at(1_000)));
     }
@@ -369,8 +372,13 @@ mod tests {
     fn one_that_is_disabled_begins_anew_when_it_is_enabled() {
         let mut endpoint = endpoint();
         let off = Settings { enabled: false, ..settings("https://a.example") };
-        assert!(!endpoint.set(off, at(1)) && !endpoint.wants("A", "a", at(2)));
-        assert!(endpoint.set(settings("https://a.example"), at(500)));
+        assert_eq!(endpoint.set(off, at(1)), (None, false));
+        assert!(!endpoint.wants("A", "a", at(2)));
+        assert_eq!(
+            endpoint.set(settings("https://b.example"), at(500)),
+            (None, true),
+            "it was neither paused nor gone"
+        );
         assert_eq!(endpoint.since, at(500));
     }
 

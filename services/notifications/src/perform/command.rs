@@ -40,6 +40,8 @@ pub(crate) enum Command {
 pub(crate) enum Seen {
     /// In any way, also not at all.
     Unsaid,
+    /// Not at all.
+    Absent,
     /// There, however it is.
     There,
     /// As it was in this version.

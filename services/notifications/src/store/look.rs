@@ -11,6 +11,8 @@ use crate::domain::{Delivery, Filter};
 
 /// Messages that are looked through at once for those that an endpoint wants.
 const WINDOW: i64 = 5_000;
+/// Bytes of texts that are read ahead for an endpoint at once, and of those that are due again.
+pub(crate) const MOST_BYTES: usize = 256 * 1024;
 
 /// What the courier wants to know of an endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +55,15 @@ pub(crate) fn look(
     for (number, record) in read_endpoints(endpoints)? {
         let want = wants.get(&number).copied().unwrap_or(Want { after: record.cursor, due: 0, fresh: 0 });
         let works = record.endpoint.works();
-        let due = if works && want.due > 0 { due(read, &record, want.due)? } else { Vec::new() };
+        let mut due = if works && want.due > 0 { due(read, &record, want.due)? } else { Vec::new() };
+        due.truncate(fitting(due.iter().map(|(message, _)| message)));
         let (mut fresh, mut upto, mut is_at_end) = (Vec::new(), want.after, want.after >= newest);
         if works && want.fresh > 0 && !is_at_end {
             let last = newest.min(want.after + WINDOW);
             fresh = unsent(read, &record, (want.after, last), want.fresh)?;
-            let is_full = fresh.len() >= want.fresh;
+            let fitting = fitting(fresh.iter().map(|(message, _)| message));
+            let is_full = fresh.len() >= want.fresh || fitting < fresh.len();
+            fresh.truncate(fitting);
             upto = fresh.last().filter(|_| is_full).map_or(last, |(message, _)| message.number);
             is_at_end = upto >= newest;
         }
@@ -70,6 +75,15 @@ pub(crate) fn look(
         found.push(Found { record, due, fresh, upto, is_at_end, oldest });
     }
     Ok(found)
+}
+
+/// How many of the messages, from the first, have no more text than is held for an endpoint; one at least.
+fn fitting<'m>(messages: impl Iterator<Item = &'m Message>) -> usize {
+    let with_those_before = messages.scan(0, |bytes: &mut usize, message| {
+        *bytes += message.body.len();
+        Some(*bytes)
+    });
+    with_those_before.take_while(|bytes| *bytes <= MOST_BYTES).count().max(1)
 }
 
 /// Messages that are due again; where their order counts only the first about each subject.
@@ -133,4 +147,74 @@ fn oldest(read: &mut Read<'_>, record: &Record, newest: i64) -> Result<Option<Mo
     let unsent = unsent(read, record, (record.cursor, last), 1)?;
     let unsent = unsent.first().map(|(message, _)| message.recorded_at);
     Ok([open, unsent].into_iter().flatten().min())
+}
+
+#[cfg(test)]
+mod tests {
+    use db::{Database, Location, MemoryDisk, Options};
+    use world::World;
+
+    use super::*;
+    use crate::MIGRATIONS;
+    use crate::domain::{Endpoint, Secret, Settings};
+    use crate::store::{Changes, Kept, save};
+
+    fn message(number: i64, bytes: usize) -> Message {
+        Message {
+            number,
+            id: format!("orders-1-{number}"),
+            endpoint: None,
+            subject: format!("o-{number}"),
+            kind: "OrderPlaced".to_owned(),
+            recorded_at: Moment::from_micros(number),
+            body: "x".repeat(bytes),
+        }
+    }
+
+    /// Three heavy messages, two light ones and one that is heavier than all that is read ahead.
+    #[tokio::test]
+    async fn what_is_held_for_an_endpoint_is_limited_by_bytes_too_and_all_has_its_turn() {
+        let location = Location::Memory(MemoryDisk::empty());
+        let opened = Database::open(crate::NAME, location, Options::default(), World::simulated(1), MIGRATIONS);
+        let database = opened.expect("it opens");
+        let number = Number::from_column(1);
+        let settings =
+            Settings { url: "https://a".to_owned(), filter: Filter::default(), ordered: false, enabled: true };
+        let (name, since) = ("a".parse().expect("a name"), Moment::from_micros(0));
+        let endpoint = Endpoint::new(name, settings, Secret::of(&[7; 32]), since);
+        let record = Record { number, cursor: 0, version: 1, said: 0, endpoint };
+        let third = MOST_BYTES / 3;
+        let sizes = [third, third, third, 10, 10, 2 * MOST_BYTES];
+        let messages: Vec<_> = (1..).zip(sizes).map(|(number, bytes)| message(number, bytes)).collect();
+        let written = database.write(move |tx| {
+            tx.execute("UPDATE counter SET newest = 6", []);
+            save(tx, Changes { new: vec![&record], ..Changes::default() }, &messages, &BTreeMap::new());
+            Ok(())
+        });
+        written.await.expect("it is written");
+        let looked = |want: Want| {
+            let wants = BTreeMap::from([(number, want)]);
+            database.read(move |read| look(read, &wants, false).map(|mut found| found.remove(0)))
+        };
+        let mut after = 0;
+        for (expected, is_at_end) in [(vec![1, 2, 3], false), (vec![4, 5], false), (vec![6], true)] {
+            let found = looked(Want { after, due: 0, fresh: 100 }).await.expect("it is read");
+            let fresh: Vec<_> = found.fresh.iter().map(|(message, _)| message.number).collect();
+            assert_eq!((fresh, found.is_at_end), (expected, is_at_end));
+            after = found.upto;
+        }
+        let due = |message: i64| {
+            let subject = format!("o-{message}");
+            let delivery = Delivery::due(since);
+            ((message, number), Kept { message, subject, recorded_at: since, delivery })
+        };
+        let deliveries: BTreeMap<_, _> = (1..=6).map(due).collect();
+        let written = database.write(move |tx| {
+            save(tx, Changes::default(), &[], &deliveries);
+            Ok(())
+        });
+        written.await.expect("it is written");
+        let found = looked(Want { after, due: 100, fresh: 0 }).await.expect("it is read");
+        assert_eq!(found.due.len(), 3);
+    }
 }

@@ -8,6 +8,8 @@ use super::{Head, Record};
 
 /// Messages that are read at once.
 const PIECE: i64 = 512;
+/// Messages that one request looks at: where few are wanted it sends few, and says where to go on.
+const MOST_LOOKED_AT: usize = 20_000;
 
 /// From the first moment to the last.
 pub(crate) const EVER: (Moment, Moment) = (Moment::from_micros(i64::MIN), Moment::from_micros(i64::MAX));
@@ -21,7 +23,7 @@ pub(crate) struct Stretch {
     pub(crate) times: (Moment, Moment),
 }
 
-/// Messages of a stretch that an endpoint wants, and the number from which on there are more.
+/// Messages of a stretch that an endpoint wants, and the number from which on there may be more.
 pub(crate) fn wanted_in(
     read: &mut Read<'_>,
     record: &Record,
@@ -29,10 +31,11 @@ pub(crate) fn wanted_in(
     most: usize,
 ) -> Result<(Vec<Head>, Option<i64>), Failure> {
     let (mut from, last) = numbers(read, stretch)?;
-    let mut wanted = Vec::new();
+    let (mut wanted, mut looked_at) = (Vec::new(), 0);
     loop {
         let rows = read.rows(piece(record.number, (from, last)))?;
         let is_last = rows.len() < usize::try_from(PIECE).unwrap_or(usize::MAX);
+        looked_at += rows.len();
         for row in rows {
             let mut row = row.columns();
             let (number, subject, kind, recorded_at) = (row.int()?, row.text()?, row.text()?, row.moment()?);
@@ -49,6 +52,9 @@ pub(crate) fn wanted_in(
         }
         if is_last {
             return Ok((wanted, None));
+        }
+        if looked_at >= MOST_LOOKED_AT {
+            return Ok((wanted, Some(from)));
         }
     }
 }
@@ -148,6 +154,30 @@ mod tests {
                 assert_eq!((found, next), expected, "{stretch:?}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn one_request_looks_at_so_many_messages_and_says_where_to_go_on() {
+        let database = open(Location::Memory(MemoryDisk::empty()));
+        let newest = i64::try_from(MOST_LOOKED_AT).expect("a number") + 2 * PIECE;
+        let kind = |number| if number == newest { "OrderPlaced" } else { "OrderConfirmed" }.to_owned();
+        let messages: Vec<_> = (1..=newest).map(|number| Message { kind: kind(number), ..message(0, 0) }).collect();
+        let messages: Vec<_> = (1..).zip(messages).map(|(number, message)| Message { number, ..message }).collect();
+        let written = database.write(move |tx| {
+            save(tx, Changes::default(), &messages, &BTreeMap::new());
+            Ok(())
+        });
+        written.await.expect("it is written");
+        let from = |first: i64| {
+            let stretch = Stretch { numbers: (first, i64::MAX), times: EVER };
+            database.read(move |read| wanted_in(read, &endpoint(), stretch, 9))
+        };
+        let (found, next) = from(0).await.expect("it is read");
+        let next = next.expect("there is more");
+        assert!(found.is_empty() && next > PIECE && next < newest, "{next}");
+        let (found, next) = from(next).await.expect("it is read");
+        let found: Vec<_> = found.into_iter().map(|head| head.number).collect();
+        assert_eq!((found, next), (vec![newest], None));
     }
 
     #[tokio::test]

@@ -72,6 +72,46 @@ async fn an_edit_overwrites_nothing_that_its_caller_has_not_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_that_is_for_nothing_or_not_for_what_there_is_changes_nothing() {
+    const A: &str = "/v1/webhook-endpoints/a";
+    for shop in [Shop::simulated(), Shop::on_postgres()] {
+        let receiver = Receiver::start().await;
+        let to = |subject: &str| json!({"url": receiver.url, "subjects": [subject]});
+        let put = |tag: &str, subject| {
+            let (shop, tag, body) = (&shop, tag.to_owned(), to(subject));
+            async move { shop.under(("if-none-match", &tag), "PUT", A, &body).await }
+        };
+        // Two who both want to be the first: one of them is.
+        let both = tokio::join!(put("*", "one"), put("*", "two"));
+        let mut statuses = [both.0.0, both.1.0];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 412]);
+        let (_, first, as_it_is) = shop.under(("if-match", "*"), "GET", A, &Value::Null).await;
+        for ruled_out in ["*".to_owned(), first.clone(), format!("W/{first}"), format!("\"9\", {first}")] {
+            let (status, _, refused) = put(&ruled_out, "three").await;
+            assert_eq!((status, &refused["code"]), (412, &json!("precondition-failed")), "{ruled_out}");
+            assert_eq!(shop.under(("if-none-match", &ruled_out), "DELETE", A, &Value::Null).await.0, 412);
+        }
+        assert_eq!(shop.get(A).await.1, as_it_is);
+        assert_eq!(put("\"9\"", "three").await.0, 200, "it is another");
+        assert_eq!(shop.ask("DELETE", A, &Value::Null).await.0, 204);
+        assert_eq!(put("\"9\"", "three").await.0, 201, "there is none");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_looks_again_with_a_tag_hears_how_an_endpoint_gets_on() {
+    let shop = Shop::simulated();
+    let receiver = Receiver::with(|_| How::Answer(410)).await;
+    shop.register("a", &receiver.url, json!({})).await;
+    let (_, tag, _) = shop.under(("if-match", "*"), "GET", "/v1/webhook-endpoints/a", &Value::Null).await;
+    shop.say("OrderPlaced", "one").await;
+    shop.until_status("a", "gone").await;
+    let again = shop.under(("if-none-match", &tag), "GET", "/v1/webhook-endpoints/a", &Value::Null).await;
+    assert_eq!((again.0, again.1, &again.2["status"]), (200, tag, &json!("gone")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_fails_for_days_is_paused_says_so_and_loses_nothing() {
     let mut shop = Shop::simulated();
     shop.restart_with(notifications::Config { keep_hours: 1_000, ..here() });

@@ -210,8 +210,19 @@ impl Shop {
 
     /// Asks for something about an endpoint that is still as its tag says: the status, its tag now, and the answer.
     pub(crate) async fn edit(&self, method: &str, path: &str, tag: &str, body: &Value) -> (u16, String, Value) {
+        self.under(("if-match", tag), method, path, body).await
+    }
+
+    /// Asks for something under a condition: the status, the tag, and the answer.
+    pub(crate) async fn under(
+        &self,
+        (condition, tag): (&str, &str),
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> (u16, String, Value) {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-        let request = request.header("if-match", tag).body(Body::from(body.to_string())).expect("a request");
+        let request = request.header(condition, tag).body(Body::from(body.to_string())).expect("a request");
         let response = self.running().router.clone().oneshot(request).await.expect("an answer");
         let status = response.status().as_u16();
         let tag = response.headers().get("etag").map_or("", |tag| tag.to_str().expect("a tag")).to_owned();
