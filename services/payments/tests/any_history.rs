@@ -126,12 +126,23 @@ impl History {
             Event::PaymentRefunded(e) => kept == 0 && e.amount == gbp() && (self.undone || e.attempt == 0),
             Event::PaymentVoided(_) => held == 0 && kept == 0 && self.undone,
             Event::PaymentDeclined(_) => held == 0 && kept == 0,
+            // Nobody gives up a try whose own answer is still awaited.
+            Event::AttemptVoidStarted(e) => self.now >= self.until || self.was_in_doubt(e.number),
             Event::PaymentAttemptAbandoned(e) => {
                 self.book.charge(&key(e.number)).is_none_or(|c| c.held() == 0 && c.captured() == c.refunded())
             }
             _ => true,
         };
         assert!(ok, "{event:?} is not so: {:#?}\n{:#?}", self.book, self.events);
+    }
+
+    /// Whether its own call was not answered, or said that the customer has to do something.
+    fn was_in_doubt(&self, number: i64) -> bool {
+        self.events.iter().any(|(event, _)| match event {
+            Event::PaymentOutcomeUnknown(e) => e.number == number,
+            Event::PaymentActionRequired(e) => e.number == number,
+            _ => false,
+        })
     }
 
     /// A call reaches the provider.

@@ -148,6 +148,54 @@ async fn a_webhook_is_a_hint_and_never_believed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_while_the_provider_works_neither_undoes_nor_repeats_what_it_was_asked() {
+    for told_by in ["the browser", "the webhook"] {
+        let mut shop = Shop::simulated();
+        shop.payment_due("pay", "pm_test_slow", MINUTE).await;
+        for _ in 0..5 {
+            shop.pass(SECOND / 4).await; // the provider has booked nothing yet
+            look(&mut shop, told_by, 1).await;
+        }
+        shop.until("pay", "authorized").await;
+        shop.capture_due("pay").await;
+        shop.until("pay", "captured").await;
+        let said =
+            ["PaymentRequested", "AuthorizationStarted", "PaymentAuthorized", "CaptureStarted", "PaymentCaptured"];
+        assert_eq!(shop.said("pay").await, said, "{told_by}");
+        assert_eq!(shop.provider.book().totals()["GBP"], taken(), "one hold, told by {told_by}");
+        assert_eq!(shop.provider.book().charges(None).count(), 1, "told by {told_by}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_a_try_that_was_put_off_does_not_burn_it() {
+    for told_by in ["the browser", "the webhook"] {
+        let mut shop = Shop::simulated();
+        shop.payment_due("pay", "pm_test_unavailable", MINUTE).await;
+        shop.settle().await;
+        for _ in 0..5 {
+            look(&mut shop, told_by, 2).await;
+        }
+        let (_, document) = shop.get("/v1/payments/pay").await;
+        assert_eq!((&document["status"], &document["attempts"][1]["status"]), (&json!("pending"), &json!("pending")));
+        assert_eq!(shop.provider.book().charges(None).count(), 0, "no key was voided, told by {told_by}");
+        shop.until("pay", "declined").await;
+        assert_eq!(shop.get("/v1/payments/pay").await.1["attempts"].as_array().map(Vec::len), Some(4), "{told_by}");
+    }
+}
+
+/// Somebody wants payments to look at a try, and it does.
+async fn look(shop: &mut Shop, told_by: &str, number: i64) {
+    let hint = json!({"id": "whk_1", "key": format!("pay.{number}"), "type": "authorization.succeeded"});
+    let (path, body) = match told_by {
+        "the webhook" => ("/v1/payments/webhooks/test", &hint),
+        _ => ("/v1/payments/pay/return", &Value::Null),
+    };
+    assert!(matches!(shop.post(path, body).await.0, 200 | 204), "{told_by}");
+    shop.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_customer_who_never_comes_back_is_declined_once_nothing_is_held() {
     let mut shop = Shop::simulated();
     shop.payment_due("pay", "pm_card_authenticationRequired", 20 * SECOND).await;

@@ -156,7 +156,11 @@ fn give_back(payment: &Payment, attempt: i64) -> Decision {
 
 fn look(payment: &Payment, number: Option<i64>, at: &At) -> Decided {
     let named = number.map(|number| payment.try_of(number).ok_or(Rejection::UnknownTry)).transpose()?;
+    let is_asked = |t: &Try| t.status == TryStatus::Asked;
     Ok(match named {
+        // Its own call will tell, or has not left yet. Asked beside that, the provider may say that it has never
+        // heard of the try, which would then be given up; where the call is lost, the time says so.
+        _ if named.or(payment.current()).is_some_and(is_asked) => keep([]),
         // Anybody may name a try, and where nothing can change that costs nothing; what was taken may have been
         // given back elsewhere.
         Some(_) if payment.is_at_rest() && payment.status != Status::Captured => keep([]),

@@ -378,7 +378,7 @@ fn a_look_asks_and_decides_nothing() {
     let look = Command::Look { number: None };
     for (status, events) in every_state() {
         let (said, next) = given(events).when(&look).unwrap();
-        let asks = status.awaits_authorization();
+        let asks = matches!(status, Status::ActionRequired | Status::Unknown);
         assert_eq!((said, next), (vec![], if asks { Next::Call(Doing::Inquire, 1) } else { Next::Keep }), "{status}");
     }
     // Whoever names a try may be a stranger, and of one that is over nothing is to be known.
@@ -386,11 +386,24 @@ fn a_look_asks_and_decides_nothing() {
     for (status, events) in every_state() {
         let given = given(events);
         let is_over = |payment: &Payment| payment.is_at_rest() && payment.status != Status::Captured;
-        let asks = if given.payment.as_ref().is_some_and(is_over) { Next::Keep } else { Next::Call(Doing::Inquire, 1) };
+        let keeps = status == Status::Authorizing || given.payment.as_ref().is_some_and(is_over);
+        let asks = if keeps { Next::Keep } else { Next::Call(Doing::Inquire, 1) };
         assert_eq!(given.when(&named), then([], asks), "{status}");
     }
     let named = Command::Look { number: Some(2) };
     assert_eq!(in_state(Status::Authorized).when(&named), Err(Rejection::UnknownTry));
+}
+
+#[test]
+fn a_look_lets_a_try_be_whose_own_call_is_under_way_or_has_not_left() {
+    let asked = [requested(), started(1), abandoned(1), started(2)];
+    let late = given(asked.clone()).too_late();
+    let voiding = given(asked.clone().into_iter().chain([voiding()]));
+    for given in [given(asked.clone()), given(asked).unasked(), late, voiding] {
+        for number in [None, Some(2)] {
+            assert_eq!(given.when(&Command::Look { number }), nothing(), "{:?}", given.payment);
+        }
+    }
 }
 
 #[test]
