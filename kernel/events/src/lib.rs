@@ -43,4 +43,4 @@ pub use parked::{
 pub use settled::{Became, SettledLetter, Settling, latest_settled_letters, settled_letters_after};
 pub use status::Status;
 pub use table::TableFeed;
-pub use watch::Watch;
+pub use watch::{Ended, Watch};

@@ -4,10 +4,14 @@
 //! comes from the feed, so it also wakes those who wait in another process than the one that said it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{self, Poll};
 
 use db::{Database, Envelope, InMemory, Position};
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
 
 /// Whether an event is the one that is waited for.
 type Ends = fn(&Envelope) -> bool;
@@ -33,24 +37,10 @@ impl Watch {
 
     /// Waits for the next event of this subject that ends something. It is listened for from this
     /// call on, so call it before what leads to the event is asked for.
-    pub fn ended(&self, subject: &str) -> oneshot::Receiver<Arc<Envelope>> {
+    pub fn ended(&self, subject: &str) -> Ended {
         let (tell, told) = oneshot::channel();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_subject = waiting.entry(subject.to_owned()).or_default();
-        of_subject.retain(|tell| !tell.is_closed());
-        of_subject.push(tell);
-        told
-    }
-
-    /// Nobody waits for this subject any more, if nobody does.
-    pub fn forget(&self, subject: &str) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_subject) = waiting.get_mut(subject) {
-            of_subject.retain(|tell| !tell.is_closed());
-            if of_subject.is_empty() {
-                waiting.remove(subject);
-            }
-        }
+        lock(&self.waiting).entry(subject.to_owned()).or_default().push(tell);
+        Ended { told, subject: subject.to_owned(), waiting: self.waiting.clone() }
     }
 
     /// Reads the newest events of a service for as long as the program runs.
@@ -78,11 +68,45 @@ impl Watch {
         };
         let reached = events.last()?.position;
         for event in events.into_iter().filter(|event| (self.ends)(event)) {
-            let told = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(event.subject.as_ref());
+            let told = lock(&self.waiting).remove(event.subject.as_ref());
             for tell in told.into_iter().flatten() {
                 drop(tell.send(event.clone()));
             }
         }
         Some(reached)
     }
+}
+
+/// The next event that ends something, for one who waits for it; whoever drops it waits no more and is forgotten,
+/// also where a request is dropped in the midst of its waiting.
+#[derive(Debug)]
+pub struct Ended {
+    told: oneshot::Receiver<Arc<Envelope>>,
+    subject: String,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl Future for Ended {
+    type Output = Result<Arc<Envelope>, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.told).poll(cx)
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.told.close();
+        let mut waiting = lock(&self.waiting);
+        if let Some(of_subject) = waiting.get_mut(&self.subject) {
+            of_subject.retain(|tell| !tell.is_closed());
+            if of_subject.is_empty() {
+                waiting.remove(&self.subject);
+            }
+        }
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -262,14 +262,7 @@ async fn with_wait(counter: &Counter, caller: &Caller, wait: Wait, command: Comm
         Command::Hear { .. } | Command::Overdue { .. } => return Err(Problem::internal("only requests wait")),
     };
     let ended = wait.time().map(|_| counter.watch.ended(name.as_str()));
-    let told = counter.desk.ask(caller.asks(command)).await;
-    let mut told = match told {
-        Ok(Ok(told)) => told,
-        no => {
-            counter.watch.forget(name.as_str());
-            no??
-        }
-    };
+    let mut told = counter.desk.ask(caller.asks(command)).await??;
     if let Some(mut ended) = ended
         && !told.order.status.has_ended()
     {
@@ -283,9 +276,7 @@ async fn with_wait(counter: &Counter, caller: &Caller, wait: Wait, command: Comm
                 break;
             }
         }
-        drop(ended);
     }
-    counter.watch.forget(name.as_str());
     Ok(told)
 }
 

@@ -246,9 +246,8 @@ impl Counter {
             let asked = caller.asks(On { account, command });
             return web::ask(&self.desk, asked, Some(key.stands_for(&())), say).await;
         }
-        let payment = self.change_and_wait(caller, &account, id, command, wait, is_done).await;
-        self.watch.forget(id.as_str());
-        Ok(Json(PaymentDocument::from(payment?)).into_response())
+        let payment = self.change_and_wait(caller, &account, id, command, wait, is_done).await?;
+        Ok(Json(PaymentDocument::from(payment)).into_response())
     }
 
     async fn change_and_wait(
