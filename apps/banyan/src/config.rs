@@ -310,7 +310,9 @@ const HTTP: Section = Section {
             kind: Kind::AtLeast(1),
             default: "12000",
             meaning: "Streams of events that are open at once, and as many requests that wait for events; one more is \
-                      answered with `too-many-listeners`. They are connections, but no requests that are worked on.",
+                      answered with `too-many-listeners`. Also as many that wait for something else, such as the end of \
+                      an order (`Prefer: wait`); one more is answered at once, as things stand. They are connections, \
+                      but no requests that are worked on.",
         },
         Field {
             name: "heartbeat_secs",

@@ -9,7 +9,7 @@ use db::{Database, Position};
 use events::{EventDocument, Status};
 use telemetry::Meters;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use web::{Limits, ProblemKind};
+use web::{Limits, ProblemKind, Slot};
 use world::{Moment, World};
 
 use crate::broadcast::Broadcast;
@@ -54,10 +54,10 @@ impl Listening {
         self.streams.clone().try_acquire_owned().ok()
     }
 
-    /// Room for one more request that waits for events, if there is some. Streams do not take it, for
-    /// services in other processes wait like this.
-    pub(crate) fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        self.waits.clone().try_acquire_owned().ok()
+    /// Room for one more request that waits for events, which leaves the place it has; none where it is full.
+    /// Neither streams nor those who wait for anything else take it, for services in other processes wait like this.
+    pub(crate) fn wait(&self, slot: &Slot) -> Option<OwnedSemaphorePermit> {
+        slot.leave_for(&self.waits)
     }
 }
 

@@ -187,9 +187,8 @@ async fn events(
         return Ok(feed_stream::endless(part, asked, found, board.listening.heartbeat, caller.admission, room));
     }
     if let (true, Some(wait)) = (found.is_nothing_new(), wait.time()) {
-        let _room = board.listening.wait().ok_or_else(too_many)?;
         // Whoever waits for others to do something keeps nobody from doing it.
-        slot.give_up();
+        let _room = board.listening.wait(&slot).ok_or_else(too_many)?;
         found = wait_for_news(part, &mut asked, found, Instant::now() + wait).await?;
     }
     let items = found.items.iter().map(|event| EventDocument::try_from(&**event)).collect::<Result<_, _>>()?;

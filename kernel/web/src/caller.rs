@@ -19,6 +19,7 @@ use crate::ask::Repeatable;
 use crate::gate::Admission;
 use crate::problem::Problem;
 use crate::repeats::fingerprint;
+use crate::slot::Slot;
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -155,6 +156,7 @@ pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
 pub struct Wait {
     time: Option<Duration>,
     stopping: Option<Stopping>,
+    slot: Slot,
 }
 
 /// Says that the server is about to end, and how much longer an answer may be held then; put on a request that
@@ -175,9 +177,11 @@ impl Wait {
     }
 
     /// Ready when the answer may be held no longer: after its time, or while there is still time to give it before
-    /// the server ends.
+    /// the server ends. Meanwhile the request keeps nobody out of those that are worked on; where as many answers are
+    /// held as may be, it is ready at once.
     pub async fn is_over(self) {
         let Some(time) = self.time else { return };
+        let Some(_place) = self.slot.hold() else { return };
         let stops = async {
             let Some(Stopping { mut asked, grace }) = self.stopping else { return std::future::pending().await };
             // It can only fail because the server has ended.
@@ -204,7 +208,9 @@ impl<S: Sync> FromRequestParts<S> for Wait {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self { time: Self::asked_in(&parts.headers), stopping: parts.extensions.get::<Stopping>().cloned() })
+        let slot = parts.extensions.get::<Slot>().cloned().unwrap_or_default();
+        let stopping = parts.extensions.get::<Stopping>().cloned();
+        Ok(Self { time: Self::asked_in(&parts.headers), stopping, slot })
     }
 }
 

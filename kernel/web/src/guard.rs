@@ -76,6 +76,8 @@ struct Guard {
     reception: Reception,
     limits: Limits,
     open: Arc<Semaphore>,
+    /// Room for those whose answer is held.
+    held: Arc<Semaphore>,
     observe: Observe,
 }
 
@@ -83,12 +85,14 @@ struct Guard {
 pub fn guard(routes: Routes, gate: Gate, world: &World, limits: &Limits, observe: Observe) -> Router {
     let (answering, description) = routes.into_parts();
     let access = AccessTable::of_operations(&description.operations);
+    let room = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
     let guard = Arc::new(Guard {
         gate,
         access,
         reception: Reception::new(world, Duration::from_secs(limits.request_secs)),
         limits: limits.clone(),
-        open: Arc::new(Semaphore::new(limits.open_requests.min(Semaphore::MAX_PERMITS))),
+        open: room(limits.open_requests),
+        held: room(limits.streams),
         observe,
     });
     answering.layer(DefaultBodyLimit::max(limits.body_bytes)).layer(from_fn_with_state(guard, pass))
@@ -128,7 +132,7 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
         (None, Err(_)) if !is_always => Err(Problem::new(&OVERLOADED).retry_after_secs(1)),
         (None, permit) => {
             // Kept here too, for the request may be gone before it is answered.
-            let slot = Slot::of(permit.ok());
+            let slot = Slot::of(permit.ok(), &guard.held);
             request.extensions_mut().insert(slot.clone());
             let handled = async {
                 let request = if takes_no_body { without_body(request).await? } else { request };

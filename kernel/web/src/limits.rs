@@ -23,7 +23,8 @@ pub struct Limits {
     /// Requests that are worked on at once; one more is answered with `overloaded`.
     pub open_requests: usize,
     /// Streams of events that are open at once, and as many requests that wait for events; one more is
-    /// answered with `too-many-listeners`. Neither counts as a request that is worked on.
+    /// answered with `too-many-listeners`. Also as many that wait for something else (`Prefer: wait`); one
+    /// more is answered at once. None of them counts as a request that is worked on.
     pub streams: usize,
     /// Seconds after which a stream without news says that it is still there.
     pub heartbeat_secs: u64,

@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
-use web::{Access, Body, Caller, Gate, Limits, Observe, Operation, Problem, Query, Routes, Scope, guard};
+use web::{Access, Body, Caller, Gate, Limits, Observe, Operation, Problem, Query, Routes, Scope, Wait, guard};
 use world::World;
 
 /// What was observed: method, route, status, code.
@@ -61,6 +61,15 @@ fn routes() -> Routes {
         )
         .get("/v1/endless", Access::Everybody, std::future::pending::<StatusCode>, said("r7"))
         .put("/v1/endless", Access::Everybody, std::future::pending::<StatusCode>, said("r8"))
+        .get(
+            "/v1/held",
+            Access::Everybody,
+            |wait: Wait| async move {
+                wait.is_over().await;
+                "held"
+            },
+            said("r14"),
+        )
         .get(
             "/v1/caller",
             Access::Everybody,
@@ -237,6 +246,22 @@ async fn beyond_the_ceiling_a_request_is_refused_at_once_and_health_still_answer
     assert_eq!((status.as_u16(), document["code"].as_str()), (503, Some("overloaded")));
     assert_eq!(headers["retry-after"], "1");
     assert_eq!(ask(&app, request("GET", "/health/live").body(AnyBody::empty()).unwrap()).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_held_keeps_nobody_out_and_where_too_many_are_held_it_comes_at_once() {
+    let (app, _) = guarded(&Limits { open_requests: 1, streams: 1, ..Limits::default() });
+    let held = || request("GET", "/v1/held").header("prefer", "wait=10").body(AnyBody::empty()).unwrap();
+    let began = tokio::time::Instant::now();
+    let mut first = std::pin::pin!(app.clone().oneshot(held()));
+    assert!(tokio::time::timeout(Duration::from_secs(1), first.as_mut()).await.is_err());
+    let other = request("GET", "/v1/caller").body(AnyBody::empty()).unwrap();
+    assert_eq!(ask(&app, other).await.0, 200, "there is a place for whoever wants something done");
+    assert_eq!(ask(&app, held()).await.0, 200);
+    assert_eq!(began.elapsed().as_secs(), 1, "there is none to wait in");
+    assert_eq!((first.await.unwrap().status().as_u16(), began.elapsed().as_secs()), (200, 10));
+    assert_eq!(ask(&app, held()).await.0, 200);
+    assert_eq!(began.elapsed().as_secs(), 20, "there is one again");
 }
 
 #[tokio::test]

@@ -47,6 +47,10 @@ impl Running {
     }
 
     fn within(world: World, location: Location) -> Self {
+        Self::limited(world, location, &web::Limits::default())
+    }
+
+    fn limited(world: World, location: Location, limits: &web::Limits) -> Self {
         let open = |name, location, migrations| {
             Database::open(name, location, Options::default(), world.clone(), migrations).expect("a database")
         };
@@ -60,15 +64,19 @@ impl Running {
         let ground = Ground { database: database.clone(), feeds, meters: Arc::new(Meters::default()) };
         let service = orders::assemble(&orders::Config::default(), &ground).expect("orders");
         let Service { routes, workers, close, .. } = service;
-        let router = web::guard(routes, web::Gate::open(), &world, &web::Limits::default(), Arc::new(|_| {}));
+        let router = web::guard(routes, web::Gate::open(), &world, limits, Arc::new(|_| {}));
         let threads = workers.into_iter().map(host::Work::start).collect();
         Self { world, database, inventory, router, close, threads, _payments: payments }
     }
 
     async fn tell(&self, method: Method, path: &str, body: &Value, key: Option<&str>) -> Told {
+        self.tell_with(method, path, body, key.map(|key| ("idempotency-key", key))).await
+    }
+
+    async fn tell_with(&self, method: Method, path: &str, body: &Value, header: Option<(&str, &str)>) -> Told {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-        let request = key.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
+        let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
         let response = self.router.clone().oneshot(request.body(body).expect("a request")).await.expect("an answer");
         let (head, body) = response.into_parts();
         Told {
@@ -84,11 +92,15 @@ impl Running {
     }
 
     fn place(&self, order: &str) {
+        let told = wait(self.place_with(order, None));
+        assert_eq!(told.status, 202, "{told:?}");
+    }
+
+    async fn place_with(&self, order: &str, header: Option<(&str, &str)>) -> Told {
         let price = json!({"amount": 500, "currency": "GBP"});
         let line = json!({"sku": "a", "quantity": 2, "unit_price": price});
         let body = json!({"lines": [line], "payment": {"method": "pm_card_visa"}});
-        let told = wait(self.tell(Method::PUT, &format!("/v1/orders/{order}"), &body, None));
-        assert_eq!(told.status, 202, "{told:?}");
+        self.tell_with(Method::PUT, &format!("/v1/orders/{order}"), &body, header).await
     }
 
     fn cancel(&self, order: &str, reason: &str, key: Option<&str>) -> Told {
@@ -230,6 +242,33 @@ fn a_refused_cancellation_stays_refused_under_its_key() {
         assert_eq!(again, Told { is_replayed: true, ..first.clone() });
         assert_eq!(shop.order("o-1")["step"], "reserving");
         assert_eq!(shop.cancel("o-1", "changed my mind", Some("k-2")).status, 202);
+    });
+}
+
+#[test]
+fn who_waits_for_an_order_keeps_nobody_out_and_where_too_many_wait_is_answered_at_once() {
+    let limits = web::Limits { open_requests: 1, streams: 1, ..web::Limits::default() };
+    let shop = Running::limited(World::real(), Location::Memory(MemoryDisk::empty()), &limits);
+    let patiently = Some(("prefer", "wait=60"));
+    let others = async {
+        let mut told = shop.tell(Method::GET, "/v1/orders/o-1", &Value::Null, None).await;
+        for _ in 0..1_000 {
+            if told.status == 200 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            told = shop.tell(Method::GET, "/v1/orders/o-1", &Value::Null, None).await;
+        }
+        assert_eq!(told.status, 200, "the only place is taken by one who waits: {}", told.json());
+        let second = tokio::time::timeout(Duration::from_secs(30), shop.place_with("o-2", patiently)).await;
+        let second = second.expect("it is answered as if it did not wait");
+        assert_eq!((second.status, second.json()["step"].clone()), (202, json!("reserving")));
+    };
+    wait(async {
+        tokio::select! {
+            told = shop.place_with("o-1", patiently) => panic!("inventory is silent, and the order has ended: {told:?}"),
+            () = others => {}
+        }
     });
 }
 
