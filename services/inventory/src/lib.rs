@@ -67,7 +67,7 @@ pub fn assemble_with_desk(config: &Config, ground: &Ground) -> Result<(Service, 
     let room = config.recent_bytes();
     let recent = (room > 0).then(|| Recent::with_room_for(room, ground.database.is_ours_alone()));
     let stamped = recent.as_ref().and_then(Recent::stamped);
-    let perform = perform::under(config.policy(), stamped);
+    let perform = perform::under(config.policy(), stamped, ground.database.is_shared());
     let (desk, workers) = open_desk(
         &ground.database,
         &perform::KIND,

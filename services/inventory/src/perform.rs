@@ -17,9 +17,9 @@ pub type Answer = Result<Settled, Rejection>;
 pub(crate) const KIND: Kind<Command> = Kind { key_of, weigh };
 
 /// Performs commands on stock under a policy: load all, decide each, store all, publish. What was read
-/// lately of what they change is no longer given.
-pub(crate) fn under(policy: Policy, stamped: Option<Arc<Stamped>>) -> Perform<Command, Answer> {
-    Arc::new(move |tx, commands| perform(tx, commands, &policy, stamped.as_ref()))
+/// lately of what they change is no longer given. Where the database is shared, others may change the same.
+pub(crate) fn under(policy: Policy, stamped: Option<Arc<Stamped>>, is_shared: bool) -> Perform<Command, Answer> {
+    Arc::new(move |tx, commands| perform(tx, commands, &policy, stamped.as_ref(), is_shared))
 }
 
 fn perform(
@@ -27,8 +27,9 @@ fn perform(
     commands: &[Asked<Command>],
     policy: &Policy,
     stamped: Option<&Arc<Stamped>>,
+    is_shared: bool,
 ) -> Result<Vec<Answer>, Failure> {
-    let (mut books, lapsed) = store::load(tx, touched(commands))?;
+    let (mut books, lapsed) = store::load(tx, touched(commands), is_shared)?;
     for (number, story) in &lapsed {
         let by = lapse_of(story);
         books.expire(&by.owner, *number, policy, tx.now());

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contracts::inventory::ReservedLine;
 use db::{Failure, Query, Row, Trace, Tx, Value};
 use ids::{Number, Sku, Warehouse};
+use world::Moment;
 
 pub use self::read::levels;
 pub(crate) use self::read::{
@@ -28,7 +29,7 @@ use self::rows::{
     warehouse_settings,
 };
 pub(crate) use self::shown::{Shown, shown};
-use crate::domain::{Books, Offer, Outcome, Status};
+use crate::domain::{Books, Offer, Outcome, Reservation, Status};
 
 /// Lapsed holds of a SKU in a warehouse that one batch clears away: as many as pieces are wanted of it, for each
 /// frees one at least; but no fewer than the first, and no more than the second.
@@ -71,53 +72,52 @@ pub(crate) struct Touched {
 ///
 /// Beside the books it gives those holds that have lapsed and are to be let go first, with their stories, for
 /// these are not what the batch's commands belong to.
-pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched) -> Result<(Books, Stories), Failure> {
+pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, is_shared: bool) -> Result<(Books, Stories), Failure> {
     let mut books = Books::default();
     books.serve_at_most(SERVED_AT_ONCE);
-    if !touched.edited_skus.is_empty() {
-        let edited = Query::by(&SKU, "sku", touched.edited_skus.iter().map(Value::from)).locked();
-        for row in tx.rows(edited)? {
-            let (sku, settings) = sku_settings(row)?;
-            books.load_sku(sku, settings);
-        }
-    }
-    if !touched.edited_warehouses.is_empty() {
-        let edited = Query::by(&WAREHOUSE, "warehouse", touched.edited_warehouses.iter().map(Value::from)).locked();
-        for row in tx.rows(edited)? {
-            let (warehouse, settings) = warehouse_settings(row)?;
-            books.load_warehouse(warehouse, settings);
-        }
-    }
-    if !touched.without_skus.is_empty() || !touched.numbers.is_empty() || !touched.moved_without_sku.is_empty() {
-        let by_name = Query::by(&RESERVATION, "name", touched.without_skus.iter().map(|name| name.as_str().into()));
-        let by_number = Query::by(&RESERVATION, "number", touched.numbers.iter().map(|number| (*number).into()));
-        let moved = Query::by(&MOVEMENT, "name", touched.moved_without_sku.iter().map(|name| name.as_str().into()));
-        let [by_name, by_number, moved] = tx.ask([by_name, by_number, moved])?;
-        for row in moved {
-            let movement = movement(row)?;
-            if let Outcome::InTransit { sent, .. } = movement.outcome {
-                touched.freed += sent;
-            }
-            touched.skus.insert(movement.sku);
-        }
-        for row in by_name.into_iter().chain(by_number) {
-            let reservation = reservation(row)?;
-            touched.freed += reservation.pieces();
-            touched.skus.extend(reservation.lines.iter().map(|line| line.sku.clone()));
-            // One that has lapsed may be taken anew; what another is owed may be wanted from elsewhere.
-            let has_lapsed = reservation.status_at(tx.now()) == Status::Expired;
-            let wanted = |line: &ReservedLine| if has_lapsed { line.quantity } else { line.owed() };
-            let wanted = reservation.lines.iter().map(|line| (line.sku.clone(), wanted(line)));
-            touched.wanted.extend(wanted.filter(|(_, quantity)| *quantity > 0));
-        }
-    }
-    lock_and_load(tx, &mut books, &touched)?;
+    look_for_skus(tx, &mut touched)?;
+    lock_and_load(tx, &mut books, &touched, is_shared)?;
     let counted_short = load_those_who_fall_short(tx, &mut books, &touched)?;
     let mut scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)));
     scarce.extend(counted_short);
-    let lapsed = if scarce.is_empty() { Stories::new() } else { load_lapsed(tx, &mut books, &mut touched, &scarce)? };
-    load_owed(tx, &mut books, touched.freed)?;
+    let lapsed =
+        if scarce.is_empty() { Stories::new() } else { load_lapsed(tx, &mut books, &mut touched, &scarce, is_shared)? };
+    load_owed(tx, &mut books, touched.freed, is_shared)?;
     Ok((books, lapsed))
+}
+
+/// Looks for the SKUs of what is only named.
+fn look_for_skus(tx: &mut Tx<'_>, touched: &mut Touched) -> Result<(), Failure> {
+    if touched.without_skus.is_empty() && touched.numbers.is_empty() && touched.moved_without_sku.is_empty() {
+        return Ok(());
+    }
+    let by_name = Query::by(&RESERVATION, "name", touched.without_skus.iter().map(|name| name.as_str().into()));
+    let by_number = Query::by(&RESERVATION, "number", touched.numbers.iter().map(|number| (*number).into()));
+    let moved = Query::by(&MOVEMENT, "name", touched.moved_without_sku.iter().map(|name| name.as_str().into()));
+    let [by_name, by_number, moved] = tx.ask([by_name, by_number, moved])?;
+    for row in moved {
+        let movement = movement(row)?;
+        if let Outcome::InTransit { sent, .. } = movement.outcome {
+            touched.freed += sent;
+        }
+        touched.skus.insert(movement.sku);
+    }
+    for row in by_name.into_iter().chain(by_number) {
+        let reservation = reservation(row)?;
+        touched.freed += reservation.pieces();
+        touched.skus.extend(reservation.lines.iter().map(|line| line.sku.clone()));
+        touched.wanted.extend(may_want(&reservation, tx.now()).map(|(sku, quantity)| (sku.clone(), quantity)));
+    }
+    Ok(())
+}
+
+/// What may be wanted for a reservation from anywhere: one that has lapsed may be taken anew, and what another is
+/// owed may be moved.
+fn may_want(reservation: &Reservation, now: Moment) -> impl Iterator<Item = (&Sku, i64)> {
+    let has_lapsed = reservation.status_at(now) == Status::Expired;
+    let wanted = move |line: &ReservedLine| if has_lapsed { line.quantity } else { line.owed() };
+    let wanted = reservation.lines.iter().map(move |line| (&line.sku, wanted(line)));
+    wanted.filter(|(_, quantity)| *quantity > 0)
 }
 
 /// Loads the promises of those levels of which a stock-take may have found less than is promised: nobody
@@ -162,7 +162,7 @@ fn load_those_who_fall_short(tx: &mut Tx<'_>, books: &mut Books, touched: &Touch
 ///
 /// All goods of a firm promise may leave once it is served, so its other SKUs are locked too: only now, out of
 /// the order of keys, as with lapsed holds.
-fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64) -> Result<(), Failure> {
+fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64, is_shared: bool) -> Result<(), Failure> {
     let owing = books.owing_skus();
     let pieces = freed + books.unserved_pieces();
     if pieces == 0 || owing.is_empty() {
@@ -194,7 +194,7 @@ fn load_owed(tx: &mut Tx<'_>, books: &mut Books, freed: i64) -> Result<(), Failu
     if skus.is_empty() {
         return Ok(());
     }
-    lock_and_load(tx, books, &Touched { skus, ..Touched::default() })
+    lock_and_load(tx, books, &Touched { skus, ..Touched::default() }, is_shared)
 }
 
 /// Loads the reservations of these numbers that are not loaded yet. Their stock is locked as far as it is
@@ -207,30 +207,53 @@ fn load_numbers(tx: &mut Tx<'_>, books: &mut Books, numbers: impl IntoIterator<I
     Ok(())
 }
 
-fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Result<(), Failure> {
+/// Locks what was said of SKUs and warehouses and is to be changed, then stock, each in the order of its keys; and
+/// loads that, and behind it what others may have changed while this one waited.
+///
+/// **Invariant:** whoever makes a level has locked those that its SKU had. So where there are no more than were
+/// locked, none comes to them before this transaction ends. One that was made while this one waited is not locked
+/// too, for somebody may hold it and wait for the others: all runs again.
+fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched, is_shared: bool) -> Result<(), Failure> {
+    let wanted = || touched.wanted.iter().map(|(sku, _)| sku);
+    let (wants, edits) = (!touched.wanted.is_empty(), !touched.edited_skus.is_empty());
+    let said = match () {
+        () if edits => Query::by(&SKU, "sku", touched.edited_skus.iter().chain(wanted()).map(Value::from)).locked(),
+        () if is_shared && wants => backordered(wanted()),
+        () => nothing(),
+    };
+    let sites = Query::by(&WAREHOUSE, "warehouse", touched.edited_warehouses.iter().map(Value::from)).locked();
     let stock = Query::by(&STOCK, "sku", touched.skus.iter().map(Value::from)).locked();
+    let levels = if is_shared && !touched.skus.is_empty() { number_of_levels(&touched.skus) } else { nothing() };
     let by_name = Query::by(&RESERVATION, "name", touched.reservations.iter().map(|name| name.as_str().into()));
     let by_number = Query::by(&RESERVATION, "number", touched.numbers.iter().map(|number| (*number).into()));
     let movements = Query::by(&MOVEMENT, "name", touched.movements.iter().map(|name| name.as_str().into()));
-    let skus = settings_of(touched.wanted.iter().map(|(sku, _)| sku));
     let restock = restock_of(touched.skus.iter());
-    let warehouses = (!touched.wanted.is_empty()).then(|| tx.ask_along([all_warehouses()]));
-    let asked = [stock, by_name, by_number, movements, skus, restock];
-    let [stock, by_name, by_number, movements, skus, restock] = tx.ask(asked)?;
-    for row in restock {
-        let ((sku, warehouse), point) = restock_point(row)?;
-        books.load_restock(sku, warehouse, point);
+    let (skus, warehouses) = if wants { (settings_of(wanted()), all_warehouses()) } else { (nothing(), nothing()) };
+    let asked = [said, sites, stock, levels, by_name, by_number, movements, restock, skus, warehouses];
+    let [said, sites, stock, levels, by_name, by_number, movements, restock, skus, warehouses] = tx.ask(asked)?;
+    if let Some(levels) = levels.into_iter().next()
+        && usize::try_from(levels.columns().int()?) != Ok(stock.len())
+    {
+        return Err(Failure::Conflict("there is stock now where there was none".into()));
     }
-    if let Some(warehouses) = warehouses {
-        let [warehouses] = tx.answers(warehouses)?;
-        for row in warehouses {
-            let (warehouse, settings) = warehouse_settings(row)?;
-            books.load_warehouse(warehouse, settings);
-        }
+    for row in said {
+        let (sku, settings) = sku_settings(row)?;
+        books.load_sku(sku, settings);
     }
     for row in skus {
         let (sku, settings) = sku_settings(row)?;
+        if is_shared && settings.offer.backorder_limit > 0 && !books.knows_sku(&sku) {
+            return Err(Failure::Conflict("it may be promised without stock since a moment".into()));
+        }
         books.load_sku(sku, settings);
+    }
+    for row in sites.into_iter().chain(warehouses) {
+        let (warehouse, settings) = warehouse_settings(row)?;
+        books.load_warehouse(warehouse, settings);
+    }
+    for row in restock {
+        let ((sku, warehouse), point) = restock_point(row)?;
+        books.load_restock(sku, warehouse, point);
     }
     for row in stock {
         let (sku, warehouse, pool) = level(row)?;
@@ -243,6 +266,26 @@ fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched) -> Resul
         books.load_movement(movement(row)?);
     }
     Ok(())
+}
+
+/// A question without an answer, which is not asked.
+fn nothing() -> Query {
+    Query::by(&SKU, "sku", [])
+}
+
+/// The settings of those SKUs that may be promised without stock, locked: what may be owed of one is the same in all
+/// its warehouses, and where it lies nowhere yet it has no level to lock. It is only asked where several write, and
+/// those databases know `FOR UPDATE`.
+fn backordered<'a>(skus: impl Iterator<Item = &'a Sku>) -> Query {
+    let skus: BTreeSet<&Sku> = skus.collect();
+    let sql = "SELECT sku, number, discontinued, backorder_limit, available_from, low_upto, version FROM sku
+               WHERE sku = ANY($1) AND backorder_limit > 0 ORDER BY sku FOR UPDATE";
+    Query::any_of(sql, skus.into_iter().map(Value::from), [])
+}
+
+/// In how many warehouses all these SKUs have a level.
+fn number_of_levels(skus: &BTreeSet<Sku>) -> Query {
+    Query::any_of("SELECT count(*) FROM stock WHERE sku = ANY($1)", skus.iter().map(Value::from), [])
 }
 
 /// The settings of those SKUs of which there are any; few have some.
@@ -273,7 +316,13 @@ fn all_warehouses() -> Query {
 ///
 /// Their other SKUs are locked only now, out of the order of keys; where two writers meet in that, the
 /// database ends one of them as a conflict, and it runs again.
-fn load_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &mut Touched, scarce: &[Sku]) -> Result<Stories, Failure> {
+fn load_lapsed(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    touched: &mut Touched,
+    scarce: &[Sku],
+    is_shared: bool,
+) -> Result<Stories, Failure> {
     let now = tx.now();
     let sql = "SELECT reservation FROM (
                    SELECT reservation,
@@ -298,7 +347,7 @@ fn load_lapsed(tx: &mut Tx<'_>, books: &mut Books, touched: &mut Touched, scarce
         others.skus.extend(skus.filter(|sku| !touched.skus.contains(sku)));
     }
     others.numbers.clone_from(&numbers);
-    lock_and_load(tx, books, &others)?;
+    lock_and_load(tx, books, &others, is_shared)?;
     Ok(stories)
 }
 

@@ -244,6 +244,11 @@ impl Books {
         self.names.get(&key(owner, name)).and_then(|number| self.reservations.get(number))
     }
 
+    /// Whether what was said of this SKU is loaded.
+    pub fn knows_sku(&self, sku: &Sku) -> bool {
+        self.skus.contains_key(sku)
+    }
+
     /// Whether a reservation of this number is loaded.
     pub fn knows(&self, number: Number) -> bool {
         self.reservations.contains_key(&number)

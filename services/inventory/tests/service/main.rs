@@ -15,3 +15,4 @@ mod restock;
 mod skus;
 mod tables;
 mod warehouses;
+mod writers;

@@ -1,0 +1,186 @@
+//! Two processes on one `PostgreSQL` that want the same stock at the same moment.
+//!
+//! Somebody else holds a row until both wait, in the order that a test wants; whoever came first is then done
+//! before the other sees anything.
+
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{Scope, ScopedJoinHandle, scope};
+
+use db::{Database, Location, Options, Query, Read, Table, text};
+use serde_json::{Value, json};
+use testkit::{Postgres, eventually};
+use world::World;
+
+use crate::shop::{Running, lines, wait};
+
+static STOCK: Table = Table { name: "stock", key: &[text("sku"), text("warehouse")], rest: &[] };
+
+/// Two processes, and somebody who holds what they want.
+struct Two {
+    one: Running,
+    other: Running,
+    holder: Database,
+}
+
+impl Two {
+    fn new() -> Self {
+        let location = Location::Postgres(Postgres::shared().database());
+        let config = inventory::Config::default();
+        let start = || Running::on(location.clone(), &config);
+        let (one, other) = (start(), start());
+        let options = Options { readers: 4, ..Options::default() };
+        let holder = Database::open(inventory::NAME, location, options, World::real(), inventory::MIGRATIONS);
+        Self { one, other, holder: holder.expect("a database") }
+    }
+
+    /// Waits until so many transactions wait for somebody else.
+    fn until_waiting(&self, many: i64) {
+        self.until(
+            "they wait",
+            "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+             WHERE datname = current_database() AND NOT granted",
+            many,
+        );
+    }
+
+    /// Waits until a question is answered with so many.
+    fn until(&self, what: &str, sql: &'static str, many: i64) {
+        let count = move |read: &mut Read<'_>| read.rows(Query::sql(sql, []))?.remove(0).columns().int();
+        eventually(what, || wait(self.holder.read(count)).expect("a number") >= many);
+    }
+
+    /// Both books say the same as the journal.
+    fn books_follow_from_the_journal(&self) {
+        self.one.books_follow_from_the_journal();
+    }
+}
+
+/// What somebody holds until it is let go.
+struct Held<'scope> {
+    release: Sender<()>,
+    holding: ScopedJoinHandle<'scope, ()>,
+}
+
+impl Held<'_> {
+    fn let_go(self) {
+        drop(self.release);
+        self.holding.join().expect("it was held");
+    }
+}
+
+/// Holds what this question locks.
+fn hold<'scope>(scope: &'scope Scope<'scope, '_>, holder: &Database, question: Query) -> Held<'scope> {
+    let ((release, released), (say, held)) = (channel::<()>(), channel());
+    let holder = holder.clone();
+    let holding = scope.spawn(move || {
+        let holding = holder.write(move |tx| {
+            tx.rows(question)?;
+            say.send(()).expect("somebody waits for it");
+            let _ = released.recv();
+            Ok(())
+        });
+        wait(holding).expect("it is held");
+    });
+    held.recv().expect("it is held");
+    Held { release, holding }
+}
+
+/// The stock of a SKU.
+fn stock_of(sku: &str) -> Query {
+    Query::by(&STOCK, "sku", [sku.into()]).locked()
+}
+
+/// The right to number events: who waits for it has decided.
+fn positions() -> Query {
+    let sql = "SELECT CAST(pg_advisory_xact_lock(hashtextextended('positions of ' || current_schema(), 0)) AS TEXT)";
+    Query::sql(sql, [])
+}
+
+fn transfer(sku: &str, from: &str, to: &str, quantity: i64) -> Value {
+    json!({"type": "transfer", "sku": sku, "from": from, "to": to, "quantity": quantity})
+}
+
+fn bound(sku: &str, warehouse: &str, quantity: i64) -> Value {
+    json!({"lines": [{"sku": sku, "warehouse": warehouse, "quantity": quantity}]})
+}
+
+#[test]
+fn goods_that_go_where_none_ever_lay_are_promised_by_whoever_waited_for_them() {
+    let two = Two::new();
+    two.one.receive("m-1", "a", "x", 10);
+    scope(|scope| {
+        let held = hold(scope, &two.holder, stock_of("a"));
+        let moved = scope.spawn(|| two.one.put("/v1/stock-movements/t-1", &transfer("a", "x", "leeds", 10)));
+        two.until_waiting(1);
+        let reserved = scope.spawn(|| two.other.put("/v1/reservations/r-1", &lines(&[("a", 5)])));
+        two.until_waiting(2);
+        held.let_go();
+        assert_eq!(moved.join().expect("an answer").0, 201);
+        let (status, reserved) = reserved.join().expect("an answer");
+        assert_eq!(
+            (status, &reserved["lines"][0]["allocations"][0]["warehouse"]),
+            (201, &json!("leeds")),
+            "{reserved}"
+        );
+    });
+    two.books_follow_from_the_journal();
+}
+
+#[test]
+fn no_more_is_owed_than_may_be_also_where_some_is_owed_in_a_new_place_meanwhile() {
+    let two = Two::new();
+    two.one.receive("m-1", "a", "x", 1);
+    assert_eq!(two.one.put("/v1/skus/a", &json!({"discontinued": false, "backorder_limit": 5})).0, 200);
+    scope(|scope| {
+        let held = hold(scope, &two.holder, stock_of("a"));
+        let first = scope.spawn(|| two.one.put("/v1/reservations/r-1", &bound("a", "leeds", 5)));
+        two.until_waiting(1);
+        let second = scope.spawn(|| two.other.put("/v1/reservations/r-2", &bound("a", "x", 6)));
+        two.until_waiting(2);
+        held.let_go();
+        assert_eq!(first.join().expect("an answer").0, 201);
+        let (status, no) = second.join().expect("an answer");
+        assert_eq!(
+            (status, &no["code"], &no["short"][0]["available"]),
+            (409, &json!("out-of-stock"), &json!(1)),
+            "{no}"
+        );
+    });
+    assert_eq!(two.one.level("a")["owed"], 5);
+    two.books_follow_from_the_journal();
+}
+
+#[test]
+fn no_more_is_owed_than_may_be_of_what_never_lay_anywhere() {
+    let two = Two::new();
+    assert_eq!(two.one.put("/v1/skus/a", &json!({"discontinued": false, "backorder_limit": 5})).0, 200);
+    scope(|scope| {
+        let held = hold(scope, &two.holder, positions());
+        let first = scope.spawn(|| two.one.put("/v1/reservations/r-1", &bound("a", "leeds", 5)));
+        two.until_waiting(1);
+        let second = scope.spawn(|| two.other.put("/v1/reservations/r-2", &bound("a", "x", 5)));
+        two.until_waiting(2);
+        held.let_go();
+        assert_eq!(first.join().expect("an answer").0, 201);
+        let (status, no) = second.join().expect("an answer");
+        assert_eq!((status, &no["code"]), (409, &json!("out-of-stock")), "{no}");
+    });
+    assert_eq!(two.one.level("a")["owed"], 5);
+    two.books_follow_from_the_journal();
+}
+
+#[test]
+fn nothing_is_promised_from_a_warehouse_that_was_closed_while_somebody_waited() {
+    let two = Two::new();
+    two.one.receive("m-1", "a", "x", 10);
+    scope(|scope| {
+        let held = hold(scope, &two.holder, stock_of("a"));
+        let reserved = scope.spawn(|| two.other.put("/v1/reservations/r-1", &lines(&[("a", 5)])));
+        two.until_waiting(1);
+        assert_eq!(two.one.put("/v1/warehouses/x", &json!({"active": false})).0, 200);
+        held.let_go();
+        let (status, no) = reserved.join().expect("an answer");
+        assert_eq!((status, &no["code"]), (409, &json!("out-of-stock")), "{no}");
+    });
+    two.books_follow_from_the_journal();
+}
