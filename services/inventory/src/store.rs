@@ -77,6 +77,9 @@ pub(crate) fn load(tx: &mut Tx<'_>, mut touched: Touched, is_shared: bool) -> Re
     books.serve_at_most(SERVED_AT_ONCE);
     look_for_skus(tx, &mut touched)?;
     lock_and_load(tx, &mut books, &touched, is_shared)?;
+    if is_shared && needs_more(&books, &touched, tx.now()) {
+        return Err(Failure::Conflict("what is to be changed was changed meanwhile".into()));
+    }
     let counted_short = load_those_who_fall_short(tx, &mut books, &touched)?;
     let mut scarce = books.may_fall_short(touched.wanted.iter().map(|(sku, quantity)| (sku, *quantity)));
     scarce.extend(counted_short);
@@ -118,6 +121,19 @@ fn may_want(reservation: &Reservation, now: Moment) -> impl Iterator<Item = (&Sk
     let wanted = move |line: &ReservedLine| if has_lapsed { line.quantity } else { line.owed() };
     let wanted = reservation.lines.iter().map(move |line| (&line.sku, wanted(line)));
     wanted.filter(|(_, quantity)| *quantity > 0)
+}
+
+/// Whether what is only named needs more than was locked and loaded: another may have made or changed it after its
+/// SKUs were looked for, and before its stock was locked.
+fn needs_more(books: &Books, touched: &Touched, now: Moment) -> bool {
+    let wanted: BTreeSet<&Sku> = touched.wanted.iter().map(|(sku, _)| sku).collect();
+    let needs_more = |of: &Reservation| {
+        of.lines.iter().any(|line| !touched.skus.contains(&line.sku))
+            || may_want(of, now).any(|(sku, _)| !wanted.contains(sku))
+    };
+    let mut reservations = touched.without_skus.iter().filter_map(|name| books.reservation(name));
+    let mut movements = touched.moved_without_sku.iter().filter_map(|name| books.movement(name));
+    reservations.any(needs_more) || movements.any(|movement| !touched.skus.contains(&movement.sku))
 }
 
 /// Loads the promises of those levels of which a stock-take may have found less than is promised: nobody

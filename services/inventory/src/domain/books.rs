@@ -241,7 +241,17 @@ impl Books {
     }
 
     fn find(&self, owner: &str, name: &Name) -> Option<&Reservation> {
-        self.names.get(&key(owner, name)).and_then(|number| self.reservations.get(number))
+        self.reservation(&key(owner, name))
+    }
+
+    /// The reservation of this owner and name, if it is loaded.
+    pub fn reservation(&self, key: &str) -> Option<&Reservation> {
+        self.names.get(key).and_then(|number| self.reservations.get(number))
+    }
+
+    /// The movement of this owner and name, if it is loaded.
+    pub fn movement(&self, key: &str) -> Option<&MovementRecord> {
+        self.movements.get(key)
     }
 
     /// Whether what was said of this SKU is loaded.

@@ -14,8 +14,8 @@ use world::World;
 
 use crate::shop::wait;
 
-/// Inventory in memory, whose time passes only when it is told to and which performs only what is asked.
-struct Driven {
+/// Inventory whose time passes only when it is told to and which performs only what is asked.
+pub(crate) struct Driven {
     world: World,
     database: Database,
     desk: inventory::InventoryDesk,
@@ -28,12 +28,16 @@ impl Driven {
     }
 
     fn with(config: &inventory::Config) -> Self {
+        Self::on(Location::Memory(MemoryDisk::empty()), config)
+    }
+
+    pub(crate) fn on(location: Location, config: &inventory::Config) -> Self {
         let world = World::simulated(1);
-        let open = |name, migrations| {
-            let memory = Location::Memory(MemoryDisk::empty());
-            Database::open(name, memory, Options::default(), world.clone(), migrations).expect("a database")
+        let open = |name, location, migrations| {
+            Database::open(name, location, Options::default(), world.clone(), migrations).expect("a database")
         };
-        let (orders, database) = (open("orders", &[]), open(inventory::NAME, inventory::MIGRATIONS));
+        let orders = open("orders", Location::Memory(MemoryDisk::empty()), &[]);
+        let database = open(inventory::NAME, location, inventory::MIGRATIONS);
         let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&orders)));
         let ground = Ground { database: database.clone(), feeds, meters: Arc::default() };
         let (service, desk) = inventory::assemble_with_desk(config, &ground).expect("inventory");
@@ -53,7 +57,7 @@ impl Driven {
         wait(join_all(answered)).into_iter().map(|answer| answer.expect("it does not fail")).collect()
     }
 
-    fn ask(&mut self, story: &str, trace_id: u128, command: Command) -> inventory::Answer {
+    pub(crate) fn ask(&mut self, story: &str, trace_id: u128, command: Command) -> inventory::Answer {
         self.ask_all(story, trace_id, vec![command]).remove(0)
     }
 
@@ -98,6 +102,11 @@ impl Driven {
         let events = self.events_after(0);
         let served = events.iter().filter(|event| &*event.kind == "BackorderServed");
         served.map(|event| event.subject.to_string()).collect()
+    }
+
+    /// Deals with all that is due, so that nothing is until time passes.
+    pub(crate) fn rest(&mut self) {
+        while self.workers[0].turn(&Plan::ALL) != Turn::Idle {}
     }
 
     fn events_after(&self, position: i64) -> Vec<db::Envelope> {

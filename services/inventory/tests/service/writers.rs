@@ -5,18 +5,22 @@
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle, scope};
+use std::time::Duration;
 
 use db::{Database, Location, Options, Query, Read, Table, text};
+use inventory::domain::{Command, Settled};
 use serde_json::{Value, json};
-use testkit::{Postgres, eventually};
+use testkit::{Postgres, Proxy, eventually};
 use world::World;
 
+use crate::driven::Driven;
 use crate::shop::{Running, lines, wait};
 
 static STOCK: Table = Table { name: "stock", key: &[text("sku"), text("warehouse")], rest: &[] };
 
 /// Two processes, and somebody who holds what they want.
 struct Two {
+    url: String,
     one: Running,
     other: Running,
     holder: Database,
@@ -24,13 +28,14 @@ struct Two {
 
 impl Two {
     fn new() -> Self {
-        let location = Location::Postgres(Postgres::shared().database());
+        let url = Postgres::shared().database();
+        let location = Location::Postgres(url.clone());
         let config = inventory::Config::default();
         let start = || Running::on(location.clone(), &config);
         let (one, other) = (start(), start());
         let options = Options { readers: 4, ..Options::default() };
         let holder = Database::open(inventory::NAME, location, options, World::real(), inventory::MIGRATIONS);
-        Self { one, other, holder: holder.expect("a database") }
+        Self { url, one, other, holder: holder.expect("a database") }
     }
 
     /// Waits until so many transactions wait for somebody else.
@@ -182,5 +187,34 @@ fn nothing_is_promised_from_a_warehouse_that_was_closed_while_somebody_waited() 
         let (status, no) = reserved.join().expect("an answer");
         assert_eq!((status, &no["code"]), (409, &json!("out-of-stock")), "{no}");
     });
+    two.books_follow_from_the_journal();
+}
+
+#[test]
+fn what_comes_into_being_while_it_is_looked_for_is_let_go_all_the_same() {
+    let two = Two::new();
+    two.one.receive("m-1", "a", "x", 5);
+    let (proxy, url) = Proxy::before(&two.url);
+    let mut slow = Driven::on(Location::Postgres(url), &inventory::Config::default());
+    let release = |name: &str| Command::Release { name: name.parse().expect("a name"), order: None };
+    // By now it is connected, and nothing but what is asked will be in a batch.
+    slow.ask("first", 1, release("r-0")).expect("it will never hold anything");
+    slow.rest();
+    proxy.delay(Duration::from_millis(300));
+    let released = scope(|scope| {
+        let reserved = scope.spawn(|| {
+            // It has looked for the reservation, and not yet for the stock of its SKUs.
+            let looked = "SELECT count(*) FROM pg_locks AS looked JOIN pg_locks AS writes USING (pid)
+                          WHERE looked.relation = CAST('reservation' AS regclass)
+                            AND writes.locktype = 'transactionid' AND writes.mode = 'ExclusiveLock'";
+            two.until("it is looked for", looked, 1);
+            two.one.put("/v1/reservations/r-1", &lines(&[("a", 5)]))
+        });
+        let released = slow.ask("release", 2, release("r-1"));
+        assert_eq!(reserved.join().expect("an answer").0, 201);
+        released
+    });
+    assert!(matches!(released, Ok(Settled::Reservation { is_new: false, .. })), "{released:?}");
+    assert_eq!((two.one.level("a")["available"].clone(), two.one.said("StockReleased")), (json!(5), 2));
     two.books_follow_from_the_journal();
 }
