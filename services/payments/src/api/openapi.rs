@@ -141,7 +141,8 @@ fn key() -> Value {
 pub(super) fn take_webhook() -> Operation {
     let kinds = ["authorization.succeeded", "authorization.failed"];
     let about = "A hint and never believed: the provider is asked how the try stands, while anything of its payment is \
-                 open or was taken. The answer is the same where there is no such try.";
+                 open or was taken, unless its answer to the try is awaited. The answer is the same where there is no \
+                 such try.";
     let sent = json!({"id": "whk_1", "key": "pay_7361902483210241.1", "type": "authorization.succeeded"});
     Operation::new("take_webhook", "The test provider tells something", about)
         .takes(form([must("id", any_text()), must("key", key()), must("type", word(&kinds))]))

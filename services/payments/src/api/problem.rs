@@ -22,14 +22,6 @@ pub static NOT_CAPTURED: ProblemKind = ProblemKind {
            authorized is let go when its order is cancelled.",
 };
 
-/// Nothing to capture.
-pub static NOT_AUTHORIZED: ProblemKind = ProblemKind {
-    code: "not-authorized",
-    status: 409,
-    title: "The money is not authorized",
-    help: "The provider has not said yes yet. Ask again once the payment is authorized.",
-};
-
 /// A 3-D Secure step that does not exist.
 pub static UNKNOWN_CHALLENGE: ProblemKind = ProblemKind {
     code: "unknown-challenge",
@@ -39,15 +31,31 @@ pub static UNKNOWN_CHALLENGE: ProblemKind = ProblemKind {
 };
 
 /// All problems of payments' own.
-pub static KINDS: &[&ProblemKind] = &[&UNKNOWN_PAYMENT, &NOT_CAPTURED, &NOT_AUTHORIZED, &UNKNOWN_CHALLENGE];
+pub static KINDS: &[&ProblemKind] = &[&UNKNOWN_PAYMENT, &NOT_CAPTURED, &UNKNOWN_CHALLENGE];
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         match rejection {
             Rejection::UnknownPayment | Rejection::UnknownTry => Self::new(&UNKNOWN_PAYMENT),
             Rejection::DifferentContent => Self::new(&DIFFERENT_CONTENT),
-            Rejection::NotAuthorizedYet => Self::new(&NOT_AUTHORIZED),
             Rejection::NotCaptured => Self::new(&NOT_CAPTURED),
+            // No request captures: orders does, by an event.
+            Rejection::NotAuthorizedYet => Self::internal(rejection),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KINDS;
+    use crate::api::openapi::{answer_challenge, charges, come_back, refund, show, take_webhook};
+
+    #[test]
+    fn a_problem_that_has_a_page_is_one_with_which_some_request_is_answered() {
+        let operations = [show(), refund(), come_back(), take_webhook(), answer_challenge(), charges()];
+        let said: Vec<_> = operations.iter().flat_map(web::Operation::problems).map(|(_, kind)| kind.code).collect();
+        for kind in KINDS {
+            assert!(said.contains(&kind.code), "{} is answered to nobody", kind.code);
         }
     }
 }

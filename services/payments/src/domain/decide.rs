@@ -161,8 +161,8 @@ fn look(payment: &Payment, number: Option<i64>, at: &At) -> Decided {
         // Its own call will tell, or has not left yet. Asked beside that, the provider may say that it has never
         // heard of the try, which would then be given up; where the call is lost, the time says so.
         _ if named.or(payment.current()).is_some_and(is_asked) => keep([]),
-        // Anybody may name a try, and where nothing can change that costs nothing; what was taken may have been
-        // given back elsewhere.
+        // Anybody may name a try, and where nothing can change that costs nothing. What was taken may have been
+        // given back elsewhere, which is worth a question each time.
         Some(_) if payment.is_at_rest() && payment.status != Status::Captured => keep([]),
         Some(t) => call(Doing::Inquire, t.number),
         None if payment.status.awaits_authorization() => inquire(payment, at),
