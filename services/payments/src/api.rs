@@ -138,7 +138,7 @@ fn word(payment: &Payment) -> &'static str {
         Status::Captured | Status::Refunding => "captured",
         Status::CaptureFailed => "capture_failed",
         Status::Voiding if payment.tries.iter().any(|t| t.status == TryStatus::Authorized) => "authorized",
-        Status::Requested | Status::Authorizing | Status::Unknown | Status::Voiding => "pending",
+        Status::Authorizing | Status::Unknown | Status::Voiding => "pending",
         Status::Voided => "voided",
         Status::Declined => "declined",
         Status::Refunded => "refunded",

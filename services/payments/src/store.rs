@@ -10,6 +10,9 @@ use world::Moment;
 use crate::domain::Payment;
 use crate::provider::Key;
 
+/// What a payment is stands in `state`, and is read from there alone. Its order, the attempt and the status are columns too,
+/// for people who look into the table, and so that the database refuses a status that does not exist (it knows one more,
+/// `requested`, in which no payment is left).
 static PAYMENT: Table = Table {
     name: "payment",
     key: &[int("number")],

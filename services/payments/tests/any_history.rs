@@ -271,7 +271,7 @@ impl History {
 
 #[test]
 fn whatever_happens_every_payment_ends_and_its_books_balance() {
-    let mut ends: BTreeMap<Status, usize> = BTreeMap::new();
+    let mut ends: BTreeMap<Option<Status>, usize> = BTreeMap::new();
     for seed in 0..HISTORIES {
         let told = std::panic::catch_unwind(|| {
             let mut history = History::new(seed);
@@ -284,7 +284,7 @@ fn whatever_happens_every_payment_ends_and_its_books_balance() {
             history.payment.map(|payment| payment.status)
         });
         match told {
-            Ok(status) => *ends.entry(status.unwrap_or(Status::Requested)).or_default() += 1,
+            Ok(status) => *ends.entry(status).or_default() += 1,
             Err(panic) => {
                 eprintln!("seed {seed}");
                 std::panic::resume_unwind(panic);
@@ -293,7 +293,7 @@ fn whatever_happens_every_payment_ends_and_its_books_balance() {
     }
     // A check that never meets a case says nothing about it.
     for status in [Status::Authorized, Status::Captured, Status::CaptureFailed, Status::Voided, Status::Declined] {
-        assert!(ends.contains_key(&status), "no history ended {status}: {ends:?}");
+        assert!(ends.contains_key(&Some(status)), "no history ended {status}: {ends:?}");
     }
-    assert!(ends.contains_key(&Status::Refunded), "no history ended refunded: {ends:?}");
+    assert!(ends.contains_key(&Some(Status::Refunded)), "no history ended refunded: {ends:?}");
 }

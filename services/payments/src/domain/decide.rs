@@ -85,7 +85,7 @@ fn capture(payment: &Payment, order: &Name, attempt: i64) -> Decided {
         if told { keep([]) } else { keep([capture_failed(payment, attempt, reason)]) }
     };
     Ok(match payment.status {
-        Status::Requested | Status::Authorizing | Status::ActionRequired | Status::Unknown => {
+        Status::Authorizing | Status::ActionRequired | Status::Unknown => {
             return Err(Rejection::NotAuthorizedYet);
         }
         Status::Authorized => {
@@ -120,8 +120,7 @@ fn void(payment: &Payment, order: &Name, attempt: i64) -> Decided {
             Decision { events: unless_told(voided(&payment.payment, &payment.order, attempt)), next: Next::Keep }
         }
         Status::Declined if payment.unsettled().is_empty() => keep([voided(&payment.payment, &payment.order, attempt)]),
-        Status::Requested
-        | Status::Authorizing
+        Status::Authorizing
         | Status::ActionRequired
         | Status::Unknown
         | Status::Authorized

@@ -13,8 +13,6 @@ use world::Moment;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Asked for; the provider has not been asked yet.
-    Requested,
     /// The provider is asked to authorize.
     Authorizing,
     /// The customer has to do something.
@@ -43,8 +41,7 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order of a payment's life.
-    pub const ALL: [Self; 13] = [
-        Self::Requested,
+    pub const ALL: [Self; 12] = [
         Self::Authorizing,
         Self::ActionRequired,
         Self::Unknown,
@@ -62,7 +59,6 @@ impl Status {
     /// The word that stands for it in columns.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Requested => "requested",
             Self::Authorizing => "authorizing",
             Self::ActionRequired => "action_required",
             Self::Unknown => "unknown",
@@ -80,7 +76,7 @@ impl Status {
 
     /// Whether it still waits for its first yes or no.
     pub const fn awaits_authorization(self) -> bool {
-        matches!(self, Self::Requested | Self::Authorizing | Self::ActionRequired | Self::Unknown)
+        matches!(self, Self::Authorizing | Self::ActionRequired | Self::Unknown)
     }
 }
 
@@ -208,7 +204,8 @@ impl Payment {
             order: order.clone(),
             attempt,
             terms: None,
-            status: Status::Requested,
+            // Whatever makes it known goes on to say how it stands.
+            status: Status::Authorizing,
             reason: None,
             tries: Vec::new(),
             capture_attempt: None,

@@ -236,9 +236,7 @@ fn a_request_for_something_else_under_the_same_name_is_refused() {
 fn capture_in_every_state() {
     for (status, events) in every_state() {
         let then = match status {
-            Status::Requested | Status::Authorizing | Status::ActionRequired | Status::Unknown => {
-                Err(Rejection::NotAuthorizedYet)
-            }
+            Status::Authorizing | Status::ActionRequired | Status::Unknown => Err(Rejection::NotAuthorizedYet),
             Status::Authorized => then([capturing()], Next::Call(Doing::Capture, 1)),
             Status::Capturing => then([], Next::Call(Doing::Inquire, 1)),
             Status::Voiding | Status::Voided => then([capture_failed("voided")], Next::Keep),
@@ -262,8 +260,7 @@ fn a_capture_that_was_refused_is_answered_once_and_the_payment_stays_as_it_ended
 fn void_in_every_state() {
     for (status, events) in every_state() {
         let then = match status {
-            Status::Requested
-            | Status::Authorizing
+            Status::Authorizing
             | Status::ActionRequired
             | Status::Unknown
             | Status::Authorized
