@@ -1,5 +1,6 @@
 //! A payment provider with its own book, that answers late, twice, or not at all.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,12 @@ pub(crate) struct RoughProvider {
     pub(crate) bank: TestProvider,
     chance: Arc<Mutex<Chance>>,
     weather: Weather,
+    /// The tries that it was asked for last, also those whose request is still on its way.
+    latest: Arc<Mutex<VecDeque<Key>>>,
 }
+
+/// How many of them.
+const LATEST: usize = 6;
 
 enum Fault {
     None,
@@ -57,7 +63,13 @@ impl<T: Fn(TestProvider) -> Answer<'static> + Send + Sync + 'static> Call for T 
 
 impl RoughProvider {
     pub(crate) fn new(chance: Chance, weather: &Weather) -> Self {
-        Self { bank: TestProvider::in_memory(), chance: Arc::new(Mutex::new(chance)), weather: weather.clone() }
+        let (bank, chance) = (TestProvider::in_memory(), Arc::new(Mutex::new(chance)));
+        Self { bank, chance, weather: weather.clone(), latest: Arc::default() }
+    }
+
+    /// The tries that it was asked for last.
+    pub(crate) fn latest(&self) -> Vec<Key> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     fn passage(&self) -> Passage {
@@ -127,6 +139,12 @@ impl RoughProvider {
 
 impl Provider for RoughProvider {
     fn authorize(&self, request: Authorize) -> Answer<'_> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.push_back(request.key.clone());
+        if latest.len() > LATEST {
+            latest.pop_front();
+        }
+        drop(latest);
         let call = move |bank: TestProvider| -> Answer<'static> {
             let request = request.clone();
             Box::pin(async move { bank.authorize(request).await })

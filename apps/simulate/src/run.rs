@@ -285,7 +285,11 @@ async fn step(
                 journal.note(now, did);
             }
         }
-        _ => {}
+        _ => {
+            if let Some(did) = shoppers.look(platform) {
+                journal.note(now, did);
+            }
+        }
     }
     for _ in 0..chance.below(4) {
         tokio::task::yield_now().await;

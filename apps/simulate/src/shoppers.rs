@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use axum::http::Method;
+use payments::provider::{Key, Standing};
 use serde_json::{Value, json};
 use world::{Chance, World};
 
@@ -25,6 +26,7 @@ pub(crate) struct Shoppers {
     chance: Chance,
     keys: Chance,
     places: Chance,
+    looks: Chance,
     trade: Trade,
     skus: Vec<String>,
     warehouses: Vec<&'static str>,
@@ -77,11 +79,13 @@ impl Shoppers {
         let warehouses = ["main", "north", "west"][..=chance.below(most_warehouses)].to_vec();
         let keys = world.chance("keys of shoppers");
         let places = world.chance("what shoppers say of places");
+        let looks = world.chance("looks at payments");
         let (travelling, made) = (Vec::new(), Requests::default());
         Self {
             chance,
             keys,
             places,
+            looks,
             trade,
             skus,
             warehouses,
@@ -414,7 +418,7 @@ impl Shoppers {
         let book = platform.provider.bank.book();
         let waiting: Vec<_> = book
             .charges(None)
-            .filter(|charge| matches!(charge.standing, payments::provider::Standing::ActionRequired { .. }))
+            .filter(|charge| matches!(charge.standing, Standing::ActionRequired { .. }))
             .map(|charge| charge.key.clone())
             .collect();
         let key = self.chance.pick(&waiting)?.clone();
@@ -422,17 +426,34 @@ impl Shoppers {
         drop(platform.provider.bank.challenge(&key, succeeded));
         let kind = if succeeded { "authorization.succeeded" } else { "authorization.failed" };
         for _ in 0..self.chance.below(3) {
-            let body = json!({"id": format!("whk_{key}"), "key": key.to_string(), "type": kind});
-            let path = "/v1/payments/webhooks/test".to_owned();
-            let sent = Sent::post("payments", path, body);
-            platform.send(self.chance.below(8), &sent, Rc::default());
+            platform.send(self.chance.below(8), &webhook(&key, kind), Rc::default());
         }
         if self.chance.once_in(2) {
-            let payment = key.payment().rsplit('/').next().unwrap_or_default().to_owned();
-            let path = format!("/v1/payments/{payment}/return");
-            let sent = Sent::post("payments", path, json!({}));
-            platform.send(self.chance.below(8), &sent, Rc::default());
+            platform.send(self.chance.below(8), &returns(&key), Rc::default());
         }
         Some(format!("at the bank: {key} {kind}"))
     }
+
+    /// A browser returns, or a webhook comes, about one of the latest tries: the provider may be at work on it, or may
+    /// not have been asked for the one after it yet.
+    pub(crate) fn look(&mut self, platform: &mut Platform) -> Option<String> {
+        let asked = platform.provider.latest();
+        let asked = self.looks.pick(&asked)?;
+        let key = Key::new(asked.payment(), asked.number() + i64::from(self.looks.once_in(3)));
+        let sent = if self.looks.once_in(2) { webhook(&key, "authorization.succeeded") } else { returns(&key) };
+        platform.send(self.looks.below(8), &sent, Rc::default());
+        Some(format!("a look: {sent}"))
+    }
+}
+
+/// The bank tells of a try.
+fn webhook(key: &Key, kind: &str) -> Sent {
+    let body = json!({"id": format!("whk_{key}"), "key": key.to_string(), "type": kind});
+    Sent::post("payments", "/v1/payments/webhooks/test".to_owned(), body)
+}
+
+/// The browser comes back from the bank.
+fn returns(key: &Key) -> Sent {
+    let payment = key.payment().rsplit('/').next().unwrap_or_default();
+    Sent::post("payments", format!("/v1/payments/{payment}/return"), json!({}))
 }

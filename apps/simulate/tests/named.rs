@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::Method;
 use db::{Crash, Plan};
 use orders::OnLoss;
+use payments::provider::Key;
 use serde_json::{Value, json};
 use simulate::{Ended, Script, Settings};
 
@@ -106,6 +107,24 @@ fn a_deadline_that_passes_in_the_turn_in_which_the_authorization_is_heard_decide
         let said: Vec<_> = script.said("orders").await.iter().map(|event| event.kind.to_string()).collect();
         assert_eq!(said[2..], ["StockCommitDue"], "it is heard first, and then nothing is overdue");
         assert_eq!(ends_clean(script).await.order("o-1"), "confirmed");
+    });
+}
+
+#[test]
+fn whoever_comes_back_while_the_provider_works_has_nothing_undone() {
+    Script::play(&Settings::default(), &[], async |script| {
+        script.deliver("a", 5).await;
+        script.place("o-1", &[("a", 2)], "pm_test_slow", 1);
+        script.until("payments", "AuthorizationStarted").await;
+        let payment = script.order("o-1").await["payment"]["id"].as_str().expect("its name").to_owned();
+        let key = Key::new(&payment, 1);
+        for _ in 0..5 {
+            script.browser_returns(&key, 1);
+            script.webhook(&key, 1);
+            script.run().await;
+        }
+        assert_eq!(ends_clean(script).await.order("o-1"), "confirmed");
+        assert_eq!(script.times_said("payments", "AuthorizationStarted").await, 1);
     });
 }
 

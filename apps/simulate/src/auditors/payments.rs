@@ -1,7 +1,9 @@
-//! What payments answers about a payment is what the provider's book says of it.
+//! What payments answers about a payment is what the provider's book says of it, and it gives no try up whose answer is
+//! on its way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use contracts::payments::Event;
 use payments::provider::Charge;
 use serde_json::Value;
 
@@ -37,6 +39,29 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<String> {
         let tries = answer["attempts"].as_array().map_or(0, Vec::len);
         if usize::try_from(sums.latest).is_ok_and(|latest| latest > tries) {
             found.push(format!("payments knows {tries} tries of {order}; the book knows number {}", sums.latest));
+        }
+    }
+    found.extend(given_up_too_early(evidence));
+    found
+}
+
+/// The tries that were given up although their own call might still be answered, and there was time.
+fn given_up_too_early(evidence: &Evidence) -> Vec<String> {
+    let (mut until, mut in_doubt, mut found) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+    for envelope in &evidence.events["payments"] {
+        let stream = envelope.stream;
+        match Event::read(&envelope.kind, &envelope.body) {
+            Ok(Some(Event::PaymentRequested(e))) => drop(until.insert(stream, e.until)),
+            Ok(Some(Event::PaymentActionRequired(e))) => drop(in_doubt.insert((stream, e.number))),
+            Ok(Some(Event::PaymentOutcomeUnknown(e))) => drop(in_doubt.insert((stream, e.number))),
+            Ok(Some(Event::AttemptVoidStarted(e))) => {
+                let is_over = until.get(&stream).is_none_or(|until| envelope.occurred_at >= *until);
+                if !is_over && !in_doubt.contains(&(stream, e.number)) {
+                    let try_of = format!("try {} of {}", e.number, e.payment);
+                    found.push(format!("{}: {try_of} was given up while its answer was on its way", envelope.id()));
+                }
+            }
+            _ => {}
         }
     }
     found

@@ -14,7 +14,7 @@ use world::Moment;
 
 use super::reservations::ask;
 use super::{ABOUT, LONGEST_TITLE, Shared, Shelf, openapi};
-use crate::domain::{Command, Reservation, Settle, Way};
+use crate::domain::{Command, Reservation, Settle, WarehouseSettings, Way};
 use crate::store::{self, Owed};
 
 /// The routes of this module.
@@ -43,7 +43,7 @@ struct ShortfallDocument {
     expires_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     available_from: Option<Moment>,
-    /// Other warehouses that have some.
+    /// Other warehouses that have some, and may serve it.
     elsewhere: Vec<Elsewhere>,
 }
 
@@ -54,17 +54,23 @@ struct Elsewhere {
     available: i64,
 }
 
-fn document(owed: Owed, of: Reservation, elsewhere: &[Elsewhere], now: Moment) -> ShortfallDocument {
+/// The warehouses of which something was said.
+type Sites = BTreeMap<Warehouse, WarehouseSettings>;
+
+fn document(owed: Owed, of: Reservation, has: &[Elsewhere], sites: &Sites, now: Moment) -> ShortfallDocument {
     let Owed { sku, warehouse, quantity, missing, .. } = owed;
     let available_from = of.lines.iter().find(|line| line.sku == sku).and_then(|line| line.available_from);
-    let elsewhere = elsewhere.iter().filter(|place| place.warehouse != warehouse && place.available > 0);
+    let market = of.terms.as_ref().and_then(|terms| terms.market.as_ref());
+    let serves = |place: &Warehouse| sites.get(place).is_none_or(|known| known.site.serves(market));
+    let other = |place: &&Elsewhere| place.warehouse != warehouse && place.available > 0 && serves(&place.warehouse);
+    let elsewhere = has.iter().filter(other).cloned().collect();
     ShortfallDocument {
         owed: quantity,
         missing,
         status: of.status_at(now).as_str(),
         expires_at: (!of.is_firm()).then_some(of.expires_at),
         available_from,
-        elsewhere: elsewhere.cloned().collect(),
+        elsewhere,
         sku,
         warehouse,
         reservation: of.name,
@@ -91,9 +97,9 @@ async fn shortfalls(State(shelf): Shared, mut query: Query) -> Result<Response, 
         let owed = store::owed_after(read, is_open, after.as_ref(), limit)?;
         let reservations = store::reservations(read, owed.iter().map(|owed| owed.reservation))?;
         let skus: Vec<Sku> = owed.iter().map(|owed| owed.sku.clone()).collect();
-        Ok((owed, reservations, store::levels(read, &skus)?))
+        Ok((owed, reservations, store::levels(read, &skus)?, store::warehouses(read)?))
     };
-    let (owed, reservations, levels) = shelf.database.read(read).await?;
+    let (owed, reservations, levels, sites) = shelf.database.read(read).await?;
     let mut places: BTreeMap<Sku, Vec<Elsewhere>> = BTreeMap::new();
     for (sku, warehouse, pool) in levels {
         places.entry(sku).or_default().push(Elsewhere { warehouse, available: pool.available() });
@@ -101,8 +107,8 @@ async fn shortfalls(State(shelf): Shared, mut query: Query) -> Result<Response, 
     let listed = Listed::of(owed, &page, |owed| (owed.sku.clone(), owed.warehouse.clone(), owed.reservation));
     let now = shelf.database.world().now();
     let shown = |owed: Owed| {
-        let elsewhere = places.get(&owed.sku).map_or(&[][..], Vec::as_slice);
-        reservations.get(&owed.reservation).cloned().map(|of| document(owed, of, elsewhere, now))
+        let has = places.get(&owed.sku).map_or(&[][..], Vec::as_slice);
+        reservations.get(&owed.reservation).cloned().map(|of| document(owed, of, has, &sites, now))
     };
     let items: Vec<_> = listed.items.into_iter().filter_map(shown).collect();
     Ok(Listed { items, next: listed.next }.into_response())

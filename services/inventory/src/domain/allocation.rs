@@ -98,7 +98,7 @@ impl Sources<'_> {
     }
 
     /// Whether anything may be promised from a warehouse here.
-    fn serves(self, warehouse: &Warehouse) -> bool {
+    pub(super) fn serves(self, warehouse: &Warehouse) -> bool {
         let market = self.terms.and_then(|terms| terms.market.as_ref());
         self.warehouses.get(warehouse).is_none_or(|known| known.site.serves(market))
     }

@@ -174,7 +174,7 @@ impl Books {
             }
             Command::Ship { name } => self.decide_ship(owner, name),
             Command::Release { name, order } => self.decide_release(owner, name, order.as_ref(), new_number),
-            Command::Settle(settle) => self.decide_settle(settle, now),
+            Command::Settle(settle) => self.decide_settle(settle, policy, now),
             Command::SetSku { sku, offer, seen } => self.decide_sku(sku, *offer, *seen, new_number),
             Command::SetWarehouse { warehouse, site, seen } => {
                 self.decide_warehouse(warehouse, site, *seen, new_number)

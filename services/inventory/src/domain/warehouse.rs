@@ -35,7 +35,7 @@ impl From<WarehouseChanged> for Site {
 
 impl Site {
     /// Whether something may newly be promised from it, for a market where one is said.
-    pub(super) fn serves(&self, market: Option<&Name>) -> bool {
+    pub fn serves(&self, market: Option<&Name>) -> bool {
         let serves_it = |market| self.markets.is_empty() || self.markets.contains(market);
         self.active && market.is_none_or(serves_it)
     }

@@ -91,6 +91,39 @@ fn what_never_lay_anywhere_is_promised_once_a_warehouse_is_known() {
 }
 
 #[test]
+fn what_is_owed_moves_to_no_warehouse_that_is_closed_or_does_not_serve_it() {
+    everywhere(|shop| {
+        shop.receive("goods", "a", "main", 4);
+        let line = json!([{"sku": "a", "quantity": 2, "warehouse": "main"}]);
+        assert_eq!(shop.put("/v1/reservations/here", &json!({"lines": line, "market": "GB"})).0, 201);
+        assert_eq!(shop.put("/v1/reservations/anywhere", &json!({"lines": line})).0, 201);
+        shop.put("/v1/stock-movements/count", &json!({"type": "count", "sku": "a", "warehouse": "main", "counted": 0}));
+        shop.receive("elsewhere", "a", "west", 9);
+        let offered = || {
+            let (_, page) = shop.get("/v1/shortfalls");
+            let of =
+                |item: &Value| (item["reservation"].as_str().expect("a name").to_owned(), item["elsewhere"].clone());
+            page["items"].as_array().expect("items").iter().map(of).collect::<Vec<_>>()
+        };
+        let west = |site: Value| assert_eq!(shop.put("/v1/warehouses/west", &site).0, 200);
+        let moves = |name: &str| {
+            let (status, said) = resolve(shop, name, &json!({"how": "move", "to": "west"}));
+            (status, said["available"].clone())
+        };
+        west(json!({"active": false}));
+        assert_eq!(offered(), [("here".to_owned(), json!([])), ("anywhere".to_owned(), json!([]))]);
+        assert_eq!((moves("here"), moves("anywhere")), ((409, json!(0)), (409, json!(0))));
+        west(json!({"active": true, "markets": ["DE"]}));
+        let there = json!([{"warehouse": "west", "available": 9}]);
+        assert_eq!(offered(), [("here".to_owned(), json!([])), ("anywhere".to_owned(), there.clone())]);
+        assert_eq!((moves("here"), moves("anywhere")), ((409, json!(0)), (200, Value::Null)));
+        west(json!({"active": true, "markets": ["DE", "GB"]}));
+        assert_eq!(offered(), [("here".to_owned(), json!([{"warehouse": "west", "available": 7}]))]);
+        assert_eq!(moves("here"), (200, Value::Null));
+    });
+}
+
+#[test]
 fn whoever_keeps_a_copy_hears_of_what_may_be_promised_without_stock() {
     everywhere(|shop| {
         shop.receive("b", "b", "main", 1);

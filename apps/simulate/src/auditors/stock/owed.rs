@@ -86,6 +86,7 @@ impl Auditor {
             line.allocations.retain(|of| of.quantity > 0);
             lines.push(line.clone());
         });
+        self.served_from_where_it_may(id, e.reservation.as_str(), e.sku.as_str(), e.to.as_str());
         self.not_oversold(id, &lines);
     }
 

@@ -114,21 +114,24 @@ impl Auditor {
     /// A new promise comes from warehouses that are active and serve its market, and no line from several
     /// that may come from one only. No line of a run is bound to a warehouse.
     pub(super) fn served_as_it_may(&mut self, id: &str, reservation: &str, lines: &[ReservedLine]) {
-        let Terms { split, market, .. } = self.terms.get(reservation).cloned().unwrap_or_default();
+        let Terms { split, .. } = self.terms.get(reservation).cloned().unwrap_or_default();
         for line in lines {
             for allocation in &line.allocations {
-                let site = self.sites.get(allocation.warehouse.as_str());
-                let serves_it = site.is_none_or(|site| {
-                    let for_all = site.markets.is_empty();
-                    site.active && market.as_ref().is_none_or(|market| for_all || site.markets.contains(market))
-                });
-                self.check(serves_it, || {
-                    format!("{id}: {} is promised from {}, which does not serve it", line.sku, allocation.warehouse)
-                });
+                self.served_from_where_it_may(id, reservation, line.sku.as_str(), allocation.warehouse.as_str());
             }
             let is_whole = split != Some(false) || line.allocations.len() <= 1;
             self.check(is_whole, || format!("{id}: {} comes in parts, and may not", line.sku));
         }
+    }
+
+    /// What is newly promised from a warehouse comes from one that is active and serves its market.
+    pub(super) fn served_from_where_it_may(&mut self, id: &str, reservation: &str, sku: &str, warehouse: &str) {
+        let market = self.terms.get(reservation).and_then(|terms| terms.market.as_ref());
+        let serves_it = self.sites.get(warehouse).is_none_or(|site| {
+            let for_all = site.markets.is_empty();
+            site.active && market.is_none_or(|market| for_all || site.markets.contains(market))
+        });
+        self.check(serves_it, || format!("{id}: {sku} is promised from {warehouse}, which does not serve it"));
     }
 
     /// What is promised lies there, or somebody is owed it.

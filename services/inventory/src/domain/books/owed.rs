@@ -127,7 +127,7 @@ impl Books {
         }
     }
 
-    pub(super) fn decide_settle(&self, settle: &Settle, now: Moment) -> Decision {
+    pub(super) fn decide_settle(&self, settle: &Settle, policy: &Policy, now: Moment) -> Decision {
         let Settle { owner, reservation, sku, warehouse, way, reason } = settle;
         let live = self.find(owner, reservation).filter(|reservation| reservation.is_live());
         let live = live.filter(|reservation| !reservation.has_lapsed(now));
@@ -149,7 +149,8 @@ impl Books {
             Way::Wait if allocation.missing == 0 => Vec::new(),
             Way::Wait => vec![decided(Settlement::Wait).into()],
             Way::Move { to } => {
-                let available = self.pool(sku, to).available();
+                let serves = self.sources(policy, reservation.terms.as_ref(), now).serves(to);
+                let available = if serves { self.pool(sku, to).available() } else { 0 };
                 // Where pieces are owed none are available, so this is also said of the warehouse itself.
                 if available < owed {
                     let (sku, warehouse) = (sku.clone(), to.clone());
