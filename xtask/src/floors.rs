@@ -51,7 +51,7 @@ struct Door {
 
 const DOORS: [Door; 5] = [
     Door {
-        what: &["rusqlite", "libsqlite3-sys", "tokio-postgres", "postgres", "sqlx", "diesel"],
+        what: &["rusqlite", "libsqlite3-sys", "tokio-postgres", "tokio-postgres-rustls", "postgres", "sqlx", "diesel"],
         only_in: &["kernel/db", "kernel/testkit"],
         reason: "database drivers are used in kernel/db alone",
     },
@@ -62,8 +62,8 @@ const DOORS: [Door; 5] = [
     },
     Door {
         what: &["rustls", "tokio-rustls", "hyper-rustls", "native-tls", "openssl"],
-        only_in: &["kernel/web"],
-        reason: "TLS is spoken in kernel/web alone",
+        only_in: &["kernel/web", "kernel/db"],
+        reason: "TLS is spoken in kernel/web, and to PostgreSQL in kernel/db",
     },
     Door {
         what: &["rdkafka", "rskafka"],

@@ -1,6 +1,6 @@
 //! From settings to a program at work, and to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, stderr};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -69,6 +69,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Stop> {
     let program = assemble(plan, program, &meters, &opened, &feeds, &folder)?;
     say_started(plan, &opened, &folder, &at, since.elapsed());
     warn_of_no_tls(address, tls.is_some());
+    warn_of_no_tls_to_postgres(plan, &places);
     drop(opened);
 
     let show = async {
@@ -148,6 +149,19 @@ fn warn_of_no_tls(address: SocketAddr, speaks_tls: bool) {
         tracing::warn!(
             "Others reach this address, and it speaks no TLS: unless a proxy that does stands before it, whoever is on the \
              way reads every key. `http.tls.certificate` and `http.tls.key` name a certificate"
+        );
+    }
+}
+
+/// Warns of each `PostgreSQL` on another machine that is asked without TLS.
+fn warn_of_no_tls_to_postgres(plan: &Plan, places: &[Place]) {
+    let urls = plan.services.iter().zip(places).filter_map(|(known, place)| url(plan, known, place));
+    let exposed: BTreeSet<_> = urls.map(|(_, url)| url.expose()).filter(|url| db::is_exposed(url)).collect();
+    for url in exposed {
+        tracing::warn!(
+            server = db::server_of(url).unwrap_or_default(),
+            "PostgreSQL is on another machine and is asked without TLS: whoever is on the way reads all that is kept. \
+             `sslmode=verify-full` in its URL asks over TLS alone"
         );
     }
 }

@@ -8,7 +8,7 @@ use world::Moment;
 use crate::Failure;
 use crate::migrate::{KERNEL, Migration, checksum_of};
 use crate::outbox::Source;
-use crate::postgres::{Postgres, config};
+use crate::postgres::{Address, Postgres};
 use crate::session::{Link, Session};
 use crate::sqlite::Sqlite;
 use crate::table::Query;
@@ -88,6 +88,8 @@ pub struct ServerState {
     pub may_make_schemas: bool,
     /// Its clock.
     pub now: Moment,
+    /// Whether it is another machine and is asked without TLS.
+    pub is_exposed: bool,
 }
 
 /// Asks a server how it is; the URL is one that [`server_of`] can read.
@@ -109,17 +111,19 @@ pub fn look_at_server(url: &str, services: &[&str]) -> Result<ServerState, Failu
             may_have_roles: row.try_get(2)?,
             may_make_schemas: row.try_get(3)?,
             now: Moment::from_micros(row.try_get(4)?),
+            is_exposed: is_exposed(url),
         })
     })
 }
 
-/// The server and the database that a URL names, without its password; or why it cannot be read.
+/// The servers and the database that a URL names, without its password; or why it cannot be used.
 pub fn server_of(url: &str) -> Result<String, String> {
-    let config = config(url).map_err(|_| "it cannot be read as a URL of PostgreSQL".to_owned())?;
-    let Some((host, port)) = crate::postgres::server_named_by(&config) else {
-        return Err("it names no host".to_owned());
-    };
-    Ok(format!("{host}:{port}/{}", config.get_dbname().or(config.get_user()).unwrap_or_default()))
+    Address::read(url).map(|address| address.shown())
+}
+
+/// Whether a server of this URL is another machine, and is asked without TLS.
+pub fn is_exposed(url: &str) -> bool {
+    Address::read(url).is_ok_and(|address| address.is_exposed())
 }
 
 #[cfg(test)]

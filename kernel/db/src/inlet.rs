@@ -109,13 +109,19 @@ impl<C> Due<C> {
     pub fn new(every: Duration, find: FindDue<C>) -> Self {
         Self { every, find, next_at: None, failed: 0 }
     }
+
+    /// How long it is until the next look where something has failed.
+    fn longest_pause(&self) -> Duration {
+        self.every.max(SHORTEST_PAUSE)
+    }
 }
 
 impl<C: Send, A> Inlet<C, A> for Due<C> {
     fn listen(&self, _bell: &Arc<Bell>) {}
 
     fn is_ready(&mut self, now: Moment) -> bool {
-        let is_time = self.next_at.is_none_or(|next| next <= now);
+        // A clock that was set back says nothing of how long ago the last look was.
+        let is_time = self.next_at.is_none_or(|next| next <= now || next.since(now) > self.longest_pause());
         if is_time && self.next_at.take().is_some() {
             self.failed = 0; // a new look
         }
@@ -126,7 +132,7 @@ impl<C: Send, A> Inlet<C, A> for Due<C> {
         let most = self.failed + room.commands().min(PIECE);
         let mut found = (self.find)(tx, most)?;
         if found.len() < most {
-            let pause = if self.failed == 0 { self.every } else { self.every.max(SHORTEST_PAUSE) };
+            let pause = if self.failed == 0 { self.every } else { self.longest_pause() };
             self.next_at = Some(tx.now() + pause);
         }
         let mut commands = Vec::new();
@@ -158,5 +164,24 @@ impl<C: Send, A> Inlet<C, A> for Due<C> {
         if !kept {
             self.next_at = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn due_work_is_looked_for_again_although_the_clock_was_set_back() {
+        let at = |secs: i64| Moment::from_micros(secs * 1_000_000);
+        let mut due = Due::<()>::new(Duration::from_secs(10), Box::new(|_, _| Ok(Vec::new())));
+        let mut is_ready_at = |next_at: Option<Moment>, now| {
+            due.next_at = next_at;
+            Inlet::<(), ()>::is_ready(&mut due, now)
+        };
+        assert!(is_ready_at(None, at(100)));
+        assert!(!is_ready_at(Some(at(110)), at(100)) && !is_ready_at(Some(at(110)), at(109)));
+        assert!(is_ready_at(Some(at(110)), at(110)));
+        assert!(is_ready_at(Some(at(3_710)), at(100)), "an hour back");
     }
 }

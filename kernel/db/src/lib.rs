@@ -49,7 +49,7 @@ mod worker;
 pub use asked::{Actor, Asked, Context, LOCAL_OWNER, Origin, Trace, Unreadable};
 pub use at_rest::AtRest;
 pub use backup::{Copied, Cut, check_file};
-pub use checkup::{FileState, ServerState, look_at_file, look_at_server, server_of};
+pub use checkup::{FileState, ServerState, is_exposed, look_at_file, look_at_server, server_of};
 pub use database::{CannotOpen, Database, Location, Options};
 pub use desk::{Answered, Crash, Desk, Kind, Opened, Perform, Plan, Turn, open_desk};
 pub use documents::Documents;

@@ -15,6 +15,7 @@
 //! **Invariant:** the id of a transaction is known before its COMMIT is sent, so that a broken
 //! commit can be asked after (`inquire`).
 
+mod address;
 mod errors;
 mod server;
 mod values;
@@ -27,11 +28,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 
+pub(crate) use self::address::Address;
 use self::errors::{closed, explain, failure, is_outdated};
 pub(crate) use self::server::{make_schema, role};
 use self::values::{Argument, Prepared, change, events, first_position, question, read};
@@ -43,7 +44,7 @@ use crate::{Failure, Row, Value};
 /// A connection to one service's schema.
 pub(crate) struct Postgres {
     runtime: OwnRuntime,
-    config: Config,
+    address: Address,
     connected: Option<Connected>,
     /// What has to be sent in front of the next trip.
     to_begin: Option<Begin>,
@@ -99,7 +100,7 @@ struct Lost {
 
 /// No trip of ours takes longer; beyond it the connection counts as broken.
 const LONGEST_TRIP: Duration = Duration::from_secs(15);
-/// How long a connection may take to open.
+/// How long a connection to a host may take to open.
 const LONGEST_CONNECT: Duration = Duration::from_secs(4);
 /// How long a broken commit is asked after.
 const LONGEST_INQUIRY: Duration = Duration::from_secs(5);
@@ -133,24 +134,24 @@ const OPTIONS: &[(&str, &str)] = &[
 impl Postgres {
     /// A connection that is opened when it is first needed, and again after it broke.
     pub(crate) fn new(url: &str, service: &str) -> Result<Self, Failure> {
-        let mut config = config(url)?;
+        let mut address = address(url)?;
         let mut options = vec![format!("-c role={} -c search_path={service}", server::role(service))];
         options.extend(OPTIONS.iter().map(|(name, value)| format!("-c {name}={value}")));
-        config.options(options.join(" ")).application_name(format!("banyan {service}"));
-        Self::with(config)
+        address.open_with(&options.join(" "), &format!("banyan {service}"));
+        Self::with(address)
     }
 
     /// A connection as the user of the URL, for what only the owner of the database may do.
     pub(crate) fn administrator(url: &str) -> Result<Self, Failure> {
-        Self::with(config(url)?)
+        Self::with(address(url)?)
     }
 
-    fn with(config: Config) -> Result<Self, Failure> {
+    fn with(address: Address) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::Unavailable(error.to_string()))?;
-        Ok(Self { runtime: OwnRuntime(Some(runtime)), config, connected: None, to_begin: None, transaction: None })
+        Ok(Self { runtime: OwnRuntime(Some(runtime)), address, connected: None, to_begin: None, transaction: None })
     }
 
     /// Begins a transaction that writes; `patience` is how long it waits for a locked row, where that
@@ -179,7 +180,7 @@ impl Postgres {
             return Ok(());
         }
         self.connected = None;
-        self.connected = Some(self.runtime.block_on(Connected::open(&self.config))?);
+        self.connected = Some(self.runtime.block_on(Connected::open(&self.address))?);
         Ok(())
     }
 
@@ -295,10 +296,10 @@ impl Postgres {
     /// Asks the database how the transaction ended whose commit got no answer.
     fn inquire(&mut self, cause: &str) -> Commit {
         let Some(transaction) = self.transaction.take() else { return Commit::Unknown };
-        let config = &self.config;
+        let address = &self.address;
         let inquiry = async {
             loop {
-                if let Ok(connected) = Connected::open(config).await
+                if let Ok(connected) = Connected::open(address).await
                     && let Some(fate) = connected.fate_of(&transaction).await
                 {
                     return (fate, connected);
@@ -317,22 +318,8 @@ impl Postgres {
     }
 }
 
-/// The first host that a URL names, with its port.
-pub(crate) fn server_named_by(config: &Config) -> Option<(String, u16)> {
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    let named = config.get_hosts().first().map(|host| match host {
-        Host::Tcp(name) => name.clone(),
-        #[cfg(unix)]
-        Host::Unix(path) => path.display().to_string(),
-    });
-    named.or_else(|| config.get_hostaddrs().first().map(ToString::to_string)).map(|host| (host, port))
-}
-
-pub(crate) fn config(url: &str) -> Result<Config, Failure> {
-    let mut config: Config =
-        url.parse().map_err(|error| Failure::Unavailable(format!("the database URL cannot be read: {error}")))?;
-    config.connect_timeout(LONGEST_CONNECT).keepalives_idle(Duration::from_secs(10)).tcp_user_timeout(LONGEST_TRIP);
-    Ok(config)
+fn address(url: &str) -> Result<Address, Failure> {
+    Address::read(url).map_err(|why| Failure::Unavailable(format!("the database URL cannot be used: {why}")))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the connection is driven on the runtime that this thread owns")]
@@ -362,15 +349,12 @@ enum Fate {
 }
 
 impl Connected {
-    async fn open(config: &Config) -> Result<Self, Failure> {
-        let open = async {
-            let (client, connection) = config.connect(NoTls).await?;
-            drop(start(connection));
-            let life = client.query_one(LIFE, &[]).await?.try_get(0)?;
-            Ok::<_, tokio_postgres::Error>(Self { client, statements: BTreeMap::new(), life })
-        };
-        match tokio::time::timeout(LONGEST_CONNECT, open).await {
-            Ok(opened) => opened.map_err(|error| Failure::Unavailable(explain(&error))),
+    async fn open(address: &Address) -> Result<Self, Failure> {
+        let client = address.connect().await?;
+        let life = async { client.query_one(LIFE, &[]).await?.try_get(0) };
+        match tokio::time::timeout(LONGEST_CONNECT, life).await {
+            Ok(Ok(life)) => Ok(Self { client, statements: BTreeMap::new(), life }),
+            Ok(Err(error)) => Err(Failure::Unavailable(explain(&error))),
             Err(_) => Err(Failure::Unavailable("it does not answer".into())),
         }
     }

@@ -96,11 +96,24 @@ impl Postgres {
         Self::create(settings, false)
     }
 
+    /// A standby of this cluster, which follows it until it is told to take over (`SELECT pg_promote()`).
+    ///
+    /// # Panics
+    /// When this cluster does not run, or the other does not start; the message says what to do.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        Self::make(&[], false, |program, folder| program.copy(self.port, folder))
+    }
+
     fn create(settings: &[(&str, &str)], shared: bool) -> Self {
+        Self::make(settings, shared, Program::initialise)
+    }
+
+    fn make(settings: &[(&str, &str)], shared: bool, fill: impl FnOnce(&Program, &Path)) -> Self {
         let program = Program::find();
         remove_what_has_no_owner();
         let (folder, owner) = program.make_folder();
-        program.initialise(&folder);
+        fill(&program, &folder);
         let port = free_port();
         let supervisor = Supervisor::new(&program, &folder, port, settings);
         let (databases, supervisor) = (AtomicU32::new(0), Mutex::new(supervisor));
@@ -173,7 +186,8 @@ impl Postgres {
         let ready = || {
             let lines = fs::read_to_string(&pid_file).unwrap_or_default();
             let lines: Vec<_> = lines.lines().map(str::trim).collect();
-            lines.first() == Some(&server.to_string().as_str()) && lines.get(7) == Some(&"ready")
+            let is_ready = lines.get(7).is_some_and(|status| ["ready", "standby"].contains(status));
+            lines.first() == Some(&server.to_string().as_str()) && is_ready
         };
         eventually("PostgreSQL takes connections", || {
             assert!(runs(server), "PostgreSQL did not start:\n{}", self.log());
@@ -310,10 +324,24 @@ impl Program {
         (folder, owner)
     }
 
-    fn initialise(&self, folder: &Path) {
+    /// A command that makes the data of a cluster in a folder.
+    fn makes_data(&self, binary: &str, folder: &Path) -> Command {
         let (first, rest) = self.unprivileged().split_first().expect("it is never empty");
-        let mut initdb = Command::new(first);
-        initdb.args(rest).arg(self.binary("initdb")).arg("-D").arg(folder.join("data"));
+        let mut command = Command::new(first);
+        command.args(rest).arg(self.binary(binary)).arg("-D").arg(folder.join("data"));
+        command
+    }
+
+    /// Copies the running cluster on a port, as one that follows it.
+    fn copy(&self, port: u16, folder: &Path) {
+        let mut copies = self.makes_data("pg_basebackup", folder);
+        copies.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &port.to_string()]);
+        copies.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
+        succeed(copies.current_dir(folder).env("LC_ALL", "C"));
+    }
+
+    fn initialise(&self, folder: &Path) {
+        let mut initdb = self.makes_data("initdb", folder);
         // Not synchronised: a fresh cluster that is lost with the machine is made again.
         initdb.args(["--username=postgres", "--auth=trust", "--locale=C", "--encoding=UTF8", "--no-sync"]);
         succeed(initdb.current_dir(folder).env("LC_ALL", "C"));

@@ -125,6 +125,10 @@ fn judge_server(name: &str, state: &ServerState, apart: Duration, fsync_off_allo
     if !state.may_make_schemas {
         fault(Grade::Bad, "its user may make no schemas".to_owned(), "GRANT CREATE ON DATABASE … TO …");
     }
+    if state.is_exposed {
+        let cure = "add sslmode=verify-full to the URL (README, On PostgreSQL)";
+        fault(Grade::Warn, "it is another machine and is asked without TLS".to_owned(), cure);
+    }
     if apart > CLOCKS_APART {
         fault(Grade::Warn, format!("its clock and ours are {apart:?} apart"), "let NTP set both");
     }
@@ -167,6 +171,7 @@ mod tests {
             off: vec![],
             may_have_roles: true,
             may_make_schemas: true,
+            is_exposed: false,
             now: Moment::from_micros(0),
         };
         let judge = |state: &ServerState, millis, allowed| {
@@ -180,6 +185,7 @@ mod tests {
         assert_eq!(judge(&off("fsync"), 0, true), Grade::Warn);
         assert_eq!(judge(&off("synchronous_commit"), 0, false), Grade::Warn);
         assert_eq!(judge(&off("full_page_writes"), 0, false), Grade::Warn);
+        assert_eq!(judge(&ServerState { is_exposed: true, ..good.clone() }, 0, false), Grade::Warn);
         assert_eq!(judge(&ServerState { may_have_roles: false, ..good.clone() }, 0, false), Grade::Bad);
         assert_eq!(judge(&ServerState { may_make_schemas: false, ..good.clone() }, 0, false), Grade::Bad);
     }

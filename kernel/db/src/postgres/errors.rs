@@ -46,7 +46,9 @@ pub(super) fn failure(error: &tokio_postgres::Error) -> Failure {
         | SqlState::CRASH_SHUTDOWN
         | SqlState::CANNOT_CONNECT_NOW
         | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
-        | SqlState::TOO_MANY_CONNECTIONS => Failure::Unavailable(text),
+        | SqlState::TOO_MANY_CONNECTIONS
+        // It has become a standby, or was one: another connection finds the one that is written to.
+        | SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Unavailable(text),
         _ => Failure::Database(text),
     }
 }

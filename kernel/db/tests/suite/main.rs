@@ -16,5 +16,6 @@ mod migrations;
 mod outcomes;
 mod queue;
 mod reads;
+mod servers;
 mod tally;
 mod values;
