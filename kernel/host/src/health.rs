@@ -79,13 +79,17 @@ async fn ready(State(board): State<Arc<Board>>) -> Result<Json<Ready>, Problem> 
     let services: BTreeMap<_, _> = join_all(board.parts.iter().map(health_of)).await.into_iter().collect();
     if board.is_stopping() {
         let stopping = "The program is stopping; send requests elsewhere.";
-        return Err(Problem::new(&NOT_READY).detail(stopping).member("services", services));
+        return Err(not_ready(services).detail(stopping));
     }
     if services.values().all(|service| service.ready) {
         Ok(Json(Ready { status: "ready", services }))
     } else {
-        Err(Problem::new(&NOT_READY).member("services", services))
+        Err(not_ready(services))
     }
+}
+
+fn not_ready(services: BTreeMap<&'static str, ServiceHealth>) -> Problem {
+    Problem::new(&NOT_READY).member("services", services).retry_after_secs(1)
 }
 
 fn newest(read: &mut db::Read<'_>) -> Result<db::Position, db::Failure> {

@@ -133,8 +133,7 @@ impl Client {
 
     /// A client of the service at this address, such as `https://127.0.0.1:8443`, that trusts these.
     pub fn trusting(base_url: &str, trust: &Trust) -> Result<Self, String> {
-        let base = base_url.trim_end_matches('/');
-        let uri: Uri = base.parse().map_err(|fault| format!("{base_url} is no address of a service: {fault}"))?;
+        let uri: Uri = base_url.parse().map_err(|fault| format!("{base_url} is no address of a service: {fault}"))?;
         let is_https = uri.scheme_str() == Some("https");
         if !is_https && uri.scheme_str() != Some("http") || uri.authority().is_none() || uri.query().is_some() {
             return Err(format!(
@@ -145,7 +144,7 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
             .build(trust.connector(is_https, CONNECT_TIME));
-        Ok(Self { http, base: base.to_owned(), key: None, headers: HeaderMap::new() })
+        Ok(Self { http, base: base_url.to_owned(), key: None, headers: HeaderMap::new() })
     }
 
     /// Asks with an API key, where there is one.
@@ -245,13 +244,18 @@ impl Client {
         }
         let request = request
             .method(method)
-            .uri(format!("{}{path}", self.base))
+            .uri(self.uri(path))
             .header(TRACEPARENT, by.trace.to_string())
             .header(X_REQUEST_ID, &*by.correlation);
         match &self.key {
             Some(key) => request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose())),
             None => request,
         }
+    }
+
+    /// A path below the address; without one the address as it was given.
+    fn uri(&self, path: &str) -> String {
+        if path.is_empty() { self.base.clone() } else { format!("{}{path}", self.base.trim_end_matches('/')) }
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -336,4 +340,18 @@ pub(crate) fn innermost(fault: &(dyn std::error::Error + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Client;
+
+    #[test]
+    fn a_path_is_below_the_address_and_without_one_it_is_used_as_it_stands() {
+        let uri = |base: &str, path: &str| Client::new(base).expect("an address").uri(path);
+        for base in ["http://a.example/shop", "http://a.example/shop/"] {
+            assert_eq!(uri(base, "/v1/orders"), "http://a.example/shop/v1/orders");
+            assert_eq!(uri(base, ""), base);
+        }
+    }
 }

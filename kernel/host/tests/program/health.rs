@@ -59,6 +59,7 @@ fn a_database_that_is_gone_makes_it_not_ready_until_it_is_back() {
     postgres.stop();
     let answer = get(running.address, "/health/ready");
     assert_eq!((answer.status, answer.code()), (503, "not-ready".to_owned()));
+    assert!(answer.head.contains("retry-after: 1"), "{}", answer.head);
     assert_eq!(answer.json()["services"]["shop"]["database"], "does_not_answer");
     assert_eq!(answer.json()["services"]["orders"]["database"], "answers");
     postgres.start();
