@@ -267,7 +267,7 @@ fn what_a_collector_takes_in_part_is_told_of_once_and_the_rest_is_not_sent_again
         heads.iter().filter(|head| head.starts_with(&format!("post /v1/{what} "))).count()
     };
     let asked = |what: &str| count(&collector.taken().heads, what);
-    let taken_whole = |what: &str| count(&collector.taken().taken_whole, what);
+    let taken_whole = |what: &str| count(&collector.taken().whole, what);
     let (dropped, points) = (spans_that_were("dropped", &server), asked("metrics"));
     assert_eq!(order(&server, "o-1", "01").0, "confirmed");
     collector.whole_checkout();

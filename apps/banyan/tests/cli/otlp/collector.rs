@@ -33,7 +33,7 @@ pub(super) struct Taken {
     pub(super) metrics: BTreeMap<String, (Attributes, Data)>,
     pub(super) heads: Vec<String>,
     /// The heads of those of which it has rejected nothing.
-    pub(super) taken_whole: Vec<String>,
+    pub(super) whole: Vec<String>,
 }
 
 /// Why a collector does not take everything.
@@ -138,7 +138,7 @@ fn take(mut stream: TcpStream, status: &str, taken: &Mutex<Taken>, rejects_one: 
     {
         let mut taken = taken.lock().expect("nobody panics in here");
         if !rejects_one {
-            taken.taken_whole.push(head.clone());
+            taken.whole.push(head.clone());
         }
         taken.heads.push(head);
     }
