@@ -107,6 +107,10 @@ impl Csv {
                 csv_core::ReadRecordResult::OutputFull if self.fields.len() >= LONGEST_ROW => {
                     return Err(too_long(self.row + 1));
                 }
+                // An empty field is a byte of the row, and none of what is written.
+                csv_core::ReadRecordResult::OutputEndsFull if self.ends.len() >= LONGEST_ROW => {
+                    return Err(too_long(self.row + 1));
+                }
                 csv_core::ReadRecordResult::OutputFull => self.fields.resize((self.fields.len() * 2).max(1_024), 0),
                 csv_core::ReadRecordResult::OutputEndsFull => self.ends.resize((self.ends.len() * 2).max(16), 0),
                 csv_core::ReadRecordResult::Record => {
@@ -258,6 +262,14 @@ mod tests {
         let text = "x".repeat(200_000);
         assert!(read(Format::Csv, text.as_bytes(), 4_096).is_err());
         assert!(read(Format::JsonLines, text.as_bytes(), 4_096).is_err());
+    }
+
+    #[test]
+    fn a_row_of_nothing_but_commas_does_not_fill_the_memory() {
+        let commas = ",".repeat(1_000_000);
+        for (text, row) in [(commas.clone(), "row 1"), (format!("sku,counted\nA,1\n{commas}"), "row 3")] {
+            assert!(read(Format::Csv, text.as_bytes(), 4_096).unwrap_err().contains(row));
+        }
     }
 
     #[test]
