@@ -11,7 +11,7 @@
 
 mod rows;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,6 +118,7 @@ async fn import(
         body: request.into_body(),
         rows: Rows::of(format),
         pending: Vec::new(),
+        doubtful: Vec::new(),
         under_way: VecDeque::new(),
         seen: Seen { rows: BTreeMap::new(), most: MOST_LEVELS },
         summary: Summary { dry_run, ..Summary::default() },
@@ -168,6 +169,8 @@ struct Import {
     body: Body,
     rows: Rows,
     pending: Vec<(u64, Movement)>,
+    /// Rows whose SKU has blanks around it; it is not known yet whether anybody calls one so.
+    doubtful: Vec<(u64, Movement)>,
     under_way: VecDeque<Vec<(u64, Movement, Answered<Answer>)>>,
     seen: Seen,
     summary: Summary,
@@ -254,11 +257,40 @@ impl Import {
         for (row, fields) in read(&mut self.rows)? {
             self.summary.rows += 1;
             match fields.and_then(|fields| self.check(row, &fields)) {
+                Ok(movement) if has_blanks(&movement.sku) => self.doubtful.push((row, movement)),
                 Ok(movement) => self.pending.push((row, movement)),
                 Err(detail) => self.refuse(row, detail),
             }
             if self.summary.rows.is_multiple_of(TOLD_EVERY) {
                 self.lines.push_back(Line::Progress { rows: self.summary.rows });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes rows whose SKU has blanks around it where there is such a SKU, as in an export; else it is more probably
+    /// a slip, and would be a second SKU beside the one that is meant.
+    async fn take_doubtful(&mut self) -> Result<(), String> {
+        let doubtful = std::mem::take(&mut self.doubtful);
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        let skus: BTreeSet<Sku> = doubtful.iter().map(|(_, movement)| movement.sku.clone()).collect();
+        let skus: Vec<Sku> = skus.into_iter().collect();
+        let read = self.shelf.database.read(move |read| store::levels(read, &skus)).await;
+        let levels = read.map_err(|_| "the database does not answer".to_owned())?;
+        let known: BTreeSet<Sku> = levels.into_iter().map(|(sku, ..)| sku).collect();
+        for (row, movement) in doubtful {
+            if known.contains(&movement.sku) {
+                self.pending.push((row, movement));
+            } else {
+                let column = &self.columns.sku;
+                let detail = format!(
+                    "{column}: there are blanks around `{}`, and no SKU is called so; take them away, or receive some \
+                     of it first",
+                    movement.sku
+                );
+                self.refuse(row, detail);
             }
         }
         Ok(())
@@ -274,7 +306,8 @@ impl Import {
         let missing =
             |what: &str, column: &str| format!("{what} is missing: the field `{column}` is empty or not there");
         let Columns { sku, warehouse, counted, external_id, only_warehouse } = &self.columns;
-        let of = field(sku).ok_or_else(|| missing("the SKU", sku))?;
+        // It is kept as it is given, blanks and all.
+        let of = fields.get(sku).filter(|text| !text.is_empty()).ok_or_else(|| missing("the SKU", sku))?;
         let of = of.parse::<Sku>().map_err(|error| format!("{sku}: {error}"))?;
         let at = match (field(warehouse), only_warehouse) {
             (Some(at), _) => at.parse::<Warehouse>().map_err(|error| format!("{warehouse}: {error}"))?,
@@ -327,6 +360,7 @@ impl Import {
         if !self.admission.holds() {
             return Err(NOT_LET_IN.to_owned());
         }
+        self.take_doubtful().await?;
         if self.summary.dry_run {
             self.summary.counted += self.pending.drain(..).count() as u64;
         }
@@ -337,6 +371,7 @@ impl Import {
             return self.take_rows(|rows| rows.read(&bytes));
         }
         self.take_rows(Rows::finish)?;
+        self.take_doubtful().await?;
         while !self.pending.is_empty() && !self.summary.dry_run {
             self.hand_in().await?;
         }
@@ -384,6 +419,10 @@ impl Import {
         }
         Ok(())
     }
+}
+
+fn has_blanks(sku: &Sku) -> bool {
+    sku.as_str().trim() != sku.as_str()
 }
 
 /// A level as a row of the export; the import reads its first three columns.

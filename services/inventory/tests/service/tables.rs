@@ -122,3 +122,27 @@ fn what_is_exported_can_be_imported() {
         assert_eq!(json_lines.lines().count(), 1_001);
     });
 }
+
+#[test]
+fn blanks_around_a_sku_belong_to_it_and_one_that_nobody_knows_is_a_slip() {
+    everywhere(|shop| {
+        shop.receive("m-1", " A", "main", 3);
+        shop.receive("m-2", "B", "main", 4);
+        let get = |accept: &str| Request::get("/v1/stock-export").header("accept", accept).body(Body::empty()).unwrap();
+        for (name, content_type) in [("csv", "text/csv"), ("json", "application/x-ndjson")] {
+            let (_, table) = shop.text(get(content_type));
+            let (_, lines) = shop.import(&format!("/v1/stock-imports/{name}"), content_type, &table);
+            assert_eq!(lines.last(), Some(&done(2, 2, 0, 0)), "{lines:?}");
+        }
+        assert_eq!((shop.get("/v1/stock/A").0, shop.level("%20A")["on_hand"].as_i64()), (404, Some(3)));
+        let table = "sku;warehouse;counted\n A ; main ; 5\nB; main ; 6\n A;main;7\n ;main;1\nC\u{a0};main;1\n";
+        let (_, lines) = shop.import("/v1/stock-imports/by-hand", "text/csv", table);
+        let refused: Vec<_> = lines.iter().filter_map(|line| line["refused"]["row"].as_u64()).collect();
+        let details: Vec<_> = lines.iter().filter_map(|line| line["refused"]["detail"].as_str()).collect();
+        assert_eq!((refused, lines.last()), (vec![2, 5, 6], Some(&done(5, 2, 0, 3))), "{lines:?}");
+        assert!(details.iter().all(|detail| detail.contains("blanks")), "{details:?}");
+        assert_eq!((shop.level("B")["on_hand"].as_i64(), shop.level("%20A")["on_hand"].as_i64()), (Some(6), Some(7)));
+        let (_, lines) = shop.import("/v1/stock-imports/dry?dry_run=true", "text/csv", table);
+        assert_eq!(lines.last().map(|line| line["done"]["refused"].as_u64()), Some(Some(3)), "{lines:?}");
+    });
+}
