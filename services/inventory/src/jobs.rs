@@ -22,8 +22,10 @@ const CAUSE: &str = "the hold's time has passed";
 pub(crate) fn lapsed_holds() -> Due<Command> {
     let find = |tx: &mut db::Tx<'_>, most: usize| {
         let lapsed = store::lapsed(tx, most)?.into_iter();
-        let expire = |number, story| (Asked::new(Command::Expire { number }, lapse_of(&story)), Some(story.trace));
-        Ok(lapsed.map(|(number, story)| expire(number, story)).collect())
+        let expire = |(number, levels, story): (_, _, Story)| {
+            (Asked::new(Command::Expire { number, levels }, lapse_of(&story)), Some(story.trace))
+        };
+        Ok(lapsed.map(expire).collect())
     };
     Due::new(EVERY, Box::new(find))
 }

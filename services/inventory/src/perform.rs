@@ -115,7 +115,7 @@ fn touched(commands: &[Asked<Command>]) -> Touched {
             Command::SetRestock { sku, .. } | Command::Serve { sku, .. } => {
                 touched.skus.insert(sku.clone());
             }
-            Command::Expire { number } => {
+            Command::Expire { number, .. } => {
                 touched.numbers.insert(*number);
             }
         }
@@ -140,9 +140,12 @@ fn key_of(command: &Command) -> u64 {
     world::stable_hash(sku.as_bytes())
 }
 
+/// What only names a reservation does not say how much that is: the store sees it, and takes such a batch apart
+/// where it is a great deal.
 fn weigh(command: &Command) -> usize {
     match command {
         Command::Reserve(reserve) => reserve.lines.len(),
+        Command::Expire { levels, .. } => *levels,
         _ => 1,
     }
 }

@@ -35,6 +35,10 @@ use crate::domain::{Books, Offer, Outcome, Reservation, Status};
 /// frees one at least; but no fewer than the first, and no more than the second.
 const LAPSED_AT_ONCE: (i64, i64) = (256, 10_000);
 
+/// Lines of reservations that several commands of a batch only name, at most, all together: a thousand of them take
+/// some tens of milliseconds.
+const LINES_AT_ONCE: usize = 16_384;
+
 /// Promises that one batch serves, at most: with as many commands it is full too, and others wait no longer for it.
 const SERVED_AT_ONCE: usize = 256;
 
@@ -105,8 +109,13 @@ fn look_for_skus(tx: &mut Tx<'_>, touched: &mut Touched) -> Result<(), Failure> 
         }
         touched.skus.insert(movement.sku);
     }
+    let (named, mut lines) = (by_name.len() + by_number.len(), 0);
     for row in by_name.into_iter().chain(by_number) {
         let reservation = reservation(row)?;
+        lines += reservation.lines.len();
+        if named > 1 && lines > LINES_AT_ONCE {
+            return Err(Failure::Conflict("so much at once would stop the desk; each runs alone".into()));
+        }
         touched.freed += reservation.pieces();
         touched.skus.extend(reservation.lines.iter().map(|line| line.sku.clone()));
         touched.wanted.extend(may_want(&reservation, tx.now()).map(|(sku, quantity)| (sku.clone(), quantity)));
@@ -495,10 +504,11 @@ fn save_reservations(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Holds whose time has passed, those first that lapsed first, each with what it belongs to.
-pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Number, Story)>, Failure> {
-    let sql = "SELECT lapsed.reservation, event.trace, event.correlation
-               FROM (SELECT reservation, expires_at FROM hold WHERE expires_at <= $1
+/// Holds whose time has passed, those first that lapsed first, each with the levels that it keeps something of and
+/// what it belongs to.
+pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Number, usize, Story)>, Failure> {
+    let sql = "SELECT lapsed.reservation, lapsed.levels, event.trace, event.correlation
+               FROM (SELECT reservation, expires_at, count(*) AS levels FROM hold WHERE expires_at <= $1
                      GROUP BY expires_at, reservation ORDER BY expires_at, reservation LIMIT $2) AS lapsed
                JOIN event ON event.stream = lapsed.reservation AND event.version = 1
                ORDER BY lapsed.expires_at, lapsed.reservation";
@@ -506,7 +516,8 @@ pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Number, Story)
     let rows = tx.rows(Query::sql(sql, [tx.now().into(), most.into()]))?;
     let read = |row: Row| {
         let mut row = row.columns();
-        Ok((row.number()?, Story { trace: row.parsed()?, correlation: row.text()? }))
+        let (number, levels) = (row.number()?, usize::try_from(row.int()?).unwrap_or(usize::MAX));
+        Ok((number, levels, Story { trace: row.parsed()?, correlation: row.text()? }))
     };
     rows.into_iter().map(read).collect()
 }

@@ -184,7 +184,7 @@ impl Books {
                 self.serve_later(sku, warehouse);
                 nothing_but(Ok(Settled::Nothing))
             }
-            Command::Expire { number } => (self.expiry(*number, now), Ok(Settled::Nothing)),
+            Command::Expire { number, .. } => (self.expiry(*number, now), Ok(Settled::Nothing)),
         };
         for (stream, event) in events {
             self.say(stream, owner, now, event);

@@ -93,6 +93,8 @@ pub enum Command {
     Expire {
         /// The reservation.
         number: Number,
+        /// Levels that it lets go of.
+        levels: usize,
     },
 }
 

@@ -161,7 +161,7 @@ impl Shop {
     /// The sweep comes by.
     fn sweep(&mut self, reservation: &str) {
         let number = self.reservation(reservation).number;
-        assert_eq!(self.tell(&Command::Expire { number }), Ok(Settled::Nothing));
+        assert_eq!(self.tell(&Command::Expire { number, levels: 1 }), Ok(Settled::Nothing));
     }
 
     fn reservation(&self, reservation: &str) -> Reservation {

@@ -256,7 +256,10 @@ impl History {
                 Command::SetWarehouse { warehouse, site, seen: None }
             }
             22..=25 => Command::Settle(self.decision(name)),
-            _ => Command::Expire { number: Number::from_column(self.chance.between(1, 1 + self.numbers.get())) },
+            _ => {
+                let number = Number::from_column(self.chance.between(1, 1 + self.numbers.get()));
+                Command::Expire { number, levels: 1 }
+            }
         }
     }
 

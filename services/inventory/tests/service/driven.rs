@@ -20,6 +20,7 @@ pub(crate) struct Driven {
     database: Database,
     desk: inventory::InventoryDesk,
     workers: Vec<Box<dyn host::Work>>,
+    meters: Arc<db::Meters>,
 }
 
 impl Driven {
@@ -39,9 +40,10 @@ impl Driven {
         let orders = open("orders", Location::Memory(MemoryDisk::empty()), &[]);
         let database = open(inventory::NAME, location, inventory::MIGRATIONS);
         let feeds = Feeds::default().with("orders", move || Arc::new(TableFeed::of(&orders)));
-        let ground = Ground { database: database.clone(), feeds, meters: Arc::default() };
+        let meters = Arc::<db::Meters>::default();
+        let ground = Ground { database: database.clone(), feeds, meters: meters.clone() };
         let (service, desk) = inventory::assemble_with_desk(config, &ground).expect("inventory");
-        Self { world, database, desk, workers: service.workers }
+        Self { world, database, desk, workers: service.workers, meters }
     }
 
     /// Performs commands that belong to this story, as many at once as go together; nothing that is due
@@ -333,4 +335,64 @@ fn more_promises_than_one_batch_serves_are_served_in_turn_and_nobody_comes_betwe
     let left =
         wait(shop.database.read(|read| read.rows(db::Query::sql("SELECT sku FROM unserved", [])))).expect("rows");
     assert!(left.is_empty() && wait(inventory::rebuild(&shop.database)).expect("a comparison").is_same());
+}
+
+/// A wish of so many lines, a piece each.
+fn large(reservation: &str, lines: i64) -> Command {
+    let Command::Reserve(mut wish) = reserve(reservation, "a", 1) else { panic!("it is a wish") };
+    let line = |number| Line { sku: format!("s-{number}").parse().expect("a SKU"), quantity: 1, warehouse: None };
+    wish.lines = (0..lines).map(line).collect();
+    Command::Reserve(wish)
+}
+
+impl Driven {
+    /// So many reservations of a thousand lines each are held.
+    fn hold_large(&mut self, many: usize) -> Vec<String> {
+        let receive = |number| {
+            let (name, sku) = (format!("m-{number}").parse().expect("a name"), format!("s-{number}"));
+            let (sku, warehouse) = (sku.parse().expect("a SKU"), "main".parse().expect("a warehouse"));
+            let act = Act::Receive { quantity: 1_000, reference: None };
+            Command::Move(Movement { name, fingerprint: String::new(), sku, warehouse, act })
+        };
+        self.ask_all("goods", 1, (0..1_000).map(receive).collect());
+        let names: Vec<String> = (0..many).map(|number| format!("large-{number}")).collect();
+        let answers = self.ask_all("holds", 2, names.iter().map(|name| large(name, 1_000)).collect());
+        assert!(answers.iter().all(Result::is_ok));
+        names
+    }
+}
+
+#[test]
+fn holds_of_many_lines_that_lapse_at_once_lapse_in_pieces() {
+    let mut shop = Driven::new();
+    shop.hold_large(5);
+    shop.rest();
+    shop.world.advance(Duration::from_secs(2));
+    let turns: Vec<Turn> = (0..6).map(|_| shop.workers[0].turn(&Plan::ALL)).collect();
+    let [once, idle] = [Turn::Performed(1), Turn::Idle];
+    assert_eq!(turns, [once, once, once, once, once, idle]);
+    let left = wait(shop.database.read(|read| read.rows(db::Query::sql("SELECT sku FROM hold", [])))).expect("holds");
+    assert_eq!(left.len(), 0);
+}
+
+#[test]
+fn reservations_of_many_lines_that_are_committed_at_once_do_not_share_one_transaction() {
+    let mut shop = Driven::new();
+    let names = shop.hold_large(17);
+    let commit = |name: &String| {
+        let (name, order) = (name.parse().expect("a name"), Some(order(name)));
+        Command::Commit { name, order, retake: false }
+    };
+    let before = shop.meters.batches();
+    let answers = shop.ask_all("commits", 3, names[..16].iter().map(commit).collect());
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(shop.meters.batches() - before, 1, "so many lines go together");
+    let release = |name: &String| {
+        let (name, order) = (name.parse().expect("a name"), Some(order(name)));
+        Command::Release { name, order }
+    };
+    let before = shop.meters.batches();
+    let answers = shop.ask_all("releases", 4, names.iter().map(release).collect());
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(shop.meters.batches() - before, 17, "and no more");
 }
