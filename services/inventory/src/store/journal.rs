@@ -58,6 +58,11 @@ pub(crate) struct Found {
 
 /// Events that one question looks at, at most.
 pub(crate) const MOST_LOOKED_AT: Position = 50_000;
+/// Bytes of events that one question looks at, about.
+const MOST_BYTES_LOOKED_AT: i64 = 64 * 1024 * 1024;
+/// Events that one statement looks at, at most: where all are large, that still takes it little of the time that the
+/// database gives it.
+const STRETCH: Position = 1_000;
 /// Events that are read at once.
 const PIECE: usize = 256;
 /// Bytes of bodies after which no more are read.
@@ -79,10 +84,10 @@ pub(crate) fn look(read: &mut Read<'_>, wanted: &Wanted, after: Position, limit:
     };
     let window = end.min(after.saturating_add(MOST_LOOKED_AT));
     let mut found = Found { entries: Vec::new(), upto: after, at_end: false };
-    let mut bytes = 0;
-    'looking: while found.upto < window {
-        let piece = candidates(read, wanted, found.upto, window)?;
-        let is_last = piece.len() < PIECE;
+    let (mut bytes, mut bytes_looked_at) = (0, 0);
+    'looking: while found.upto < window && bytes_looked_at < MOST_BYTES_LOOKED_AT {
+        let stretch = window.min(found.upto + STRETCH);
+        let (piece, is_last) = candidates(read, wanted, found.upto, stretch, &mut bytes_looked_at)?;
         for envelope in piece {
             if found.entries.len() == limit || bytes >= MOST_BYTES {
                 break 'looking;
@@ -95,7 +100,7 @@ pub(crate) fn look(read: &mut Read<'_>, wanted: &Wanted, after: Position, limit:
             }
         }
         if is_last {
-            found.upto = window;
+            found.upto = stretch;
         }
     }
     found.at_end = found.upto >= end;
@@ -157,15 +162,16 @@ impl Since {
         let newest = read.newest_event()?;
         let window = newest.min(self.upto.saturating_add(MOST_LOOKED_AT));
         let wanted = Wanted { sku: Some(sku.clone()), ..Wanted::default() };
-        while self.upto < window {
-            let piece = candidates(read, &wanted, self.upto, window)?;
-            let is_last = piece.len() < PIECE;
+        let mut bytes_looked_at = 0;
+        while self.upto < window && bytes_looked_at < MOST_BYTES_LOOKED_AT {
+            let stretch = window.min(self.upto + STRETCH);
+            let (piece, is_last) = candidates(read, &wanted, self.upto, stretch, &mut bytes_looked_at)?;
             for envelope in piece {
                 self.upto = envelope.position;
                 self.enter(&Entry::read(envelope)?.event, sku);
             }
             if is_last {
-                self.upto = window;
+                self.upto = stretch;
             }
         }
         if self.upto < newest {
@@ -188,9 +194,15 @@ impl Since {
 /// Levels by SKU and warehouse.
 pub(crate) type Levels = Vec<(Sku, Warehouse, Pool)>;
 
-/// Some events between two positions, among them all that fit: a name that is wanted stands somewhere
-/// in the body.
-fn candidates(read: &mut Read<'_>, wanted: &Wanted, after: Position, upto: Position) -> Result<Vec<Envelope>, Failure> {
+/// Some events between two positions, among them the first that fit: a name that is wanted stands somewhere in
+/// the body. Beside them whether these are all, and what was looked at for them is added to its bytes.
+fn candidates(
+    read: &mut Read<'_>,
+    wanted: &Wanted,
+    after: Position,
+    upto: Position,
+    bytes_looked_at: &mut i64,
+) -> Result<(Vec<Envelope>, bool), Failure> {
     let mut condition = "position > $1 AND position <= $2".to_owned();
     let mut values: Vec<Value> = vec![after.into(), upto.into()];
     let names = [
@@ -207,7 +219,16 @@ fn candidates(read: &mut Read<'_>, wanted: &Wanted, after: Position, upto: Posit
         values.push(actor.as_str().into());
         let _ = write!(condition, " AND actor = ${}", values.len());
     }
-    read.events_where(&condition, values, PIECE)
+    let piece = read.events_where(&condition, values, PIECE)?;
+    let is_last = piece.len() < PIECE;
+    let upto = piece.last().filter(|_| !is_last).map_or(upto, |last| last.position);
+    // How long a text is, both databases know without reading it.
+    let sql = "SELECT CAST(coalesce(sum(octet_length(body)), 0) AS BIGINT) FROM event
+               WHERE position > $1 AND position <= $2";
+    if let Some(row) = read.rows(Query::sql(sql, [after.into(), upto.into()]))?.into_iter().next() {
+        *bytes_looked_at += row.columns().int()?;
+    }
+    Ok((piece, is_last))
 }
 
 /// The pattern of a body in which this text stands as JSON has it.

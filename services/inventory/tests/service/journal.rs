@@ -1,9 +1,10 @@
 //! The journal, and what it tells of a time that is past.
 
 use axum::http::Method;
+use db::{Context, Location, MemoryDisk, NewEvent, Trace};
 use serde_json::{Value, json};
 
-use crate::shop::{Running, everywhere, lines};
+use crate::shop::{Running, everywhere, lines, wait};
 
 /// All entries that fit, so many a page.
 fn journal(shop: &Running, query: &str, limit: usize) -> Vec<Value> {
@@ -194,4 +195,38 @@ fn stock_at_a_time_is_what_the_journal_up_to_then_makes_of_it() {
         assert_eq!(shop.get("/v1/stock/cup?at=2020-01-01T00:00:00Z").0, 404);
         assert_eq!(shop.get("/v1/stock/mug?at=yesterday").0, 400);
     });
+}
+
+#[test]
+fn a_page_looks_at_so_many_bytes_and_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for location in [
+        Location::Memory(MemoryDisk::empty()),
+        Location::File(folder.path().join("inventory.db")),
+        Location::Postgres(testkit::Postgres::shared().database()),
+    ] {
+        let shop = Running::on(location, &inventory::Config::default());
+        shop.receive("first", "a", "main", 1);
+        // More than 64 MiB that nobody asks for.
+        for _ in 0..11 {
+            let publish = |tx: &mut db::Tx<'_>| {
+                for _ in 0..100 {
+                    let (stream, occurred_at) = (tx.number(), tx.now());
+                    let by = Context::system("test", Trace { trace_id: 1, span_id: 1, is_sampled: false });
+                    let (kind, body) = ("StockReserved", format!("{{\"large\":\"{}\"}}", "x".repeat(72 * 1024)));
+                    let subject = "b".to_owned();
+                    tx.publish(NewEvent { stream, version: 1, subject, kind, schema: 1, occurred_at, by, body });
+                }
+                Ok(())
+            };
+            wait(shop.database.write(publish)).expect("they are published");
+        }
+        shop.receive("last", "a", "main", 1);
+        let (_, page) = shop.get("/v1/stock-journal?sku=a");
+        assert_eq!(told(page["items"].as_array().expect("items")).len(), 1, "{page:#}");
+        assert!(page["next"].is_string(), "it has not looked at all: {page:#}");
+        assert_eq!(told(&journal(&shop, "&sku=a", 500)).len(), 2);
+        let begun = &page["items"][0]["recorded_at"].as_str().expect("a time");
+        assert_eq!(shop.get(&format!("/v1/stock/a?at={begun}")).1["on_hand"], 1);
+    }
 }
