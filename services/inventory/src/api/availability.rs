@@ -35,7 +35,7 @@ pub(super) fn routes() -> Routes<Arc<Shelf>> {
     )
 }
 
-/// Levels that are read at once for a snapshot.
+/// Levels that are read at once for a snapshot, and SKUs of which something was said.
 const PAGE: usize = 2_000;
 
 /// A place in the journal: a position in a life of the database.
@@ -180,9 +180,13 @@ fn line(document: &Line) -> std::io::Result<Bytes> {
 
 /// Stock of some SKUs after one.
 fn some_after(read: &mut Read<'_>, after: &str) -> Result<Vec<(Sku, Shown)>, Failure> {
-    let levels = levels_of_skus_after(read, after, PAGE)?;
+    let mut levels = levels_of_skus_after(read, after, PAGE)?;
     // Something may have been said of SKUs in between, of which nothing lies anywhere.
     let upto = levels.last().map(|(sku, ..)| sku.as_str());
     let settings = store::settings_between(read, after, upto, PAGE)?;
+    if let (PAGE.., Some((last, _))) = (settings.len(), settings.last_key_value()) {
+        // What was said of those behind it comes with the next page, and so do they.
+        levels.retain(|(sku, ..)| sku <= last);
+    }
     Ok(store::shown(&levels, &settings, &store::warehouses(read)?))
 }

@@ -94,19 +94,18 @@ fn settings_query<'a>(skus: impl Iterator<Item = &'a Sku>) -> Query {
     }
 }
 
-/// What was said about SKUs after one and up to another; about some of those that follow, where no end is said.
+/// What was said about some SKUs after one and up to another, where an end is said, in the order of their names.
 pub(crate) fn settings_between(
     read: &mut Read<'_>,
     after: &str,
     upto: Option<&str>,
     limit: usize,
 ) -> Result<BTreeMap<Sku, SkuSettings>, Failure> {
-    let columns = SKU.columns();
+    let (columns, most) = (SKU.columns(), i64::try_from(limit).unwrap_or(i64::MAX));
     let query = if let Some(upto) = upto {
-        let sql = format!("SELECT {columns} FROM sku WHERE sku > $1 AND sku <= $2");
-        Query::sql(sql, [after.into(), upto.into()])
+        let sql = format!("SELECT {columns} FROM sku WHERE sku > $1 AND sku <= $2 ORDER BY sku LIMIT $3");
+        Query::sql(sql, [after.into(), upto.into(), most.into()])
     } else {
-        let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let sql = format!("SELECT {columns} FROM sku WHERE sku > $1 ORDER BY sku LIMIT $2");
         Query::sql(sql, [after.into(), most.into()])
     };

@@ -40,6 +40,14 @@ fn ask(shop: &Running, method: Method, path: &str, headers: &[(&str, &str)], bod
     })
 }
 
+impl Running {
+    /// Says of a SKU that it is sold no more.
+    async fn said_of(&self, sku: String) {
+        let path = format!("/v1/skus/{sku}");
+        assert_eq!(self.tell(Method::PUT, &path, &json!({"discontinued": true}), None).await.status, 200);
+    }
+}
+
 fn get(shop: &Running, path: &str, headers: &[(&str, &str)]) -> Answered {
     ask(shop, Method::GET, path, headers, String::new())
 }
@@ -334,6 +342,32 @@ fn a_snapshot_of_more_than_a_page_knows_what_was_said_of_skus_at_its_ends_and_be
         for (sku, stock) in &truth {
             assert_eq!(copy.get(sku), Some(stock), "{sku}");
         }
+    });
+}
+
+#[test]
+fn a_page_of_a_snapshot_has_an_end_however_much_was_said_of_skus_without_stock() {
+    everywhere(|shop| {
+        shop.receive("m-1", "a", "main", 1);
+        shop.receive("m-2", "z", "main", 1);
+        let said = |number: i32| shop.said_of(format!("m-{number:04}"));
+        for hundred in 0..41 {
+            wait(futures_util::future::join_all((hundred * 100..).take(100).map(said)));
+        }
+        let lines: Vec<usize> = wait(async {
+            let request = Request::get("/v1/availability-snapshot").body(Body::empty()).expect("a request");
+            let mut body = shop.router.clone().oneshot(request).await.expect("an answer").into_body();
+            let mut lines = Vec::new();
+            while let Some(piece) = body.frame().await {
+                let piece = piece.expect("a piece").into_data().expect("data");
+                lines.push(String::from_utf8(piece.to_vec()).expect("text").lines().count());
+            }
+            lines
+        });
+        assert_eq!(lines, [2_001, 2_000, 101, 1], "of `a` nothing was said");
+        let mut skus: Vec<String> = (0..4_100).map(|number| format!("m-{number:04}")).collect();
+        skus.extend(["a".to_owned(), "z".to_owned()]);
+        assert_eq!(snapshot(shop, None).expect("all of it").0, truth(shop, &skus));
     });
 }
 
