@@ -99,6 +99,11 @@ impl Row {
         Columns(self.0.into_iter())
     }
 
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|value| if let Value::Text(text) = value { text.len() } else { 0 }).sum()
+    }
+
     /// Each column of a whole row of this table with what stands in it, those of the key first.
     pub fn named(self, table: &Table) -> Vec<(&'static str, Value)> {
         table.key.iter().chain(table.rest).map(Column::name).zip(self.0).collect()

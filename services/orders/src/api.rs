@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use web::{
-    Body, Caller, Conditions, ETag, Faults, IdempotencyKey, Listed, Problem, Query, Routes, Scope, Segment, Wait,
-    contains_card_number, fingerprint,
+    Body, Caller, Conditions, Cursor, ETag, Faults, IdempotencyKey, Listed, Problem, Query, Routes, Scope, Segment,
+    Wait, contains_card_number, fingerprint,
 };
 use world::Moment;
 
@@ -421,15 +421,16 @@ async fn list(State(counter): Shared, caller: Caller, mut query: Query) -> Resul
         return Err(Problem::lacks(Scope::Admin));
     }
     let after = page.start::<Number>()?.unwrap_or(Number::from_column(0));
-    let limit = i64::from(page.limit) + 1;
-    let orders = counter.database.read(move |read| store::list(read, owner.as_deref(), &filter, after, limit)).await?;
-    let listed = Listed::of(orders, &page, |order| order.number);
+    let most = usize::from(page.limit);
+    let listed = counter.database.read(move |read| store::list(read, owner.as_deref(), &filter, after, most));
+    let (orders, are_more) = listed.await?;
+    let next = orders.last().filter(|_| are_more).map(|last| Cursor::new(&last.number));
     let shown = |order: Order| {
         let owner = is_named.then(|| order.owner.clone());
         OrderDocument { owner, ..OrderDocument::from(order) }
     };
-    let items: Vec<_> = listed.items.into_iter().map(shown).collect();
-    Ok(Json(Listed { items, next: listed.next }).into_response())
+    let items: Vec<_> = orders.into_iter().map(shown).collect();
+    Ok(Json(Listed { items, next }).into_response())
 }
 
 /// Whether an event of ours ends an order's story.

@@ -48,6 +48,11 @@ static STORY: Table = Table {
     ],
 };
 
+/// Orders that are read at once.
+const PIECE: usize = 64;
+/// Bytes of orders after which a list ends.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
 /// Whose name it is, and the name: the one key under which an order is found.
 pub(crate) fn key(owner: &str, name: &Name) -> String {
     [owner, "/", name.as_str()].concat()
@@ -195,15 +200,34 @@ pub(crate) struct Filter {
     pub(crate) customer: Option<String>,
 }
 
-/// Some orders after a number, in the order in which they were placed: of an owner, or of all.
+/// Orders in the order in which they were placed, of an owner or of all, after a number: as many as are wanted, or
+/// fewer where these are heavy; and whether there are more.
 pub(crate) fn list(
     read: &mut Read<'_>,
     owner: Option<&str>,
     filter: &Filter,
-    after: Number,
-    limit: i64,
-) -> Result<Vec<Order>, Failure> {
-    read.rows(listed(owner, filter, after, limit))?.into_iter().map(order).collect()
+    mut after: Number,
+    most: usize,
+) -> Result<(Vec<Order>, bool), Failure> {
+    let (mut orders, mut bytes) = (Vec::new(), 0);
+    loop {
+        // One more than is wanted says that there are more.
+        let piece = (most - orders.len() + 1).min(PIECE);
+        let rows = read.rows(listed(owner, filter, after, i64::try_from(piece).unwrap_or(i64::MAX)))?;
+        let are_all = rows.len() < piece;
+        for row in rows {
+            if orders.len() == most || bytes >= MOST_BYTES {
+                return Ok((orders, true));
+            }
+            bytes += row.bytes();
+            let order = order(row)?;
+            after = order.number;
+            orders.push(order);
+        }
+        if are_all {
+            return Ok((orders, false));
+        }
+    }
 }
 
 fn listed(owner: Option<&str>, filter: &Filter, after: Number, limit: i64) -> Query {
@@ -320,13 +344,46 @@ mod tests {
             }));
             let numbers = |owner: &'static str, filter: Filter, after| -> Vec<i64> {
                 let list = move |read: &mut Read<'_>| list(read, Some(owner), &filter, Number::from_column(after), 9);
-                wait(database.read(list)).iter().map(|order| order.number.to_column()).collect()
+                let (orders, are_more) = wait(database.read(list));
+                assert!(!are_more);
+                orders.iter().map(|order| order.number.to_column()).collect()
             };
             let [all, pending, customers, both] = filters();
             assert_eq!((numbers("a", all.clone(), 0), numbers("a", all.clone(), 1)), (vec![1, 6], vec![6]));
             assert_eq!((numbers("a-b", all.clone(), 0), numbers("a.b:c_9", all.clone(), 0)), (vec![2, 7], vec![4, 9]));
             assert_eq!((numbers("A", pending, 0), numbers("", all, 0)), (vec![3, 8], vec![]));
             assert_eq!((numbers("b", customers, 0), numbers("b", both, 0)), (vec![10], vec![10]));
+        }
+    }
+
+    #[test]
+    fn a_list_ends_with_as_many_as_are_wanted_or_where_it_has_become_heavy_and_says_whether_there_are_more() {
+        let postgres = Location::Postgres(testkit::Postgres::shared().database());
+        for location in [Location::Memory(MemoryDisk::empty()), postgres] {
+            let database = open(location);
+            wait(database.write(|tx| {
+                for number in 1..=200 {
+                    let mut placed = placed(&format!("o-{number}"), "c-1");
+                    if number > 100 {
+                        placed.reference = Some("x".repeat(MOST_BYTES / 10));
+                    }
+                    let order = Order::placed(Number::from_column(number), "a", tx.now(), &placed);
+                    insert(tx, &[(&order, &placed, None)])?;
+                }
+                Ok(())
+            }));
+            let page = |after, most| {
+                let list =
+                    move |read: &mut Read<'_>| list(read, None, &Filter::default(), Number::from_column(after), most);
+                let (orders, are_more) = wait(database.read(list));
+                (orders.len(), orders.last().map(|order| order.number.to_column()), are_more)
+            };
+            for most in [1, PIECE - 1, PIECE, PIECE + 1, 100] {
+                assert_eq!(page(0, most), (most, i64::try_from(most).ok(), true), "{most}");
+            }
+            assert_eq!(page(0, 500), (110, Some(110), true), "ten are heavy");
+            assert_eq!((page(185, 500), page(190, 500)), ((10, Some(195), true), (10, Some(200), false)));
+            assert_eq!((page(195, 5), page(200, 5)), ((5, Some(200), false), (0, None, false)));
         }
     }
 

@@ -186,7 +186,7 @@ pub(super) fn list() -> Operation {
         .takes_query("customer", "Only those of this customer.", any_text())
         .takes_query("owner", "Those of this owner, or of all with `*`: takes the scope `admin`.", any_text())
         .takes_page()
-        .answers(200, "A page of orders.", page(reference("Order")))
+        .answers(200, "A page of orders; it ends sooner where they are long, at 4 MiB.", page(reference("Order")))
         .example(
             Example::of("confirmed")
                 .with("status", "confirmed")
