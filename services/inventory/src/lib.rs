@@ -11,7 +11,8 @@
 //! **Invariant:** of every SKU, received + counted differences + adjusted = on hand + in transit +
 //! shipped; what live holds keep is what is reserved (or owed to them); nothing is negative.
 //!
-//! **Invariant:** all rows but levels of SKUs never moved follow from the events; [`rebuild`] shows it.
+//! **Invariant:** all that it keeps of stock, promises, movements and settings follows from the events, row by row;
+//! [`rebuild`] shows it.
 
 pub mod api;
 mod config;

@@ -31,8 +31,8 @@ use self::rows::{
 pub(crate) use self::shown::{Shown, shown};
 use crate::domain::{Books, Offer, Outcome, Reservation, Status};
 
-/// Lapsed holds of a SKU in a warehouse that one batch clears away: as many as pieces are wanted of it, for each
-/// frees one at least; but no fewer than the first, and no more than the second.
+/// Lapsed holds of a SKU in a warehouse that one batch clears away: as many as pieces are wanted of it, for each gives
+/// one back at least, on the shelf or of what is owed; but no fewer than the first, and no more than the second.
 const LAPSED_AT_ONCE: (i64, i64) = (256, 10_000);
 
 /// Lines of reservations that several commands of a batch only name, at most, all together: a thousand of them take

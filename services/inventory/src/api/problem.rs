@@ -21,7 +21,8 @@ pub static DISCONTINUED: ProblemKind = ProblemKind {
     status: 409,
     title: "Sold no more",
     help: "Some of what is wanted is sold no more, and nothing is held; `short` says which SKUs. What was promised of them \
-           before stays promised. The name stays refused: leave these SKUs out, under a new name.",
+           before stays promised. The name of a reserve stays refused: leave these SKUs out, under a new name. A commit that \
+           was to take a lapsed hold anew may be asked for again, once they are sold again.",
 };
 
 /// More than an event can name.
@@ -31,7 +32,8 @@ pub static RESERVATION_TOO_LARGE: ProblemKind = ProblemKind {
     title: "More than one reservation can hold",
     help: "What is held together is told in one event of at most 256 KiB, which has to name every SKU and every \
            warehouse that the pieces come from. There is enough, but it lies in too many warehouses for that. Nothing is \
-           held, and the name stays refused: reserve fewer lines or pieces at once, under new names.",
+           held, and the name of a reserve stays refused: reserve fewer lines or pieces at once, under new names. A commit that \
+           was to take a lapsed hold anew may be asked for again.",
 };
 
 /// A SKU that was never seen.
@@ -112,13 +114,15 @@ pub static NOT_OWED: ProblemKind = ProblemKind {
            settled meanwhile, has ended, or never was. Look at `GET /v1/shortfalls` for what is owed now.",
 };
 
-/// A correction beyond what is available.
+/// A correction, a transfer or a promise that is moved beyond what is available.
 pub static NOT_AVAILABLE: ProblemKind = ProblemKind {
     code: "not-available",
     status: 409,
     title: "Not that much is available",
     help: "A correction or a transfer cannot take away what is promised, or more than there is; `available` says \
-           what it can. If the shelf really holds less, send a stock-take (`count`), which is always accepted. The name stays refused.",
+           what it can. If the shelf really holds less, send a stock-take (`count`), which is always accepted. The name of a \
+           movement stays refused. What a promise is owed moves to a warehouse that has all of it, is active and serves its \
+           market; it may be asked for again.",
 };
 
 /// A movement that does not exist.

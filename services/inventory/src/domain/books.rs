@@ -181,7 +181,7 @@ impl Books {
             }
             Command::SetRestock { sku, points } => self.decide_restock(sku, points, new_number),
             Command::Serve { sku, warehouse } => {
-                self.serve_later(sku, warehouse);
+                self.serve_some_more(sku, warehouse);
                 nothing_but(Ok(Settled::Nothing))
             }
             Command::Expire { number, .. } => (self.expiry(*number, now), Ok(Settled::Nothing)),

@@ -76,7 +76,8 @@ pub enum Outcome {
     },
 }
 
-/// No level goes beyond this, so that no sum of levels overflows.
+/// No movement takes a level beyond this. Only goods that had left and are given back may: they lay there once, so it
+/// is far from what overflows, also in sums of levels.
 const MOST_ON_HAND: i64 = 1_000_000_000_000;
 
 impl Outcome {

@@ -74,8 +74,9 @@ impl Books {
             .collect()
     }
 
-    /// Serves those next who are owed pieces of a level, whatever the database knows of it.
-    pub(super) fn serve_later(&mut self, sku: &Sku, warehouse: &Warehouse) {
+    /// Lets those be served next who are owed pieces of a level and were left for later, whatever the database knows
+    /// of it.
+    pub(super) fn serve_some_more(&mut self, sku: &Sku, warehouse: &Warehouse) {
         if let Some(entry) = self.stock.get_mut(sku).and_then(|pools| pools.get_mut(warehouse)) {
             entry.was_unserved = true;
         }

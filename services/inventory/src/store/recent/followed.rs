@@ -9,7 +9,9 @@
 //! change stands behind it.
 //!
 //! **Invariant:** whoever asks in a view has noted every change up to its position, whoever made it: changes are
-//! events, and positions follow the order of commits (`db`).
+//! events, and positions follow the order of commits (`db`). But not where the database itself loses commits that were
+//! seen, as a standby does that takes over without the last of them: then positions are given a second time, and
+//! what was kept may be shown as it was until the process is started anew (`docs/backup.md`).
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
