@@ -1,9 +1,10 @@
 //! Everything that inventory keeps, and every statement about it.
 //!
-//! Reading order: here what a batch loads and saves, then `rows` (the tables), `read`, `journal` and `availability`
-//! (what others read), `shown` and `recent` (what was read lately).
+//! Reading order: here what a batch loads and saves, then `rows` (the tables), `due` (what nobody asks for), `read`,
+//! `journal` and `availability` (what others read), `shown` and `recent` (what was read lately).
 
 pub(crate) mod availability;
+mod due;
 pub(crate) mod journal;
 mod read;
 pub(crate) mod recent;
@@ -13,10 +14,12 @@ mod shown;
 use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::inventory::ReservedLine;
-use db::{Failure, Query, Row, Trace, Tx, Value};
+use db::{Failure, Query, Tx, Value};
 use ids::{Number, Sku, Warehouse};
 use world::Moment;
 
+use self::due::stories;
+pub(crate) use self::due::{Stories, Story, lapsed, unserved};
 pub use self::read::levels;
 pub(crate) use self::read::{
     Owed, Rows, all_rows, find_reservation, levels_after, low_after, offer_at, owed_after, reservations, restock,
@@ -24,9 +27,8 @@ pub(crate) use self::read::{
 };
 pub(crate) use self::rows::Place;
 use self::rows::{
-    EVENT, HOLD, MOVEMENT, OWED, RESERVATION, RESTOCK, SKU, STOCK, UNSERVED, WAREHOUSE, holds, level, movement,
-    movement_row, owed_to, reservation, reservation_row, restock_point, sku_settings, warehouse_row,
-    warehouse_settings,
+    HOLD, MOVEMENT, OWED, RESERVATION, RESTOCK, SKU, STOCK, UNSERVED, WAREHOUSE, holds, level, movement, movement_row,
+    owed_to, reservation, reservation_row, restock_point, sku_settings, warehouse_row, warehouse_settings,
 };
 pub(crate) use self::shown::{Shown, shown};
 use crate::domain::{Books, Offer, Outcome, Reservation, Status};
@@ -376,28 +378,6 @@ fn load_lapsed(
     Ok(stories)
 }
 
-/// What a reservation belongs to: the trace and the story of whoever asked for it first.
-#[derive(Clone, Debug)]
-pub(crate) struct Story {
-    pub(crate) trace: Trace,
-    pub(crate) correlation: String,
-}
-
-/// What reservations belong to, by their numbers.
-pub(crate) type Stories = BTreeMap<Number, Story>;
-
-fn stories(tx: &mut Tx<'_>, numbers: &BTreeSet<Number>) -> Result<Stories, Failure> {
-    let mut stories = Stories::new();
-    for row in tx.rows(Query::by(&EVENT, "stream", numbers.iter().map(|number| (*number).into())))? {
-        let mut row = row.columns();
-        let (number, version) = (row.number()?, row.int()?);
-        if version == 1 {
-            stories.insert(number, Story { trace: row.parsed()?, correlation: row.text()? });
-        }
-    }
-    Ok(stories)
-}
-
 /// Writes what a batch has changed.
 pub(crate) fn save(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     save_levels(tx, books);
@@ -502,33 +482,4 @@ fn save_reservations(tx: &mut Tx<'_>, books: &Books) -> Result<(), Failure> {
     tx.delete(&OWED, served);
     tx.insert(&OWED, owed);
     Ok(())
-}
-
-/// Holds whose time has passed, those first that lapsed first, each with the levels that it keeps something of and
-/// what it belongs to.
-pub(crate) fn lapsed(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Number, usize, Story)>, Failure> {
-    let sql = "SELECT lapsed.reservation, lapsed.levels, event.trace, event.correlation
-               FROM (SELECT reservation, expires_at, count(*) AS levels FROM hold WHERE expires_at <= $1
-                     GROUP BY expires_at, reservation ORDER BY expires_at, reservation LIMIT $2) AS lapsed
-               JOIN event ON event.stream = lapsed.reservation AND event.version = 1
-               ORDER BY lapsed.expires_at, lapsed.reservation";
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = tx.rows(Query::sql(sql, [tx.now().into(), most.into()]))?;
-    let read = |row: Row| {
-        let mut row = row.columns();
-        let (number, levels) = (row.number()?, usize::try_from(row.int()?).unwrap_or(usize::MAX));
-        Ok((number, levels, Story { trace: row.parsed()?, correlation: row.text()? }))
-    };
-    rows.into_iter().map(read).collect()
-}
-
-/// Levels where pieces are free that somebody is owed.
-pub(crate) fn unserved(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(Sku, Warehouse)>, Failure> {
-    let sql = "SELECT sku, warehouse FROM unserved ORDER BY sku, warehouse LIMIT $1";
-    let rows = tx.rows(Query::sql(sql, [i64::try_from(most).unwrap_or(i64::MAX).into()]))?;
-    let read = |row: Row| {
-        let mut row = row.columns();
-        Ok((Sku::from_column(row.text()?), Warehouse::from_column(row.text()?)))
-    };
-    rows.into_iter().map(read).collect()
 }
