@@ -218,3 +218,47 @@ fn what_comes_into_being_while_it_is_looked_for_is_let_go_all_the_same() {
     assert_eq!((two.one.level("a")["available"].clone(), two.one.said("StockReleased")), (json!(5), 2));
     two.books_follow_from_the_journal();
 }
+
+#[test]
+fn whoever_promises_edits_and_takes_in_waits_for_others_and_never_in_a_circle() {
+    const SKUS: [&str; 5] = ["a", "b", "c", "d", "e"];
+    let two = Two::new();
+    for (number, sku) in SKUS.iter().enumerate() {
+        two.one.receive(&format!("first-{number}"), sku, "main", 2);
+    }
+    let world = World::simulated(3);
+    scope(|scope| {
+        for client in 0..8 {
+            let (two, mut chance) = (&two, world.chance(&client.to_string()));
+            scope.spawn(move || {
+                for round in 0..40 {
+                    let shop = [&two.one, &two.other][chance.below(2)];
+                    let (name, place) = (format!("{client}-{round}"), format!("at-{}", chance.below(200)));
+                    let sku = SKUS[chance.below(5)];
+                    let (status, said) = match chance.below(6) {
+                        0 => {
+                            let offer = json!({"discontinued": false, "backorder_limit": chance.below(3) * 20});
+                            shop.put(&format!("/v1/skus/{sku}"), &offer)
+                        }
+                        1 => shop.put("/v1/warehouses/main", &json!({"priority": chance.below(9)})),
+                        2 => shop.put(&format!("/v1/stock-movements/{name}"), &transfer(sku, "main", &place, 1)),
+                        3 => {
+                            let more = json!({"type": "receive", "sku": sku, "warehouse": place, "quantity": 1});
+                            shop.put(&format!("/v1/stock-movements/{name}"), &more)
+                        }
+                        _ => {
+                            let wish = [0; 3].map(|_| (SKUS[chance.below(5)], 1));
+                            shop.put(&format!("/v1/reservations/{name}"), &lines(&wish))
+                        }
+                    };
+                    assert!(matches!(status, 200 | 201 | 409), "{said}");
+                }
+            });
+        }
+    });
+    two.books_follow_from_the_journal();
+    let database = two.url.rsplit('/').next().expect("a name");
+    let log = Postgres::shared().log();
+    let met = log.lines().filter(|line| line.contains(&format!(" {database} ")) && line.contains("deadlock")).count();
+    assert_eq!(met, 0, "{log}");
+}
