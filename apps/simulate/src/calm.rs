@@ -123,23 +123,31 @@ pub(crate) async fn every_webhook_ends(platform: &mut Platform, requests: &mut R
     false
 }
 
-/// Which orders have begun, and which of them have come to an end or need a person.
+/// Which orders and refunds have begun, and which of them have come to an end or need a person.
 #[derive(Default)]
 pub(crate) struct Stories {
-    read: i64,
+    /// How far the events of each service are read.
+    read: BTreeMap<&'static str, i64>,
     ended: BTreeMap<Number, bool>,
 }
 
 impl Stories {
     pub(crate) async fn read_on(&mut self, platform: &Platform) {
-        for event in platform.events_after("orders", self.read).await {
-            self.read = event.position;
-            match event.kind.as_ref() {
-                "OrderConfirmed" | "OrderCancelled" | "OrderNeedsAttention" => self.ended.insert(event.stream, true),
-                // A confirmed one goes on where its stock is given up.
-                "OrderPlaced" | "OrderCancelRequested" | "PaymentVoidDue" => self.ended.insert(event.stream, false),
-                _ => None,
-            };
+        for service in ["orders", "payments"] {
+            let read = self.read.entry(service).or_default();
+            for event in platform.events_after(service, *read).await {
+                *read = event.position;
+                match event.kind.as_ref() {
+                    "OrderConfirmed" | "OrderCancelled" | "OrderNeedsAttention" | "PaymentRefunded" => {
+                        self.ended.insert(event.stream, true)
+                    }
+                    // A confirmed one goes on where its stock is given up; people ask for refunds when all is over.
+                    "OrderPlaced" | "OrderCancelRequested" | "PaymentVoidDue" | "RefundStarted" => {
+                        self.ended.insert(event.stream, false)
+                    }
+                    _ => None,
+                };
+            }
         }
     }
 
