@@ -244,6 +244,14 @@ mod tests {
             assert_eq!((conditions.ask_for_a_state(), conditions.ask_for_anything()), (a_state, anything), "{value}");
             assert_eq!(conditions.hold(&tag).is_ok(), anything, "{value}");
         }
+        for (value, nothing, holds) in [("*", true, false), ("\"8\"", false, true), ("\"8\", *", true, false)] {
+            let conditions = conditions("if-none-match", value).await;
+            assert_eq!((conditions.ask_for_a_state(), conditions.ask_for_nothing()), (true, nothing), "{value}");
+            assert_eq!(conditions.hold(&tag).is_ok(), holds, "{value}");
+        }
+        for ruled_out in [tag.as_str().to_owned(), format!("W/{}", tag.as_str())] {
+            assert!(conditions("if-none-match", &ruled_out).await.hold(&tag).is_err(), "{ruled_out}");
+        }
         for other in ["\"8\"".to_owned(), format!("W/{}", tag.as_str())] {
             assert_eq!(conditions("if-match", &other).await.hold(&tag).unwrap_err().status(), 412, "{other}");
         }
