@@ -36,6 +36,8 @@ use super::errors::explain;
 use super::{LONGEST_CONNECT, LONGEST_TRIP, start};
 use crate::Failure;
 
+const NO_URL: &str = "it cannot be read as a URL of PostgreSQL";
+
 /// Where a server is, and how it is spoken to.
 pub(crate) struct Address {
     /// One for each host that is named; the first that takes what is written is the one that is asked.
@@ -47,6 +49,9 @@ pub(crate) struct Address {
 impl Address {
     /// Reads a URL, and the files that it names; or says why that cannot be, and nothing of a password.
     pub(crate) fn read(url: &str) -> Result<Self, String> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(NO_URL.to_owned());
+        }
         let (url, protection) = Protection::split_off(url)?;
         let hosts = each_host(&url).iter().map(|url| protection.host(url)).collect::<Result<_, _>>()?;
         Ok(Self { hosts, tls: protection.tls()?.map(MakeRustlsConnect::new) })
@@ -117,12 +122,17 @@ fn told(error: &tokio_postgres::Error) -> String {
     }
 }
 
+/// A URL up to its hosts, and from there on. A password may hold what has a meaning behind it.
+fn at_hosts(url: &str) -> (&str, &str) {
+    let user = url.find("://").map_or(0, |scheme| scheme + "://".len());
+    url.split_at(url[user..].find('@').map_or(user, |at| user + at + 1))
+}
+
 /// The same URL for each of the hosts that it names, `postgres://user@one:5432,two:5432/database`.
 fn each_host(url: &str) -> Vec<String> {
-    let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
+    let (user, rest) = at_hosts(url);
+    let (hosts, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    hosts.split(',').map(|host| format!("{user}{host}{path}")).collect()
 }
 
 /// The host of a configuration that names one, with its port.
@@ -174,7 +184,8 @@ impl Protection {
     /// The URL without what it says of TLS, and that.
     fn split_off(url: &str) -> Result<(String, Self), String> {
         let mut protection = Self::default();
-        let Some((front, query)) = url.split_once('?') else { return Ok((url.to_owned(), protection)) };
+        let (user, rest) = at_hosts(url);
+        let Some((place, query)) = rest.split_once('?') else { return Ok((url.to_owned(), protection)) };
         let mut others = Vec::new();
         for parameter in query.split('&') {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -195,12 +206,12 @@ impl Protection {
         if protection.mode == Mode::Disable && says_more {
             return Err("it names files for TLS, which is not spoken: add sslmode=verify-full".to_owned());
         }
-        Ok((format!("{front}?{}", others.join("&")), protection))
+        Ok((format!("{user}{place}?{}", others.join("&")), protection))
     }
 
     /// The one host that a URL names, and how it is spoken to.
     fn host(&self, url: &str) -> Result<Config, String> {
-        let mut config: Config = url.parse().map_err(|_| "it cannot be read as a URL of PostgreSQL".to_owned())?;
+        let mut config: Config = url.parse().map_err(|_| NO_URL.to_owned())?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err("it names no host".to_owned());
         }
@@ -373,7 +384,19 @@ mod tests {
             let refused = Address::read(&format!("postgres://a:hunter2@b/c{rest}")).err().expect("it cannot be used");
             assert!(refused.contains(says) && !refused.contains("hunter2"), "{rest}: {refused}");
         }
+        let words = "host=b user=a password=hunter2 sslmode=require";
+        assert!(
+            Address::read(words).err().expect("no URL").contains("cannot be read as a URL"),
+            "TLS would be forgotten"
+        );
         assert!(Address::read("postgres:///shop").err().expect("no host").contains("names no host"));
+    }
+
+    #[test]
+    fn a_password_may_hold_what_parts_a_url() {
+        let address = Address::read("postgres://a:h/u,n?ter2@one:1,two/c?sslmode=require").expect("it can be read");
+        assert_eq!((address.shown().as_str(), address.tls.is_some()), ("one:1,two:5432/c", true));
+        assert_eq!(address.hosts[1].get_password(), Some(&b"h/u,n?ter2"[..]));
     }
 
     #[test]
