@@ -156,15 +156,6 @@ impl Query {
         values.iter().chain(texts).chain(keys.iter().flatten())
     }
 
-    /// Whether it asks for the rows of no key: such a question has no answer, and is not worth a statement.
-    pub(crate) fn is_for_nothing(&self) -> bool {
-        match self {
-            Self::ByKeys { keys, .. } => keys.is_empty(),
-            Self::ByPrimaryKeys { keys, .. } => keys.is_empty(),
-            Self::Sql { .. } | Self::AnyOf { .. } => false,
-        }
-    }
-
     /// Statements that it takes where each is about one row.
     pub(crate) fn statements(&self) -> usize {
         match self {
@@ -172,6 +163,11 @@ impl Query {
             Self::ByPrimaryKeys { keys, .. } => keys.len(),
             Self::Sql { .. } | Self::AnyOf { .. } => 1,
         }
+    }
+
+    /// Whether it asks for the rows of no key: such a question has no answer, and is not worth a statement.
+    pub(crate) fn is_for_nothing(&self) -> bool {
+        self.statements() == 0
     }
 
     /// The same rows, locked in the order of their key until the transaction ends.
