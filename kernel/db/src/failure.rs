@@ -9,8 +9,9 @@ use thiserror::Error;
 /// Something did not work inside a transaction; nothing of it stays.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Failure {
-    /// Another transaction was faster (a unique key, a deadlock); running it again may succeed.
-    #[error("another transaction was faster: {0}")]
+    /// It has to run again, and alone it may succeed: another transaction was faster (a unique key, a deadlock), or it
+    /// is too much for one transaction with others.
+    #[error("it has to run again: {0}")]
     Conflict(String),
     /// A lock or a statement took longer than its time-out.
     #[error("the database took too long: {0}")]

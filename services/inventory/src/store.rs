@@ -37,8 +37,8 @@ use crate::domain::{Books, Offer, Outcome, Reservation, Status};
 /// one back at least, on the shelf or of what is owed; but no fewer than the first, and no more than the second.
 const LAPSED_AT_ONCE: (i64, i64) = (256, 10_000);
 
-/// Lines of reservations that several commands of a batch only name, at most, all together: a thousand of them take
-/// some tens of milliseconds.
+/// Lines of reservations that several commands of a batch only name, at most, all together: a full batch of
+/// reservations of 64 lines.
 const LINES_AT_ONCE: usize = 16_384;
 
 /// Promises that one batch serves, at most: with as many commands it is full too, and others wait no longer for it.
@@ -243,10 +243,12 @@ fn load_numbers(tx: &mut Tx<'_>, books: &mut Books, numbers: impl IntoIterator<I
 fn lock_and_load(tx: &mut Tx<'_>, books: &mut Books, touched: &Touched, is_shared: bool) -> Result<(), Failure> {
     let wanted = || touched.wanted.iter().map(|(sku, _)| sku);
     let (wants, edits) = (!touched.wanted.is_empty(), !touched.edited_skus.is_empty());
-    let said = match () {
-        () if edits => Query::by(&SKU, "sku", touched.edited_skus.iter().chain(wanted()).map(Value::from)).locked(),
-        () if is_shared && wants => backordered(wanted()),
-        () => nothing(),
+    let said = if edits {
+        Query::by(&SKU, "sku", touched.edited_skus.iter().chain(wanted()).map(Value::from)).locked()
+    } else if is_shared && wants {
+        backordered(wanted())
+    } else {
+        nothing()
     };
     let sites = Query::by(&WAREHOUSE, "warehouse", touched.edited_warehouses.iter().map(Value::from)).locked();
     let stock = Query::by(&STOCK, "sku", touched.skus.iter().map(Value::from)).locked();

@@ -366,7 +366,7 @@ pub(crate) fn message(read: &mut Read<'_>, endpoint: Number, number: i64) -> Res
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use db::{Database, Location, MemoryDisk, Options};
     use world::World;
 
@@ -377,12 +377,9 @@ mod tests {
         Database::open(crate::NAME, location, Options::default(), World::simulated(1), MIGRATIONS).expect("it opens")
     }
 
-    #[tokio::test]
-    async fn what_an_endpoint_was_sent_is_found_by_status_without_a_look_at_the_others() {
-        let database = open(Location::Memory(MemoryDisk::empty()));
-        let Query::Sql { sql, values } = log_of(Number::from_column(1), Status::Retrying, i64::MAX, 50) else {
-            panic!("it is one statement")
-        };
+    /// The steps in which `SQLite` answers a question.
+    pub(crate) async fn steps_of(database: &Database, query: Query) -> Vec<String> {
+        let Query::Sql { sql, values } = query else { panic!("it is one statement") };
         let plan = Query::sql(format!("EXPLAIN QUERY PLAN {sql}"), values);
         let step = |row: Row| {
             let mut row = row.columns();
@@ -390,9 +387,15 @@ mod tests {
             row.text()
         };
         let rows = database.read(|read| read.rows(plan)).await.expect("a plan");
-        let steps = rows.into_iter().map(step).collect::<Result<Vec<_>, Failure>>().expect("steps");
+        rows.into_iter().map(step).collect::<Result<_, Failure>>().expect("steps")
+    }
+
+    #[tokio::test]
+    async fn what_an_endpoint_was_sent_is_found_by_status_without_a_look_at_the_others() {
+        let database = open(Location::Memory(MemoryDisk::empty()));
+        let query = log_of(Number::from_column(1), Status::Retrying, i64::MAX, 50);
         assert_eq!(
-            steps,
+            steps_of(&database, query).await,
             [
                 "SEARCH delivery USING INDEX delivery_log (endpoint=? AND status=? AND message<?)",
                 "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)",

@@ -66,7 +66,13 @@ fn what_cannot_be_is_named_with_its_value_its_place_and_what_would_be_right() {
         (without_data, "data = ''", &["data = \"\"", "line 1", "the path of a folder"]),
         (&good, "log = 'orders=loud'", &["log = \"orders=loud\"", "line 1", "info,orders=debug"]),
         (&good, "database_url = 'mysql://a:hunter2@b'", &["database_url = ***", "line 1", "postgres://"]),
-        (&good, "[orders]\ndatabase_url = ''", &["orders.database_url = ***", "line 2", "no host", "postgres://"]),
+        (
+            &good,
+            "[orders]\ndatabase_url = ''",
+            &["orders.database_url = ***", "line 2", "cannot be read", "postgres://"],
+        ),
+        (&good, "database_url = 'postgres:///hunter2'", &["database_url = ***", "line 1", "no host", "postgres://"]),
+        (&good, "database_url = 'host=b password=hunter2'", &["database_url = ***", "cannot be read", "postgres://"]),
         (&apart, "[inventory]\nurl = 'nope'", &["inventory.url = \"nope\"", "line 2", "http://127.0.0.1:8081"]),
         (
             &good,

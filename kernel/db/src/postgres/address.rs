@@ -70,14 +70,10 @@ impl Address {
         for host in &self.hosts {
             match timeout(LONGEST_CONNECT, self.connect_to(host)).await {
                 Ok(Ok(client)) => return Ok(client),
-                Ok(Err(error)) => why.push((shown(host), told(&error))),
-                Err(_) => why.push((shown(host), "it does not answer".to_owned())),
+                Ok(Err(error)) => why.push(format!("{}: {}", shown(host), told(&error))),
+                Err(_) => why.push(format!("{}: it does not answer", shown(host))),
             }
         }
-        let why: Vec<_> = match &why[..] {
-            [(_, only)] => vec![only.clone()],
-            several => several.iter().map(|(host, why)| format!("{host}: {why}")).collect(),
-        };
         Err(Failure::Unavailable(why.join("; ")))
     }
 

@@ -59,6 +59,7 @@ const TOLD_EVERY: u64 = 10_000;
 const MOST_LEVELS: usize = 5_000_000;
 /// What an import may be called: its rows' names have to fit behind it.
 pub(super) const LONGEST_NAME: usize = 40;
+
 /// Which column of the table is what.
 #[derive(Clone, Debug)]
 struct Columns {

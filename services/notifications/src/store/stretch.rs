@@ -92,12 +92,13 @@ fn piece(endpoint: Number, (first, last): (i64, i64)) -> Query {
 mod tests {
     use std::collections::BTreeMap;
 
-    use db::{Database, Location, MemoryDisk, Options, Row};
+    use db::{Database, Location, MemoryDisk, Options};
     use world::World;
 
     use super::*;
     use crate::MIGRATIONS;
     use crate::domain::{Endpoint, Filter, Secret, Settings};
+    use crate::store::tests::steps_of;
     use crate::store::{Changes, Message, save};
 
     fn open(location: Location) -> Database {
@@ -185,15 +186,7 @@ mod tests {
         let database = open(Location::Memory(MemoryDisk::empty()));
         let mut steps = Vec::new();
         for asked in [within(EVER), piece(Number::from_column(1), (0, 0))] {
-            let Query::Sql { sql, values } = asked else { panic!("it is one statement") };
-            let plan = Query::sql(format!("EXPLAIN QUERY PLAN {sql}"), values);
-            let step = |row: Row| {
-                let mut row = row.columns();
-                let (_id, _parent, _notused) = (row.int()?, row.int()?, row.int()?);
-                row.text()
-            };
-            let rows = database.read(|read| read.rows(plan)).await.expect("a plan");
-            steps.extend(rows.into_iter().map(step).collect::<Result<Vec<_>, Failure>>().expect("steps"));
+            steps.extend(steps_of(&database, asked).await);
         }
         assert_eq!(
             steps,
